@@ -1,0 +1,68 @@
+# syntax=docker/dockerfile:1
+# One image for the launcher and the workers of the Flex Templates:
+#
+#     docker build --build-arg IMAGE=NAME --tag NAME .
+#
+# docs/dataflow.md describes the arguments. A base is pinned harder by its digest, as in
+# --build-arg PYTHON_IMAGE=python@sha256:...
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
+# Beam's version is that of the lock.
+ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
+ARG LAUNCHER_IMAGE=gcr.io/dataflow-templates-base/python311-template-launcher-base:20250220-rc00
+
+FROM ${BEAM_IMAGE} AS beam
+
+FROM ${LAUNCHER_IMAGE} AS launcher
+
+FROM ${PYTHON_IMAGE} AS dependencies
+# requirements.txt, or requirements-gpu.txt with CUDA's libraries.
+ARG LOCK=requirements.txt
+COPY ${LOCK} /template/lock.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip install --require-hashes --requirement /template/lock.txt \
+    && python -m pip check
+# "true" for Java and Beam's expansion service, which --bigquery_write_method=STORAGE_WRITE_API needs at launch.
+ARG JAVA=""
+# hadolint ignore=DL3008
+RUN if [ "${JAVA}" = "true" ]; then \
+        apt-get update \
+        && apt-get install --yes --no-install-recommends default-jre-headless \
+        && rm -rf /var/lib/apt/lists/* \
+        && python -c "from apache_beam.utils.subprocess_server import JavaJarServer as jars; \
+jars.local_jar(jars.path_to_beam_jar('sdks:java:io:google-cloud-platform:expansion-service:build'))"; \
+    fi
+
+FROM dependencies AS model
+# A name of the catalogue, a TF-Hub handle, or a directory under models/ here.
+ARG MODEL=bert_wiki_books_sst2
+ENV EMBEDDING_MODELS=/models TFHUB_CACHE_DIR=/models/tfhub
+WORKDIR /source
+RUN --mount=type=bind,target=/source \
+    --mount=type=cache,target=/root/.cache/pip \
+    python -m templates.bake_model "${MODEL}"
+
+FROM dependencies
+COPY --from=beam /opt/apache/beam /opt/apache/beam
+COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+COPY --from=model /models /models
+WORKDIR /source
+RUN --mount=type=bind,target=/source,rw \
+    python -m pip install --no-cache-dir --no-deps --no-build-isolation /source \
+    && python -m pip check
+COPY templates/launcher.py /template/launcher.py
+# No variable names a requirements or setup file: the launcher would run `pip download` for it.
+# Micro-batches run on a core each, which is faster than one on all of them.
+ENV TF_NUM_INTRAOP_THREADS=1
+ENV FLEX_TEMPLATE_PYTHON_PY_FILE=/template/launcher.py \
+    EMBEDDING_MODELS=/models \
+    TFHUB_CACHE_DIR=/models/tfhub \
+    # All is installed: the workers' boot makes no environment of its own.
+    RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
+    # Where Dataflow puts the driver of a GPU.
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib64
+# The name that the image is pushed under: what the workers run.
+ARG IMAGE=""
+ENV SDK_CONTAINER_IMAGE=${IMAGE}
+WORKDIR /template
+# It runs as root: Dataflow mounts root's /var/opt/google, and its launcher writes to /var/log.
+ENTRYPOINT ["/opt/apache/beam/boot"]

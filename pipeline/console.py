@@ -1,0 +1,32 @@
+"""A quiet terminal: what libraries say to nobody stays out of it."""
+
+import logging
+import os
+import sys
+
+
+def prepare() -> None:
+    """Set up logging for a program of this project."""
+    # TensorFlow greets on standard error; its errors come as exceptions all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Micro-batches run on a core each, which is faster than one on all of them; read when TensorFlow starts.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    # Beam says this of any machine without an optional package.
+    logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("Resource module is not available"))
+    # A run without dead letters writes no file of them, which the sink warns of.
+    logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without the lines that its C++ code prints before any setting can stop it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow_text  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

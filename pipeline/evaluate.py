@@ -1,0 +1,191 @@
+"""`python -m pipeline.evaluate`: how good a model's vectors are, on a user's own data."""
+
+import argparse
+import csv
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline import console
+from transforms.table import embed
+
+Array = np.ndarray[Any, Any]
+
+_FOLDS = 5
+_ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
+
+
+class Quality(NamedTuple):
+    """A score with the interval that holds it by 19 chances in 20.
+
+    Attributes:
+        score: Spearman's correlation, or accuracy.
+        low: the interval's lower end.
+        high: its upper end.
+        baseline: what a model that knows nothing gets.
+    """
+
+    score: float
+    low: float
+    high: float
+    baseline: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; 2 if it was refused."""
+    arguments = _parser().parse_args(argv)
+    console.prepare()
+    try:
+        if missing := [name for name in ("pandas", "sklearn", "tqdm") if importlib.util.find_spec(name) is None]:
+            raise ImportError(f"evaluation needs {', '.join(missing)}; install this package with [evaluate]")
+        if not (arguments.similarity or arguments.labelled):
+            raise ValueError("expected --similarity=FILE or --labelled=FILE, got neither")
+        pairs = read_pairs(arguments) if arguments.similarity else None
+        labelled = read_labelled(arguments) if arguments.labelled else None
+        console.import_tensorflow()
+        print(_ROW.format("model", "measure", "items", "score", "95% interval", "baseline", "items/s"))
+        for model in arguments.model or ["minilm"]:
+            if pairs:
+                _measure(model, "spearman", arguments.document_vector, *pairs)
+            if labelled:
+                _measure(model, "accuracy", arguments.document_vector, *labelled)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"python -m pipeline.evaluate: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.evaluate",
+        description="Score models on pairs of texts with a similarity, or on texts with labels.",
+    )
+    parser.add_argument("--model", action="append", help="A model, as in python -m pipeline; may be repeated. [minilm]")
+    parser.add_argument("--similarity", metavar="FILE", help="Pairs of texts with how alike they are, in any unit.")
+    parser.add_argument("--labelled", metavar="FILE", help="Texts with a label each.")
+    parser.add_argument("--format", required=True, choices=("jsonl", "csv", "tsv"), help="What the files hold.")
+    parser.add_argument("--first_field", default="sentence1", help="Field of a pair's first text. [sentence1]")
+    parser.add_argument("--second_field", default="sentence2", help="Field of its second text. [sentence2]")
+    parser.add_argument("--score_field", default="score", help="Field of its similarity. [score]")
+    parser.add_argument("--text_field", default="text", help="Field of a labelled text. [text]")
+    parser.add_argument("--label_field", default="label", help="Field of its label. [label]")
+    parser.add_argument(
+        "--document_vector",
+        default="mean",
+        choices=("mean", "whole"),
+        help="A labelled text's vector: the mean of its sentences' vectors, or of the text as one input. [mean]",
+    )
+    return parser
+
+
+def read_fields(path: str, kind: str, fields: Sequence[str]) -> list[list[str]]:
+    """`fields` of each record of a file of JSON lines, CSV or TSV, as text.
+
+    Raises:
+        ValueError: if a record is none, or lacks a field.
+    """
+    with open(path, encoding="utf-8", newline="") as file:
+        if kind == "jsonl":
+            records: Any = (json.loads(line) for line in file if line.strip())
+        else:
+            records = csv.DictReader(file, delimiter={"csv": ",", "tsv": "\t"}[kind])
+        found = []
+        try:
+            for number, record in enumerate(records, 1):
+                if not isinstance(record, dict) or any(record.get(field) is None for field in fields):
+                    got = sorted(map(str, record)) if isinstance(record, dict) else type(record).__name__
+                    raise ValueError(f"expected the fields {list(fields)} in record {number} of {path}, got {got}")
+                found.append([str(record[field]) for field in fields])
+        except (json.JSONDecodeError, csv.Error) as error:
+            raise ValueError(f"expected {kind} in {path}: {error}") from error
+    return found
+
+
+def read_pairs(arguments: argparse.Namespace) -> tuple[list[str], list[str], Array]:
+    """First texts, second texts, and similarities."""
+    names = (arguments.first_field, arguments.second_field, arguments.score_field)
+    records = read_fields(arguments.similarity, arguments.format, names)
+    try:
+        scores = np.array([float(score) for *_, score in records])
+    except ValueError as error:
+        raise ValueError(f"expected numbers in the field {arguments.score_field!r}: {error}") from error
+    if len(records) < 4 or np.unique(scores).size < 2:
+        raise ValueError(f"expected at least 4 pairs of different scores in {arguments.similarity}, got {len(records)}")
+    return [first for first, *_ in records], [second for _, second, _ in records], scores
+
+
+def read_labelled(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Texts and labels."""
+    names = (arguments.text_field, arguments.label_field)
+    records = [record for record in read_fields(arguments.labelled, arguments.format, names) if record[0].strip()]
+    labels = [label for _, label in records]
+    counts = {label: labels.count(label) for label in set(labels)}
+    if len(counts) < 2 or min(counts.values()) < _FOLDS:
+        raise ValueError(f"expected at least two labels of {_FOLDS} texts each in {arguments.labelled}, got {counts}")
+    return [text for text, _ in records], labels
+
+
+def _measure(model: str, measure: str, document_vector: Any, *data: Any) -> None:
+    embed("Loads the model.", model)
+    started = time.monotonic()
+    if measure == "spearman":
+        first, second, scores = data
+        # A pair's texts are compared as they are, not sentence by sentence.
+        vectors = _vectors([*first, *second], model, "whole")
+        seconds = time.monotonic() - started
+        quality = spearman(vectors[: len(first)], vectors[len(first) :], scores)
+        items = len(scores)
+    else:
+        texts, labels = data
+        vectors = _vectors(texts, model, document_vector)
+        seconds = time.monotonic() - started
+        quality = probe(vectors, labels)
+        items = len(labels)
+    interval = f"{quality.low:.3f} to {quality.high:.3f}"
+    numbers = (f"{quality.score:.3f}", interval, f"{quality.baseline:.3f}", f"{items / max(seconds, 1e-9):,.0f}")
+    print(_ROW.format(model, measure, f"{items:,}", *numbers), flush=True)
+
+
+def _vectors(texts: Sequence[str], model: str, document_vector: Any) -> Array:
+    rows = embed(texts, model, output_level="document", document_vector=document_vector).embedding
+    dimension = next(len(vector) for vector in rows if vector is not None)
+    return np.stack([np.zeros(dimension, np.float32) if vector is None else vector for vector in rows])
+
+
+def spearman(first: Array, second: Array, scores: Array) -> Quality:
+    """Spearman's correlation of the pairs' cosines with `scores`; the interval is Fieller's (1957)."""
+    from scipy.stats import spearmanr
+
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = (first * second).sum(axis=1) / np.maximum(norms, 1e-12)
+    found = float(spearmanr(cosines, scores).statistic)
+    middle, half = np.arctanh(np.clip(found, -0.999999, 0.999999)), 1.96 * np.sqrt(1.06 / max(len(scores) - 3, 1))
+    return Quality(found, float(np.tanh(middle - half)), float(np.tanh(middle + half)), 0.0)
+
+
+def probe(vectors: Array, labels: Sequence[str]) -> Quality:
+    """Accuracy of a logistic regression on texts that it was not trained on: 5 folds, each label spread over all.
+
+    The baseline is the share of the most frequent label; the interval is Wilson's (1927).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    truth = np.asarray(labels)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+    found = cross_val_predict(classifier, vectors, truth, cv=StratifiedKFold(_FOLDS, shuffle=True, random_state=0))
+    share, count, z = float(np.mean(found == truth)), len(truth), 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    return Quality(share, middle - half, middle + half, float(np.unique(truth, return_counts=True)[1].max()) / count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

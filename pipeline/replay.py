@@ -1,0 +1,195 @@
+"""`python -m pipeline.replay`: dead letters, played again from the stage that refused them, ids unchanged."""
+
+import argparse
+import base64
+import collections
+import contextlib
+import glob
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipeline import checks, console, graph
+from pipeline.local_runner import local_runner
+from pipeline.options import add_options, check_values
+from pipeline.summary import summary
+from transforms import embedding, parsing, splitting
+from transforms.bigquery import STAGE as WRITE_STAGE
+from transforms.bigquery_tables import parse_table
+from transforms.dead_letters import payload_of
+from transforms.google_clients import bigquery_client
+from transforms.pubsub_resources import check_topic
+from transforms.pubsub_write import Outgoing, TopicPublisher
+from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
+
+_PUBLISH_SECONDS = 300.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; 0 if all was played again, 1 if some letters cannot be, 2 if it was refused."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.replay",
+        description="Play dead letters again: to a topic as they came, or through the pipeline from their stage on.",
+        epilog="Without --to_topic the options of `python -m pipeline` say how and where to.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--letters", required=True, metavar="GLOB|project:dataset.table", help="The dead letters.")
+    parser.add_argument("--letters_format", required=True, choices=sorted(_READERS), help="What holds them.")
+    parser.add_argument("--to_topic", default="", metavar="projects/P/topics/T", help="Publish them as they came.")
+    add_options(parser)
+    arguments = parser.parse_args(argv)
+    console.prepare()
+    try:
+        letters = list(_READERS[arguments.letters_format](arguments.letters))
+        elements = elements_of(letters)
+        if arguments.to_topic:
+            check_topic(arguments.to_topic)
+            return _publish(elements, arguments.to_topic)
+        check_values(arguments)
+        checks.check_model(arguments)
+        checks.check_outputs(arguments, checks.Inputs())
+        return _run(elements, arguments)
+    except ValueError as error:
+        print(f"python -m pipeline.replay: {error}", file=sys.stderr)
+        return 2
+
+
+def _element(kind: Callable[..., Any]) -> Callable[[bytes, Any], Any]:
+    def make(payload: bytes, attributes: Any) -> Any:
+        fields = json.loads(payload)
+        if "embedding" in fields:
+            fields["embedding"] = base64.b64decode(fields["embedding"])
+        return kind(**fields)
+
+    return make
+
+
+# How the element that a stage refused is made from its dead letter.
+_ELEMENTS: dict[str, tuple[type, Callable[[bytes, Any], Any]]] = {
+    parsing.STAGE: (Record, parsing.record_of),
+    splitting.STAGE: (Message, _element(Message)),
+    embedding.STAGE: (Sentence, _element(Sentence)),
+    WRITE_STAGE: (SentenceEmbedding, _element(SentenceEmbedding)),
+}
+
+
+def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
+    """The refused elements by stage, each letter's parts put together and each letter once.
+
+    Raises:
+        ValueError: if a part is missing, or a stage is none that can be entered.
+    """
+    parts: dict[str, dict[int, DeadLetter]] = collections.defaultdict(dict)
+    for letter in letters:
+        parts[letter.id][letter.part] = letter
+    elements: dict[str, list[Any]] = collections.defaultdict(list)
+    for identity, found in parts.items():
+        first = next(iter(found.values()))
+        if first.stage not in _ELEMENTS:
+            raise ValueError(
+                f"expected dead letters of {', '.join(_ELEMENTS)}, got {identity} of {first.stage!r}; "
+                "mend what it names, and run the pipeline on it"
+            )
+        payload = payload_of(list(found.values()))
+        elements[first.stage].append(_ELEMENTS[first.stage][1](payload, first.attributes))
+    return elements
+
+
+def _publish(elements: dict[str, list[Any]], topic: str) -> int:
+    records = elements.pop(parsing.STAGE, [])
+    with contextlib.closing(TopicPublisher(topic, _PUBLISH_SECONDS)) as publisher:
+        results = publisher.publish([Outgoing(record.data, record.attributes) for record in records])
+    refused = [result for result in results if isinstance(result, Exception)]
+    print(f"published {len(results) - len(refused):,} messages to {topic}")
+    for error in refused:
+        print(f"refused: {error}", file=sys.stderr)
+    if left := sum(map(len, elements.values())):
+        print(
+            f"left {left:,} of later stages, which are no messages any more: play them again without --to_topic",
+            file=sys.stderr,
+        )
+    return 1 if refused or left else 0
+
+
+def _run(elements: dict[str, list[Any]], options: argparse.Namespace) -> int:
+    console.import_tensorflow()
+    started = time.monotonic()
+    beam_options = PipelineOptions([])
+    pipeline = beam.Pipeline(runner=local_runner(beam_options), options=beam_options)
+
+    def entering(stage: str) -> Any:
+        create = beam.Create(elements.get(stage, ())).with_output_types(_ELEMENTS[stage][0])
+        return pipeline | f"Letters of {stage.lower()}" >> create
+
+    def joined(stage: str, before: Any) -> Any:
+        return (before, entering(stage)) | f"Enter {stage.lower()}" >> beam.Flatten()
+
+    messages = graph.parse(entering(parsing.STAGE), options)
+    sentences = graph.split(joined(splitting.STAGE, messages.output), options)
+    rows = graph.embed(joined(embedding.STAGE, sentences.output), options, native_stream=False)
+    refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
+    graph.write(joined(WRITE_STAGE, rows.output), refused, options, is_stream=False)
+    result = pipeline.run()
+    result.wait_until_finish()
+    print(summary(result, time.monotonic() - started, options.output, options.dead_letters))
+    return 0
+
+
+def _files(pattern: str) -> list[str]:
+    paths = sorted(glob.glob(pattern))
+    if not paths:
+        raise ValueError(f"expected --letters to match files, {pattern!r} matches none; check the path")
+    return paths
+
+
+def _read_parquet(pattern: str) -> Iterator[DeadLetter]:
+    import pyarrow.parquet as pq
+
+    for path in _files(pattern):
+        yield from map(_letter, pq.read_table(path).to_pylist())
+
+
+def _read_avro(pattern: str) -> Iterator[DeadLetter]:
+    import fastavro
+
+    for path in _files(pattern):
+        with open(path, "rb") as file:
+            yield from map(_letter, fastavro.reader(file))
+
+
+def _read_jsonl(pattern: str) -> Iterator[DeadLetter]:
+    for path in _files(pattern):
+        with open(path, encoding="utf-8") as file:
+            yield from map(_letter, map(json.loads, file))
+
+
+def _read_bigquery(table: str) -> Iterator[DeadLetter]:
+    name = parse_table(table)
+    rows = bigquery_client(name.project).list_rows(str(name))
+    yield from (_letter(dict(row.items())) for row in rows)
+
+
+_READERS: dict[str, Callable[[str], Iterator[DeadLetter]]] = {
+    "parquet": _read_parquet,
+    "avro": _read_avro,
+    "jsonl": _read_jsonl,
+    "bigquery": _read_bigquery,
+}
+
+
+def _letter(row: dict[str, Any]) -> DeadLetter:
+    """A dead letter from its row; its time, of which replay makes nothing, is left out."""
+    attributes = {pair["key"]: pair["value"] for pair in row["attributes"]}
+    payload = row["payload_bytes"]
+    if isinstance(payload, str):
+        payload = base64.b64decode(payload)
+    return DeadLetter(**(row | {"attributes": attributes, "payload_bytes": payload, "timestamp": 0}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""What a report shows, read from the files of a run."""
+
+import glob
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+Array = np.ndarray[Any, Any]
+
+# Digits, quoted strings and paths differ from letter to letter where the cause is the same.
+_DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S+|\d[\d.,]*")
+
+
+class RunRows(NamedTuple):
+    """The rows to show.
+
+    Attributes:
+        table: content, message_id, sentence_index, tokens, truncated, event_time and metadata, one row a sentence.
+        vectors: float32 [rows, dimension].
+        total: how many rows there are; more than in `table` if they were sampled.
+        messages: how many messages they are of.
+        truncated: how many of all rows were longer than the encoder read.
+        model: name, version and precision of the model.
+    """
+
+    table: pa.Table
+    vectors: Array
+    total: int
+    messages: int
+    truncated: int
+    model: tuple[str, str, str]
+
+
+def read_rows(pattern: str, limit: int, version: str = "") -> RunRows:
+    """The rows of the Parquet files that match `pattern`; of more than `limit`, a sample that is always the same.
+
+    Raises:
+        ValueError: if there are none, or they are of several models and `version` names none of them.
+    """
+    import duckdb
+
+    paths = sorted(glob.glob(pattern))
+    if not paths:
+        raise ValueError(f"expected --embeddings to match Parquet files, {pattern!r} matches none; check the path")
+    connection = duckdb.connect()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        models = connection.execute(
+            "SELECT model, model_version, any_value(precision), count(*), count(DISTINCT message_id), "
+            "count(*) FILTER (WHERE truncated) FROM read_parquet(?) "
+            "WHERE ? IN ('', model_version) GROUP BY ALL ORDER BY ALL",
+            [paths, version],
+        ).fetchall()
+        if len(models) != 1:
+            listed = ", ".join(f"{name} version {found}" for name, found, *_ in models) or "none"
+            raise ValueError(f"expected rows of one model, got {listed}; choose one with --model_version")
+        name, found, precision, total, messages, truncated = models[0]
+        # Ids are hashes, so that the first of them are a sample.
+        table = connection.sql(
+            "SELECT content, message_id, sentence_index, tokens, truncated, event_time, metadata, embedding "
+            "FROM (FROM read_parquet(?) WHERE model_version = ? ORDER BY id LIMIT ?) "
+            "ORDER BY message_id, sentence_index",
+            params=[paths, found, limit],
+        ).to_arrow_table()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected rows of the pipeline in {pattern!r}: {reason}") from error
+    vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
+    return RunRows(table.drop_columns(["embedding"]), vectors, total, messages, truncated, (name, found, precision))
+
+
+class Cause(NamedTuple):
+    """Dead letters that failed for the same reason; `example` is the beginning of one's payload."""
+
+    stage: str
+    cause: str
+    letters: int
+    message: str
+    example: str
+
+
+def read_dead_letters(pattern: str) -> list[Cause]:
+    """The dead letters of the Parquet files that match `pattern`, by cause, the most frequent first."""
+    import duckdb
+
+    paths = sorted(glob.glob(pattern)) if pattern else []
+    if not paths:
+        return []
+    try:
+        letters = duckdb.execute(
+            "SELECT stage, error_message, coalesce(payload_string, left(payload_bytes::VARCHAR, 500)) "
+            "FROM read_parquet(?) WHERE part = 0",
+            [paths],
+        ).fetchall()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected dead letters of the pipeline in {pattern!r}: {reason}") from error
+    causes: dict[tuple[str, str], Cause] = {}
+    for stage, message, payload in letters:
+        cause = _DETAILS.sub("…", message.splitlines()[0] if message else "")
+        count = causes[stage, cause].letters if (stage, cause) in causes else 0
+        causes[stage, cause] = Cause(stage, cause, count + 1, message, (payload or "")[:300])
+    return sorted(causes.values(), key=lambda cause: (-cause.letters, cause.stage, cause.cause))
+
+
+def read_summary(path: str) -> list[tuple[str, str]]:
+    """The lines that a run ended with, as names and values.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    if not path:
+        return []
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ValueError(f"expected --summary to be a file of what the run printed, got {path!r}: {error}") from error
+    return [(match[1], match[2]) for match in (re.match(r"(\S.*?)  +(.+)", line) for line in lines) if match]
+
+
+class Field(NamedTuple):
+    """Something to colour the map by.
+
+    Attributes:
+        name: what it is called.
+        values: the names of the categories; empty for a number.
+        codes: a category's index of each row, or its number; NaN where there is none.
+        kind: "category", "number" or "time" (seconds since 1970).
+    """
+
+    name: str
+    values: list[str]
+    codes: Array
+    kind: str
+
+
+_MOST_CATEGORIES = 20
+# A field of more values than this, an id or an address, says nothing as a colour.
+_MOST_VALUES = 60
+
+
+def fields(table: pa.Table) -> list[Field]:
+    """What the rows can be coloured by: metadata of few values, length, tokens, time."""
+    pairs = [{pair["key"]: pair["value"] for pair in metadata} for metadata in table["metadata"].to_pylist()]
+    found = [
+        category(name, values)
+        for name in sorted({key for pair in pairs for key in pair})
+        for values in ([pair.get(name) for pair in pairs],)
+        if 2 <= len(set(values)) <= _MOST_VALUES
+    ]
+    lengths = np.array([len(text) for text in table["content"].to_pylist()], float)
+    found.append(Field("length", [], lengths, "number"))
+    if np.any(tokens := table["tokens"].to_numpy().astype(float)):
+        found.append(Field("tokens", [], tokens, "number"))
+    times = table["event_time"].cast(pa.int64()).to_numpy(zero_copy_only=False).astype(float) / 1e6
+    if np.unique(times[np.isfinite(times)]).size > 1:
+        found.append(Field("event time", [], times, "time"))
+    return found
+
+
+def category(name: str, values: Sequence[str | None]) -> Field:
+    """A field of names; rare ones become "other"."""
+    names = ["none" if value is None else value for value in values]
+    order, counts = np.unique(names, return_counts=True)
+    ranked = [str(order[i]) for i in np.argsort(-counts, kind="stable")]
+    if len(ranked) > _MOST_CATEGORIES:
+        ranked = [*ranked[: _MOST_CATEGORIES - 1], "other"]
+    index = {value: i for i, value in enumerate(ranked)}
+    last = len(ranked) - 1
+    return Field(name, ranked, np.array([index.get(value, last) for value in names], float), "category")

@@ -1,0 +1,145 @@
+"""Where rows and dead letters go: files of three formats by one sink, and BigQuery."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.io import filebasedsink, iobase
+from apache_beam.io.filesystem import CompressionTypes
+
+from transforms import schema
+from transforms.types import DeadLetter, SentenceEmbedding
+
+_ROWS_A_BATCH = 4096
+
+
+class Kind(NamedTuple):
+    """What a sink must know of the elements it writes."""
+
+    element: type
+    columns: tuple[schema.Column, ...]
+    to_arrow: Callable[[Any], Any]
+    to_dict: Callable[[Any], dict[str, Any]]
+    layout: schema.Partitioning
+
+
+ROWS = Kind(
+    SentenceEmbedding,
+    schema.EMBEDDING_COLUMNS,
+    schema.embeddings_to_arrow,
+    schema.embedding_to_dict,
+    schema.EMBEDDING_LAYOUT,
+)
+DEAD_LETTERS = Kind(
+    DeadLetter,
+    schema.DEAD_LETTER_COLUMNS,
+    schema.dead_letters_to_arrow,
+    schema.dead_letter_to_dict,
+    schema.DEAD_LETTER_LAYOUT,
+)
+
+
+class _ParquetWriter:
+    def __init__(self, file: Any, kind: Kind) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = file
+        self._kind = kind
+        # Vectors never repeat, so a dictionary of them costs and saves nothing.
+        repeating = [column.name for column in kind.columns if column.type != "FLOAT64" and not column.fields]
+        self._writer = pq.ParquetWriter(file, schema.arrow_schema(kind.columns), use_dictionary=repeating)
+
+    def write(self, batch: Sequence[Any]) -> None:
+        self._writer.write_table(self._kind.to_arrow(batch))
+
+    def close(self) -> None:
+        self._writer.close()
+        self._file.close()
+
+
+class _JsonWriter:
+    def __init__(self, file: Any, kind: Kind) -> None:
+        self._file = file
+        self._kind = kind
+
+    def write(self, batch: Sequence[Any]) -> None:
+        for element in batch:
+            row = schema.json_row(self._kind.to_dict(element))
+            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _AvroWriter:
+    def __init__(self, file: Any, kind: Kind) -> None:
+        from fastavro.write import Writer
+
+        self._file = file
+        self._kind = kind
+        self._writer = Writer(file, schema.avro_schema(kind.columns, kind.element.__name__), codec="deflate")
+
+    def write(self, batch: Sequence[Any]) -> None:
+        for element in batch:
+            self._writer.write(self._kind.to_dict(element))
+
+    def close(self) -> None:
+        self._writer.flush()
+        self._file.close()
+
+
+# A format's writer: made of an open file and a Kind, it has write(batch) and close().
+WRITERS: dict[str, Callable[[Any, Kind], Any]] = {
+    "parquet": _ParquetWriter,
+    "jsonl": _JsonWriter,
+    "avro": _AvroWriter,
+}
+FILE_FORMATS = tuple(WRITERS)
+
+
+class _Sink(filebasedsink.FileBasedSink):
+    """Beam's file sink over batches of elements; a bundle is a file, renamed into place when all are written."""
+
+    def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
+        super().__init__(
+            prefix,
+            coder=beam.coders.FastPrimitivesCoder(),
+            file_name_suffix=f".{file_format}",
+            mime_type="application/octet-stream",
+            compression_type=CompressionTypes.UNCOMPRESSED,
+            skip_if_empty=True,
+        )
+        self._format = file_format
+        self._kind = kind
+
+    def open(self, temp_path: str) -> Any:
+        return WRITERS[self._format](super().open(temp_path), self._kind)
+
+    def write_record(self, file_handle: Any, value: Sequence[Any]) -> None:
+        file_handle.write(value)
+
+    def close(self, file_handle: Any) -> None:
+        file_handle.close()
+
+
+class WriteFiles(beam.PTransform):
+    """Elements of `kind` to PREFIX-SSSSS-of-NNNNN.FORMAT; nothing is written if there are none.
+
+    Args:
+        prefix: path of the files up to their shard number.
+        file_format: one of FILE_FORMATS.
+        kind: ROWS or DEAD_LETTERS.
+    """
+
+    def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
+        super().__init__()
+        self._sink = _Sink(prefix, file_format, kind)
+
+    def expand(self, pcoll: Any) -> Any:
+        """Batches the elements and writes them."""
+        return (
+            pcoll
+            | "Batch rows" >> beam.BatchElements(min_batch_size=_ROWS_A_BATCH, max_batch_size=_ROWS_A_BATCH)
+            | "Write files" >> iobase.Write(self._sink)
+        )

@@ -1,0 +1,1 @@
+"""What deploys the pipeline: Flex Templates, Cloud Build, Terraform, BigQuery SQL."""

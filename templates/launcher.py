@@ -1,0 +1,49 @@
+"""What Dataflow's template launcher runs: the program, with the options that every launch shares."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline.__main__ import main as run
+from pipeline.options import unknown_options
+
+FIXED = (
+    "--runner=DataflowRunner",
+    "--output_format=bigquery",
+    # Beam would stage this module's names for the workers, which have no use for them.
+    "--no_save_main_session",
+)
+# The Dockerfile sets it to the name that the image is pushed under.
+IMAGE_VARIABLE = "SDK_CONTAINER_IMAGE"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the job and return; 2 with one line if an option is wrong, before anything is submitted."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    for argument in _unknown(given):
+        # Dataflow checks a user's parameters by the metadata; what it adds itself must not end a launch.
+        print(f"left out {argument}, an option neither of the program nor of Beam", file=sys.stderr)
+        given.remove(argument)
+    if not any(argument.startswith("--sdk_container_image=") for argument in given):
+        image = os.environ.get(IMAGE_VARIABLE, "")
+        if not image:
+            print(
+                "expected --sdk_container_image=IMAGE, got none; workers need the image that launches the job: "
+                "build it with --build-arg IMAGE=its name, or pass the parameter",
+                file=sys.stderr,
+            )
+            return 2
+        given.append(f"--sdk_container_image={image}")
+    return run([*FIXED, *given])
+
+
+def _unknown(arguments: Sequence[str]) -> list[str]:
+    try:
+        return unknown_options(arguments)
+    except ValueError:
+        # A wrong value: the program says so itself.
+        return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""`python -m templates.render`: the Flex Templates' metadata and container specs, made from the program's options.
+
+Without arguments it writes what is kept: metadata and specs under templates/, and the tables' schemas for Terraform.
+With --image and --to it writes the specs of one image, to be uploaded.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pipeline.checks import MESSAGE_FORMATS
+from pipeline.options import OPTIONS, SOURCES, Option
+from pipeline.sources import FILE_FORMATS
+from templates.launcher import FIXED
+from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
+
+DIRECTORY = pathlib.Path(__file__).parent
+# Stands in the kept specs where an image's name comes.
+PLACEHOLDER_IMAGE = "REGION-docker.pkg.dev/PROJECT/REPOSITORY/sentence-embeddings:TAG"
+
+_TABLE = r"([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+[:.][A-Za-z0-9_]+[.][A-Za-z0-9_-]+"
+_MODEL = "[A-Za-z0-9_.-]+|(https|gs)://.+|/.+"
+# What Dataflow and the templates' fixed options narrow of an option.
+_NARROWED: Mapping[str, Mapping[str, Any]] = {
+    "input": {
+        "help": "Files to read: a gs:// path, glob or directory.",
+        "metavar": "gs://bucket/messages/*.jsonl",
+        "regex": "gs://[^/]+/.*",
+    },
+    "model": {"metavar": "", "regex": _MODEL},
+    "preprocessor": {"metavar": "", "regex": _MODEL},
+    "custom_bounds": {"metavar": ""},
+    "output": {
+        "help": "Table of rows, made if it is not there.",
+        "label": "Output table",
+        "param_type": "BIGQUERY_TABLE",
+        "metavar": "project:dataset.table",
+        "regex": _TABLE,
+    },
+    "dead_letters": {
+        "help": "Table of dead letters; by default the output's name with _error_records.",
+        "label": "Dead-letter table",
+        "param_type": "BIGQUERY_TABLE",
+        "metavar": "project:dataset.table",
+        "regex": _TABLE,
+    },
+}
+# Options of Beam's that go to the program as parameters; all others belong to the job's environment.
+BEAM_OPTIONS = (
+    Option("sdk_container_image", "Image of the workers; by default the one that launches the job.", "Workers",
+           label="Workers' image", regex=r"[a-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._/@:-]+"),
+    Option("number_of_worker_harness_threads", "Threads of a worker process; by default as Dataflow chooses.",
+           "Workers", label="Threads of a worker process", param_type="NUMBER", regex="[1-9][0-9]*"),
+)  # fmt: skip
+
+
+class Template(NamedTuple):
+    """One Flex Template.
+
+    Attributes:
+        name: what its files are called by.
+        title: its name in the console.
+        description: what it does.
+        source: the one option of SOURCES that it takes.
+        reads: the kind of its input, as in `Option.reads`.
+        choices: values of enumerations, where they are fewer than the program's.
+    """
+
+    name: str
+    title: str
+    description: str
+    source: str
+    reads: str
+    choices: Mapping[str, tuple[str, ...]]
+
+
+TEMPLATES = (
+    Template(
+        "streaming",
+        "Sentence embeddings: Pub/Sub to BigQuery",
+        "Reads texts from a Pub/Sub subscription and writes one row a sentence to BigQuery, with the vector of a "
+        "TF-Hub text encoder. What cannot be used goes to a table of dead letters, whole.",
+        "input_subscription",
+        "stream",
+        {
+            "input_format": MESSAGE_FORMATS,
+            "bigquery_write_method": ("STORAGE_WRITE_ARROW", "STREAMING_INSERTS", "STORAGE_WRITE_API"),
+        },
+    ),
+    Template(
+        "batch",
+        "Sentence embeddings: files to BigQuery",
+        "Reads texts from files on Cloud Storage and writes one row a sentence to BigQuery, with the vector of a "
+        "TF-Hub text encoder. What cannot be used goes to a table of dead letters, whole.",
+        "input",
+        "files",
+        {"input_format": FILE_FORMATS},
+    ),
+)
+
+
+def options_of(template: Template) -> list[Option]:
+    """The options that a user of `template` may set, as they stand in it."""
+    fixed = {argument.split("=")[0].removeprefix("--") for argument in FIXED}
+    left_out = fixed | {source for source in SOURCES if source != template.source}
+    return [
+        _narrowed(option, template)
+        for option in (*OPTIONS, *BEAM_OPTIONS)
+        if option.name not in left_out and option.reads in ("", template.reads)
+    ]
+
+
+def _narrowed(option: Option, template: Template) -> Option:
+    choices = template.choices.get(option.name, option.choices)
+    required = option.required or option.name == template.source
+    return option._replace(choices=choices, required=required, **_NARROWED.get(option.name, {}))
+
+
+def parameter(option: Option, choices_of_parent: Sequence[str] = ()) -> dict[str, Any]:
+    """The parameter that stands for `option`, in the metadata's form."""
+    default = "false" if option.default is False else str(option.default)
+    found: dict[str, Any] = {
+        "name": option.name,
+        "label": option.label or option.name.replace("_", " ").capitalize(),
+        "helpText": option.help + (f" For example: {option.metavar}" if option.metavar else ""),
+        "paramType": _param_type(option),
+        "isOptional": not option.required,
+    }
+    if default:
+        found["defaultValue"] = default
+    if regex := _regex(option):
+        found["regexes"] = [f"^({regex})$"]
+    if found["paramType"] == "ENUM":
+        found["enumOptions"] = [{"value": choice, "label": choice} for choice in option.choices]
+    if option.parent:
+        found["parentName"] = option.parent
+        triggers = [value for value in option.triggers if not choices_of_parent or value in choices_of_parent]
+        if triggers:
+            found["parentTriggerValues"] = triggers
+    else:
+        found["groupName"] = option.group
+    return found
+
+
+def _is_boolean(option: Option) -> bool:
+    return option.default is False or (option.choices == ("true", "false") and option.default != "")
+
+
+def _param_type(option: Option) -> str:
+    if option.param_type:
+        return option.param_type
+    if _is_boolean(option):
+        return "BOOLEAN"
+    if option.choices:
+        return "ENUM"
+    return "NUMBER" if isinstance(option.default, int) else "TEXT"
+
+
+def _regex(option: Option) -> str:
+    if option.regex:
+        return option.regex
+    if _is_boolean(option):
+        return "true|false"
+    if option.choices:
+        return "|".join(option.choices)
+    if isinstance(option.default, int):
+        return "[0-9]+" if option.minimum == 0 else f"[{option.minimum}-9]|[1-9][0-9]+"
+    return ""
+
+
+def metadata(template: Template) -> dict[str, Any]:
+    """What the console and `gcloud dataflow flex-template build` read of `template`."""
+    options = options_of(template)
+    choices = {option.name: option.choices for option in options}
+    found: dict[str, Any] = {"name": template.title, "description": template.description}
+    if template.reads == "stream":
+        # Ids are the same at each try, and the view of newest rows shows each once.
+        found |= {
+            "streaming": True,
+            "supportsAtLeastOnce": True,
+            "supportsExactlyOnce": True,
+            "defaultStreamingMode": "AT_LEAST_ONCE",
+        }
+    found["parameters"] = [parameter(option, choices.get(option.parent, ())) for option in options]
+    return found
+
+
+def spec(template: Template, image: str) -> dict[str, Any]:
+    """The container spec of `template`: the file that a launch names. gcloud's own drops `streaming` and its like."""
+    return {"image": image, "sdkInfo": {"language": "PYTHON"}, "metadata": metadata(template)}
+
+
+def specs(image: str) -> dict[str, str]:
+    """The container specs of `image` by their files' names."""
+    return {f"{template.name}_spec.json": _json(spec(template, image)) for template in TEMPLATES}
+
+
+def files() -> dict[str, str]:
+    """All files that are kept, by name."""
+    tables = {"embeddings": EMBEDDING_COLUMNS, "error_records": DEAD_LETTER_COLUMNS}
+    return {
+        **{f"{template.name}_metadata.json": _json(metadata(template)) for template in TEMPLATES},
+        **specs(PLACEHOLDER_IMAGE),
+        **{f"terraform/{name}_schema.json": _json(bigquery_schema(tables[name])["fields"]) for name in tables},
+    }
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the files."""
+    parser = argparse.ArgumentParser(prog="python -m templates.render", description=__doc__)
+    parser.add_argument("--image", help="The image that the specs name.")
+    parser.add_argument("--to", type=pathlib.Path, metavar="DIR", help="Where the specs of --image go.")
+    arguments = parser.parse_args(argv)
+    if bool(arguments.image) != bool(arguments.to):
+        parser.error("expected --image=IMAGE and --to=DIR, or neither of them")
+    folder = arguments.to or DIRECTORY
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (specs(arguments.image) if arguments.image else files()).items():
+        (folder / name).write_text(content, encoding="utf-8")
+        print(folder / name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

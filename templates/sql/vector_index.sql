@@ -1,0 +1,7 @@
+-- An index for VECTOR_SEARCH. All vectors of a table must have one length for it: one table for each length.
+-- BigQuery leaves it empty, and searches without it, until the table holds 10 MB.
+-- Put in your own names: sed 's/PROJECT/my-project/g; s/DATASET/my_dataset/g' vector_index.sql | bq query --nouse_legacy_sql
+CREATE VECTOR INDEX IF NOT EXISTS embeddings_by_cosine
+ON `PROJECT.DATASET.embeddings` (embedding)
+STORING (id, message_id, content, model, event_time)
+OPTIONS (index_type = 'IVF', distance_type = 'COSINE');

@@ -1,0 +1,53 @@
+resource "google_monitoring_alert_policy" "backlog" {
+  project               = var.project
+  display_name          = "${var.name}: messages wait too long"
+  combiner              = "OR"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "Oldest unacknowledged message"
+
+    condition_threshold {
+      filter          = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.messages.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = var.max_backlog_seconds
+      duration        = "300s"
+
+      aggregations {
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  documentation {
+    content = "Workers fall behind: look at the job's CPU, its errors, and max_workers."
+  }
+}
+
+resource "google_monitoring_alert_policy" "dead_letters" {
+  project               = var.project
+  display_name          = "${var.name}: too many dead letters"
+  combiner              = "OR"
+  notification_channels = var.notification_channels
+  user_labels           = var.labels
+
+  conditions {
+    display_name = "Dead letters for each row"
+
+    condition_prometheus_query_language {
+      query               = <<-EOT
+        sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="dead_letters_written"}[10m]))
+          / clamp_min(sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="rows_written"}[10m])), 1)
+          > ${var.max_dead_letter_ratio}
+      EOT
+      duration            = "300s"
+      evaluation_interval = "60s"
+    }
+  }
+
+  documentation {
+    content = "templates/sql/error_records_by_reason.sql says what was refused, and why."
+  }
+}

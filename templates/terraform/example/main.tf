@@ -1,0 +1,42 @@
+# terraform apply, build the image (docs/dataflow.md), then apply again with the spec.
+variable "project" {
+  type = string
+}
+
+variable "region" {
+  type    = string
+  default = "europe-west1"
+}
+
+variable "spec" {
+  type    = string
+  default = null
+}
+
+provider "google" {
+  project = var.project
+  region  = var.region
+}
+
+provider "google-beta" {
+  project = var.project
+  region  = var.region
+}
+
+module "sentence_embeddings" {
+  source = "../"
+
+  project       = var.project
+  region        = var.region
+  spec          = var.spec
+  input_format  = "json"
+  parameters    = { language = "en", timestamp_attribute = "event_time" }
+  machine_type  = "n2-standard-4"
+  max_workers   = 2
+  labels        = { team = "search" }
+  at_least_once = true
+}
+
+output "sentence_embeddings" {
+  value = module.sentence_embeddings
+}

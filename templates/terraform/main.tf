@@ -1,0 +1,222 @@
+locals {
+  dataset = google_bigquery_dataset.embeddings.dataset_id
+  statements = merge(
+    { newest_embeddings = "${path.module}/../sql/newest_embeddings.sql" },
+    var.create_vector_index ? { vector_index = "${path.module}/../sql/vector_index.sql" } : {},
+  )
+}
+
+resource "google_artifact_registry_repository" "images" {
+  project       = var.project
+  location      = var.region
+  repository_id = var.name
+  format        = "DOCKER"
+  kms_key_name  = var.kms_key
+  labels        = var.labels
+}
+
+# The template's specs, and what jobs stage.
+resource "google_storage_bucket" "staging" {
+  project                     = var.project
+  name                        = "${var.project}-${var.name}"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  labels                      = var.labels
+
+  # Dataflow writes much that lives for hours, which soft delete would keep and charge for a week.
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 14
+      matches_prefix = ["temp/"]
+    }
+  }
+
+  dynamic "encryption" {
+    for_each = var.kms_key[*]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+}
+
+resource "google_pubsub_topic" "messages" {
+  project      = var.project
+  name         = "${var.name}-messages"
+  kms_key_name = var.kms_key
+  labels       = var.labels
+}
+
+# No dead-letter topic: Dataflow does not support one, and would count each redelivery of its own as a failure.
+resource "google_pubsub_subscription" "messages" {
+  project                    = var.project
+  name                       = "${var.name}-messages"
+  topic                      = google_pubsub_topic.messages.id
+  ack_deadline_seconds       = 60
+  message_retention_duration = "604800s"
+  labels                     = var.labels
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+resource "google_bigquery_dataset" "embeddings" {
+  project    = var.project
+  dataset_id = replace(var.name, "-", "_")
+  location   = var.region
+  labels     = var.labels
+
+  dynamic "default_encryption_configuration" {
+    for_each = var.kms_key[*]
+    content {
+      kms_key_name = default_encryption_configuration.value
+    }
+  }
+}
+
+resource "google_bigquery_table" "embeddings" {
+  project             = var.project
+  dataset_id          = local.dataset
+  table_id            = "embeddings"
+  schema              = file("${path.module}/embeddings_schema.json")
+  clustering          = ["model", "message_id"]
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  time_partitioning {
+    type          = "DAY"
+    field         = "event_time"
+    expiration_ms = var.partition_expiration_days == null ? null : var.partition_expiration_days * 24 * 3600 * 1000
+  }
+}
+
+resource "google_bigquery_table" "error_records" {
+  project             = var.project
+  dataset_id          = local.dataset
+  table_id            = "embeddings_error_records"
+  schema              = file("${path.module}/error_records_schema.json")
+  clustering          = ["stage"]
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  time_partitioning {
+    type  = "DAY"
+    field = "timestamp"
+  }
+}
+
+# The provider has no vector index; the view comes the same way, as the SQL that is kept and tested.
+resource "google_bigquery_job" "statement" {
+  for_each = local.statements
+
+  project  = var.project
+  location = var.region
+  job_id   = "${var.name}-${replace(each.key, "_", "-")}-${substr(filesha256(each.value), 0, 8)}"
+  labels   = var.labels
+
+  query {
+    query              = replace(replace(file(each.value), "PROJECT", var.project), "DATASET", local.dataset)
+    use_legacy_sql     = false
+    create_disposition = ""
+    write_disposition  = ""
+  }
+
+  depends_on = [google_bigquery_table.embeddings]
+}
+
+resource "google_service_account" "job" {
+  project      = var.project
+  account_id   = "${var.name}-job"
+  display_name = "Workers of ${var.name}"
+}
+
+resource "google_project_iam_member" "job" {
+  project = var.project
+  role    = "roles/dataflow.worker"
+  member  = google_service_account.job.member
+}
+
+resource "google_storage_bucket_iam_member" "staging" {
+  bucket = google_storage_bucket.staging.name
+  role   = "roles/storage.objectAdmin"
+  member = google_service_account.job.member
+}
+
+resource "google_artifact_registry_repository_iam_member" "images" {
+  project    = var.project
+  location   = var.region
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.job.member
+}
+
+# A viewer, too: the backlog is looked up.
+resource "google_pubsub_subscription_iam_member" "messages" {
+  for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
+
+  project      = var.project
+  subscription = google_pubsub_subscription.messages.name
+  role         = each.value
+  member       = google_service_account.job.member
+}
+
+# Of the two tables and not of the dataset: the job makes none.
+resource "google_bigquery_table_iam_member" "tables" {
+  for_each = {
+    rows         = google_bigquery_table.embeddings.table_id
+    dead_letters = google_bigquery_table.error_records.table_id
+  }
+
+  project    = var.project
+  dataset_id = local.dataset
+  table_id   = each.value
+  role       = "roles/bigquery.dataEditor"
+  member     = google_service_account.job.member
+}
+
+resource "google_dataflow_flex_template_job" "streaming" {
+  provider = google-beta
+  count    = var.spec == null ? 0 : 1
+
+  project                 = var.project
+  region                  = var.region
+  name                    = var.name
+  container_spec_gcs_path = var.spec
+  service_account_email   = google_service_account.job.email
+  sdk_container_image     = var.image
+  temp_location           = "${google_storage_bucket.staging.url}/temp"
+  staging_location        = "${google_storage_bucket.staging.url}/staging"
+  machine_type            = var.machine_type
+  max_workers             = var.max_workers
+  subnetwork              = var.subnetwork
+  ip_configuration        = var.private_ips ? "WORKER_IP_PRIVATE" : "WORKER_IP_PUBLIC"
+  kms_key_name            = var.kms_key
+  labels                  = var.labels
+  enable_streaming_engine = true
+  additional_experiments  = var.at_least_once ? ["streaming_mode_at_least_once"] : []
+  # A job that is replaced or destroyed finishes what it has pulled.
+  on_delete = "drain"
+
+  parameters = merge(var.parameters, {
+    input_subscription = google_pubsub_subscription.messages.id
+    input_format       = var.input_format
+    output             = "${var.project}:${local.dataset}.${google_bigquery_table.embeddings.table_id}"
+    dead_letters       = "${var.project}:${local.dataset}.${google_bigquery_table.error_records.table_id}"
+  })
+
+  depends_on = [
+    google_project_iam_member.job,
+    google_storage_bucket_iam_member.staging,
+    google_artifact_registry_repository_iam_member.images,
+    google_pubsub_subscription_iam_member.messages,
+    google_bigquery_table_iam_member.tables,
+  ]
+}

@@ -1,0 +1,34 @@
+output "repository" {
+  description = "Where the image is pushed."
+  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+}
+
+output "bucket" {
+  description = "Where the specs are put."
+  value       = google_storage_bucket.staging.url
+}
+
+output "topic" {
+  description = "Where messages are published."
+  value       = google_pubsub_topic.messages.id
+}
+
+output "subscription" {
+  description = "What the job reads."
+  value       = google_pubsub_subscription.messages.id
+}
+
+output "table" {
+  description = "Where rows go."
+  value       = "${var.project}:${local.dataset}.${google_bigquery_table.embeddings.table_id}"
+}
+
+output "service_account" {
+  description = "The workers' service account."
+  value       = google_service_account.job.email
+}
+
+output "job_id" {
+  description = "The running job, or null."
+  value       = one(google_dataflow_flex_template_job.streaming[*].job_id)
+}

@@ -1,0 +1,153 @@
+"""Fixtures: real models, small or packaged, and nothing mocked."""
+
+import json
+import os
+import pathlib
+import tarfile
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pipeline import export_encoder
+from transforms.encoder import TextEncoder, load_encoder
+from transforms.models import models_directory
+from transforms.types import Message, Record, Sentence
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = ROOT / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> TextEncoder:
+    """The encoder with all-MiniLM-L6-v2's weights, made from its package if it is not there."""
+    if not (models_directory() / "minilm" / "model.json").exists():
+        assert export_encoder.main(["--model=minilm"]) == 0
+    return load_encoder("minilm")
+
+
+@pytest.fixture
+def minilm_reference(minilm: TextEncoder) -> tuple[list[str], Any]:
+    """Sentences, and the vectors that sentence-transformers gives for them with minilm's weights."""
+    expected = json.loads((DATA / "minilm_reference.json").read_text())
+    return expected["sentences"], np.array(expected["vectors"], np.float32)
+
+
+@pytest.fixture(scope="session")
+def hub_bert(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A pair as TF-Hub's own exporter writes it, with random weights."""
+    path = tmp_path_factory.mktemp("hub_bert")
+    for part in ("encoder", "preprocessor"):
+        with tarfile.open(DATA / "hub_bert" / f"{part}.tar.gz") as archive:
+            archive.extractall(path / part, filter="data")
+    return path
+
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "cat", "barks", "##s", "good", "bad", ".", ",", "!"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A BERT of two layers with random weights in Hugging Face layout."""
+    path = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(path)
+    return path
+
+
+def write_checkpoint(path: pathlib.Path, pooler: bool = True, **config: Any) -> None:
+    """Write a tiny BERT checkpoint in Hugging Face layout."""
+    from safetensors.numpy import save_file
+
+    random = np.random.default_rng(0)
+    hidden, inner, positions = 16, 32, 40
+    tensors: dict[str, Any] = {}
+
+    def dense(name: str, outputs: int, inputs: int) -> None:
+        tensors[f"{name}.weight"] = random.normal(0, 0.3, (outputs, inputs))
+        tensors[f"{name}.bias"] = random.normal(0, 0.1, outputs)
+
+    def norm(name: str) -> None:
+        tensors[f"{name}.weight"] = random.normal(1, 0.1, hidden)
+        tensors[f"{name}.bias"] = random.normal(0, 0.1, hidden)
+
+    for table, rows in (("word", len(VOCABULARY)), ("position", positions), ("token_type", 2)):
+        tensors[f"embeddings.{table}_embeddings.weight"] = random.normal(0, 1, (rows, hidden))
+    norm("embeddings.LayerNorm")
+    for layer in range(2):
+        at = f"encoder.layer.{layer}"
+        for part in ("query", "key", "value"):
+            dense(f"{at}.attention.self.{part}", hidden, hidden)
+        dense(f"{at}.attention.output.dense", hidden, hidden)
+        norm(f"{at}.attention.output.LayerNorm")
+        dense(f"{at}.intermediate.dense", inner, hidden)
+        dense(f"{at}.output.dense", hidden, inner)
+        norm(f"{at}.output.LayerNorm")
+    if pooler:
+        dense("pooler.dense", hidden, hidden)
+    save_file({name: array.astype(np.float32) for name, array in tensors.items()}, path / "model.safetensors")
+    described = {"model_type": "bert", "hidden_size": hidden, "num_attention_heads": 2, "hidden_act": "gelu"}
+    described |= {"max_position_embeddings": positions, **config}
+    (path / "config.json").write_text(json.dumps(described))
+    (path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(checkpoint: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The pair made from `checkpoint`: 16 dimensions, 40 positions."""
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    assert export_encoder.main([f"--from={checkpoint}", f"--to={path}"]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Another pair of the same dimensions: it has no pooler, and so other vectors."""
+    folder = tmp_path_factory.mktemp("other")
+    write_checkpoint(folder, pooler=False)
+    path = tmp_path_factory.mktemp("models") / "other_tiny"
+    assert export_encoder.main([f"--from={folder}", f"--to={path}"]) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A text-in encoder of 4 dimensions: raises for a text with "raise" in it, gives NaN for one with "nan"."""
+    import tensorflow as tf
+
+    class Encoder(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, texts: Any) -> Any:
+            bad = tf.reduce_any(tf.strings.regex_full_match(texts, ".*raise.*"))
+            with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(bad), ["refused by the model"])]):
+                length = tf.cast(tf.strings.length(texts), tf.float32)
+            nan = tf.where(tf.strings.regex_full_match(texts, ".*nan.*"), float("nan"), 1.0)
+            return tf.stack([length, length * 2.0, nan, tf.ones_like(length)], axis=1)
+
+    path = tmp_path_factory.mktemp("text_encoder")
+    tf.saved_model.save(Encoder(), str(path))
+    return path
+
+
+def record(data: bytes | str, origin: str = "here#0", **fields: Any) -> Record:
+    """A Record with defaults."""
+    payload = data.encode() if isinstance(data, str) else data
+    return Record(payload, origin, fields.get("id", ""), fields.get("attributes", {}), fields.get("event_time"))
+
+
+def message(text: str, **fields: Any) -> Message:
+    """A Message with defaults."""
+    return Message(fields.get("id", "m"), text, fields.get("metadata", {}), fields.get("event_time"))
+
+
+def sentence(content: str, index: int = 0) -> Sentence:
+    """A Sentence with defaults."""
+    return Sentence(f"s{index}", "m", index, 0, len(content), content, {"k": "v"}, 5)
+
+
+@pytest.fixture
+def in_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,76 @@
+"""Emulators for the integration tests; a test that needs one is skipped, loudly, where it cannot be had."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from typing import NoReturn
+
+import pytest
+from google.cloud import bigquery
+
+from pipeline.bigquery_emulator import Emulator, bigquery_emulator
+from pipeline.emulators import EmulatorMissingError
+from pipeline.pubsub_emulator import PubsubEmulator, pubsub_emulator
+from tests.integration.fault_proxy import FaultProxy
+from transforms.bigquery_tables import create_table
+from transforms.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
+from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
+
+PROJECT = "local-project"
+
+
+@pytest.fixture(scope="session")
+def pubsub_server() -> Iterator[PubsubEmulator]:
+    """The Pub/Sub emulator, for all tests."""
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(pubsub_emulator())
+        except EmulatorMissingError as error:
+            _not_tested(error)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def bigquery_server() -> Iterator[Emulator]:
+    """A BigQuery emulator, for all tests."""
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(bigquery_emulator())
+        except EmulatorMissingError as error:
+            _not_tested(error)
+        yield running
+
+
+def _not_tested(error: Exception) -> NoReturn:
+    """Skip with a loud line; fail where REQUIRE_EMULATORS=1 says that the machine has them."""
+    if os.environ.get("REQUIRE_EMULATORS") == "1":
+        raise error
+    warnings.warn(f"NOT TESTED: {error}", stacklevel=2)
+    pytest.skip(str(error))
+
+
+@pytest.fixture
+def proxy(bigquery_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy before the emulator, which the writers are told is BigQuery."""
+    with FaultProxy(bigquery_server).running() as running:
+        monkeypatch.setenv(REST_EMULATOR, running.rest)
+        monkeypatch.setenv(STORAGE_EMULATOR, running.storage)
+        yield running
+
+
+@pytest.fixture
+def client(proxy: FaultProxy) -> bigquery.Client:
+    """A client of the emulator, through the proxy."""
+    return bigquery_client(PROJECT)
+
+
+@pytest.fixture
+def dataset(client: bigquery.Client, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A dataset of the test's own, "project.dataset", with the tables rows and letters."""
+    name = f"{PROJECT}.test_{abs(hash(request.node.nodeid))}"
+    client.create_dataset(name)
+    create_table(f"{name}.rows", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
+    create_table(f"{name}.letters", DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT)
+    yield name
+    client.delete_dataset(name, delete_contents=True)

@@ -1,0 +1,43 @@
+"""Tables and views on an emulator: made by the code, and by the SQL that is shipped."""
+
+import pytest
+from google.cloud import bigquery
+
+from tests.test_sql import DIRECTORY, EXPECTED
+from transforms.bigquery_tables import _misfits, create_table
+from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, bigquery_schema
+
+pytestmark = pytest.mark.emulator
+
+
+def test_a_table_is_made_once(dataset: str, client: bigquery.Client) -> None:
+    """Its layout and its columns are ours; a second time nothing happens."""
+    create_table(f"{dataset}.rows", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
+    table = client.get_table(f"{dataset}.rows")
+    assert table.time_partitioning.field == EMBEDDING_LAYOUT.partition
+    assert table.clustering_fields == list(EMBEDDING_LAYOUT.cluster)
+    assert [(field.name, field.mode, field.description) for field in table.schema] == [
+        (column.name, column.mode, column.description) for column in EMBEDDING_COLUMNS
+    ]
+
+
+def test_a_table_that_does_not_fit_is_refused(dataset: str, client: bigquery.Client) -> None:
+    """In one line that names every misfit, before anything is written."""
+    client.query(f"CREATE TABLE `{dataset}.other` (id STRING NOT NULL, content INT64)").result()
+    with pytest.raises(ValueError, match="expected table .*other to take our rows, got no column message_id") as error:
+        create_table(f"{dataset}.other", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
+    assert "column content of INT64 NULLABLE for STRING REQUIRED" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_shipped_sql_makes_what_the_code_makes(dataset: str, client: bigquery.Client) -> None:
+    """Tables that take our rows, and a view on them."""
+    project, name = dataset.split(".")
+    for file in EXPECTED:
+        statement = (DIRECTORY / file).read_text().replace("PROJECT", project).replace("DATASET", name)
+        # The emulator has no NOT NULL within a STRUCT.
+        client.query(statement.replace("key STRING NOT NULL", "key STRING")).result()
+    for table, columns in (("embeddings", EMBEDDING_COLUMNS), ("embeddings_error_records", DEAD_LETTER_COLUMNS)):
+        made = [field.to_api_repr() for field in client.get_table(f"{dataset}.{table}").schema]
+        assert _misfits(bigquery_schema(columns)["fields"], made) == []
+    assert list(client.query(f"SELECT * FROM `{dataset}.newest_embeddings`").result()) == []

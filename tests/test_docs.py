@@ -1,0 +1,94 @@
+"""What the documentation says works."""
+
+import argparse
+import doctest
+import importlib
+import os
+import pathlib
+import re
+
+import pytest
+
+import transforms
+from pipeline import evaluate, report, search
+from pipeline.options import options_table
+from tests.conftest import ROOT
+from transforms.encoder import TextEncoder
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+PARSERS: list[argparse.ArgumentParser] = [evaluate._parser(), report._parser(), search._parser()]
+# Beam's own, and those of programs without a parser to ask.
+OTHERS = {"--runner", "--yaml_pipeline_file", "--from", "--to", "--direct_running_mode", "--direct_num_workers"}
+
+
+def test_the_notebook_runs(minilm: TextEncoder) -> None:
+    """From its first cell to its last, without an error."""
+    nbclient = pytest.importorskip("nbclient", reason="the notebook was NOT run; pip install nbclient ipykernel")
+    import nbformat
+
+    notebook = nbformat.read(DOCS / "first_steps.ipynb", as_version=4)
+    assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs before a commit"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(DOCS)}})
+    client.execute(env=environment)
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    assert len(shown) >= 4
+
+
+def test_the_python_examples_run(minilm: TextEncoder, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after the other, as a reader would."""
+    scope: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), scope)
+    printed = capsys.readouterr().out
+    assert "Hello there. 384" in printed
+    assert "{'text': [" in printed
+
+
+def test_the_yaml_example_runs(minilm: TextEncoder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the clone's directory, as it says."""
+    pytest.importorskip("jinja2", reason="Beam YAML needs pip install 'apache-beam[yaml]'")
+    from apache_beam.yaml import main
+
+    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
+    (tmp_path / "pipeline.yaml").write_text(text)
+    for name in ("examples", "transforms"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    main.run([f"--yaml_pipeline_file={tmp_path}/pipeline.yaml", f"--runner={runner}"])
+    rows = [line for path in tmp_path.glob("out/yaml/rows*") for line in path.read_text().splitlines()]
+    assert len(rows) > 1000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere_and_options_exist(page: pathlib.Path) -> None:
+    """Files are there, and each --option is one of a program's."""
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+    # Its options are those of gcloud, docker and Terraform; its launches are parsed by the tests of the templates.
+    if page.name == "dataflow.md":
+        return
+    known = {option for parser in PARSERS for action in parser._actions for option in action.option_strings}
+    known |= set(re.findall(r"`(--\w+)`", options_table())) | OTHERS
+    assert set(re.findall(r"--\w+", text)) - known == set()
+
+
+@pytest.mark.parametrize("name", sorted(transforms.__all__))
+def test_the_examples_of_public_names_are_true(name: str, minilm: TextEncoder) -> None:
+    """A docstring's examples, as help() shows them."""
+    found = getattr(transforms, name)
+    scope = {other: getattr(transforms, other) for other in transforms.__all__}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    for test in doctest.DocTestFinder(recurse=False).find(found, name, module=False, globs=scope):
+        assert runner.run(test).failed == 0
+
+
+def test_the_modules_of_public_names_have_docstrings() -> None:
+    """So that help() says something at every level."""
+    for module in set(transforms._MODULES.values()):
+        assert importlib.import_module(f"transforms.{module}").__doc__

@@ -1,0 +1,134 @@
+import contextlib
+import csv
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.beam import run
+from tests.conftest import record
+from transforms.parsing import CSV_HEADER, MessageParser, ParseMessages, parse_time, record_of
+from transforms.types import Record
+
+
+def test_plain_text_is_the_message() -> None:
+    """A line is a text, with an id from its content and origin."""
+    message = MessageParser().parse(record("Hello.", "f#0"))
+    assert message is not None
+    assert (message.text, message.metadata, message.event_time) == ("Hello.", {}, None)
+    assert len(message.id) == 32
+
+
+def test_two_identical_lines_stay_two() -> None:
+    """The origin tells identical lines apart, and the same line always gets the same id."""
+    ids = [MessageParser().parse(record("Hi.", origin)).id for origin in ("f#0", "f#4", "f#0")]  # type: ignore[union-attr]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_json_fields_become_id_time_and_metadata() -> None:
+    """Every field that has no part of its own is metadata, a string as it is and anything else as JSON."""
+    line = {"body": "Hi.", "key": 7, "at": "2024-01-02T03:04:05.5+01:00", "s": "x", "n": None, "l": [1, "é"]}
+    message = MessageParser("jsonl", "body", "key", "at").parse(record(json.dumps(line)))
+    assert message is not None
+    assert message.id == "7"
+    assert message.event_time == 1704161045_500000
+    assert message.metadata == {"s": "x", "n": "null", "l": '[1, "é"]'}
+
+
+def test_attributes_are_metadata_too() -> None:
+    """What came beside the payload is kept, and can give the id."""
+    parser = MessageParser("json", id_attribute="k", timestamp_attribute="t")
+    message = parser.parse(record('{"text": "Hi.", "a": "c"}', attributes={"k": "1", "t": "5", "a": "b", "d": "e"}))
+    assert message is not None
+    assert (message.id, message.event_time, message.metadata) == ("1", 5000, {"a": "c", "d": "e"})
+
+
+def test_the_source_gives_the_id_where_no_field_does() -> None:
+    """A Pub/Sub message id is used before a hash."""
+    message = MessageParser("json", id_field="k").parse(record('{"text": "Hi."}', id="17", event_time=3))
+    assert message is not None
+    assert (message.id, message.event_time) == ("17", 3)
+
+
+def test_a_csv_line_is_read_by_its_header() -> None:
+    """Columns have the header's names."""
+    line = record('1,"Hi, you.",x', attributes={CSV_HEADER: "id,text,more"})
+    message = MessageParser("csv", id_field="id").parse(line)
+    assert message is not None
+    assert (message.id, message.text, message.metadata) == ("1", "Hi, you.", {"more": "x"})
+
+
+@pytest.mark.parametrize("data", ["", "  ", '{"text": null}', '{"text": " \\n"}'])
+def test_a_blank_text_is_left_out(data: str) -> None:
+    """Nothing to embed is no error."""
+    assert MessageParser("jsonl").parse(record(data)) is None
+
+
+@pytest.mark.parametrize(
+    ("input_format", "data", "reason"),
+    [
+        ("text", b"\xff\xfe", "codec can't decode"),
+        ("jsonl", b'{"text": "x"', "Expecting"),
+        ("jsonl", b'["text"]', "expected a JSON object, got an array"),
+        ("jsonl", b'{"other": 1}', "expected a field 'text', got \\['other'\\]"),
+        ("jsonl", b'{"text": 5}', "expected text in the field 'text', got a number"),
+        ("jsonl", b'{"text": "\\ud800"}', "lone surrogate"),
+        ("jsonl", b'{"text": "a\x00"}', "Invalid control character"),
+        ("jsonl", b"[" * 200_000, "recursion"),
+        ("jsonl", b'{"text": "x", "at": "yesterday"}', "expected RFC 3339"),
+        ("jsonl", b'{"text": "' + b"x" * 1000 + b'"}', "at most 900 bytes, got 1012"),
+        ("csv", b"1,x,y", "expected one line of 2 fields, got 3 fields"),
+        ("csv", b'1,"x', "unexpected end of data"),
+    ],
+)
+def test_what_is_no_message_is_a_dead_letter_with_the_whole_input(input_format: str, data: bytes, reason: str) -> None:
+    """A bad record says why, and can be played again."""
+    max_bytes = 900 if b"xxx" in data else 1_000_000
+    parse = ParseMessages(input_format, timestamp_field="at", max_message_bytes=max_bytes).with_dead_letters()
+    result = run([record(data, "f#9", attributes={CSV_HEADER: "id,text"})], parse, Record)
+    assert result.output == []
+    (letter,) = result.dead_letters
+    assert letter.stage == "Parse messages"
+    assert letter.attributes["source.origin"] == "f#9"
+    whole = letter.payload_bytes if letter.payload_string is None else letter.payload_string.encode()
+    assert whole == data
+    with pytest.raises((ValueError, RecursionError), match=reason):
+        raise ValueError(letter.error_message)
+
+
+@pytest.mark.parametrize(
+    ("value", "micros"),
+    [
+        ("1970-01-01T00:00:01Z", 1_000_000),
+        ("1970-01-01", 0),
+        ("1970-01-01T01:00:00+01:00", 0),
+        (1500, 1_500_000),
+        ("1500.5", 1_500_500),
+    ],
+)
+def test_times_are_rfc_3339_or_milliseconds(value: object, micros: int) -> None:
+    """As Beam's own timestamp attributes, UTC unless it says otherwise."""
+    assert parse_time(value, "at") == micros
+
+
+@pytest.mark.parametrize("value", ["", "soon", True, [], 1e30, float("nan"), "10000-01-01", "inf"])
+def test_other_times_are_refused(value: object) -> None:
+    """A time outside the years 1 to 9999 fits no sink."""
+    with pytest.raises(ValueError, match="expected RFC 3339"):
+        parse_time(value, "at")
+
+
+@given(st.binary(max_size=200), st.sampled_from(["text", "jsonl", "csv", "tsv", "document", "parquet"]))
+def test_any_bytes_are_a_message_blank_or_refused(data: bytes, input_format: str) -> None:
+    """No payload raises anything but what ParseMessages makes a dead letter of."""
+    with contextlib.suppress(ValueError, RecursionError, csv.Error):
+        MessageParser(input_format).parse(record(data, attributes={CSV_HEADER: "text,a"}))
+
+
+def test_a_dead_letter_gives_its_record_back() -> None:
+    """Payload, attributes, origin, id and time, whatever the attributes are called."""
+    before = record(b"\xff", "f#9", id="7", event_time=5, attributes={"origin": "mine", "id": "mine too"})
+    result = run([before], ParseMessages().with_dead_letters(), Record)
+    (letter,) = result.dead_letters
+    assert record_of(letter.payload_bytes, letter.attributes) == before

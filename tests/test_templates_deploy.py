@@ -1,0 +1,111 @@
+"""Cloud Build and Terraform: what can be said of them without a cloud."""
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from templates import render
+from tests.test_dockerfile import ARGUMENTS
+from tests.test_templates import parameters, takes
+from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, Partitioning
+
+TERRAFORM = render.DIRECTORY / "terraform"
+MAIN = (TERRAFORM / "main.tf").read_text()
+BUILD: dict[str, Any] = yaml.safe_load((render.DIRECTORY / "cloudbuild.yaml").read_text())
+
+
+def block(kind: str, name: str) -> str:
+    """A resource's text in main.tf."""
+    (found,) = re.findall(rf'^resource "{kind}" "{name}" {{\n(.*?)^}}', MAIN, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_terraform_is_formatted_and_can_be_read() -> None:
+    """`terraform fmt -check`, which fails on what is no HCL."""
+    command = ["terraform", f"-chdir={TERRAFORM}", "fmt", "-check", "-recursive", "-diff"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_every_variable_is_used_and_described() -> None:
+    """And no other is."""
+    text = "".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
+    declared = re.findall(r'^variable "(\w+)" {\n  description = ".+"$', text, re.MULTILINE)
+    assert len(declared) == text.count('\nvariable "') + text.startswith('variable "')
+    assert set(declared) == set(re.findall(r"\bvar\.(\w+)", text))
+
+
+def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment() -> None:
+    """What is required is given; machine type, service account and the like are the resource's own arguments."""
+    text = block("google_dataflow_flex_template_job", "streaming")
+    given = re.search(r"parameters = merge\(var.parameters, {\n(.*?)}\)", text, re.DOTALL)
+    assert given
+    names = set(re.findall(r"^ +(\w+) +=", given[1], re.MULTILINE))
+    known = parameters("streaming")
+    assert names <= set(known)
+    assert {name for name, parameter in known.items() if not parameter["isOptional"]} <= names
+
+
+@pytest.mark.parametrize(("table", "layout"), [("embeddings", EMBEDDING_LAYOUT), ("error_records", DEAD_LETTER_LAYOUT)])
+def test_tables_are_laid_out_as_the_program_lays_them_out(table: str, layout: Partitioning) -> None:
+    """The same partitions, clusters and columns, whoever makes the table."""
+    text = block("google_bigquery_table", table)
+    assert re.search(r'field += "(\w+)"', text)[1] == layout.partition  # type: ignore[index]
+    assert tuple(re.findall(r'"(\w+)"', re.search(r"clustering += \[(.*)\]", text)[1])) == layout.cluster  # type: ignore[index]
+    assert f"{table}_schema.json" in text
+
+
+def test_the_subscription_has_no_dead_letter_topic() -> None:
+    """Dataflow does not support one."""
+    assert "dead_letter_policy" not in block("google_pubsub_subscription", "messages")
+
+
+def test_the_service_account_has_no_role_that_administers() -> None:
+    """Least privilege: of a project only what every worker needs, all else of single resources."""
+    roles = set(re.findall(r"roles/[\w.]+", MAIN))
+    assert roles == {
+        "roles/dataflow.worker",
+        "roles/storage.objectAdmin",
+        "roles/artifactregistry.reader",
+        "roles/pubsub.subscriber",
+        "roles/pubsub.viewer",
+        "roles/bigquery.dataEditor",
+    }
+    assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job")) == ["roles/dataflow.worker"]
+
+
+def test_the_statements_are_the_kept_sql() -> None:
+    """Terraform makes view and index of the files that are tested."""
+    files = re.findall(r"/\.\./sql/(\w+\.sql)", MAIN)
+    assert files == ["newest_embeddings.sql", "vector_index.sql"]
+    assert all((render.DIRECTORY / "sql" / file).exists() for file in files)
+
+
+def test_the_build_gives_the_dockerfile_its_arguments() -> None:
+    """Each of them, with the Dockerfile's own defaults."""
+    (build,) = [step["args"] for step in BUILD["steps"] if step["id"] == "build"]
+    given = dict(argument.removeprefix("--build-arg=").split("=", 1) for argument in build if "--build-arg" in argument)
+    assert set(given) == set(ARGUMENTS)
+    for name, value in given.items():
+        if name != "IMAGE":
+            assert BUILD["substitutions"][value.strip("${}")] == ARGUMENTS[name].strip('"')
+
+
+def test_every_substitution_is_declared_and_used() -> None:
+    """Cloud Build refuses others."""
+    text = "".join(str(step) for step in BUILD["steps"])
+    assert set(re.findall(r"\${(_\w+)}", text)) == set(BUILD["substitutions"])
+
+
+def test_the_image_that_is_built_is_one_that_the_template_takes() -> None:
+    """Its name passes the parameter's regex, and all steps speak of the same."""
+    images = {image for step in BUILD["steps"] for image in re.findall(r"\S*/sentence-embeddings:[^'\s\"]+", str(step))}
+    names = {image.removeprefix("--build-arg=IMAGE=").split("=")[-1].strip("'[],") for image in images}
+    assert len(names) == 1
+    name = names.pop().replace("${_REPOSITORY}", "europe-west1-docker.pkg.dev/p/r").replace("${BUILD_ID}", "ab-12")
+    assert takes(parameters("batch")["sdk_container_image"], name)

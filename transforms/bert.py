@@ -1,0 +1,178 @@
+"""BERT as one small TensorFlow graph: two-dimensional matmuls, fused query-key-value, layer norm written out.
+
+It computes what Hugging Face's BertModel and TF-Hub's BERT encoders compute, in a form that oneDNN and other engines
+fuse well. Source of the architecture: Devlin et al., arXiv:1810.04805.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+ACTIVATIONS = {
+    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+    "relu": tf.nn.relu,
+}
+INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """The sizes that the weights do not tell."""
+
+    heads: int
+    activation: str = "gelu"
+    epsilon: float = 1e-12
+    pooling: str = "pooled_output"
+    normalize: bool = False
+
+
+class Bert(tf.Module):
+    """A BERT encoder with TF-Hub's interface: a dict of int32 [batch, length] in, a dict of float32 out.
+
+    `tensors` has the names of Hugging Face's BertModel ("embeddings.word_embeddings.weight", ...), with dense kernels
+    as [out, in]. Outputs: sequence_output [batch, length, hidden]; pooled_output [batch, hidden] if the weights have a
+    pooler; default [batch, hidden], what `config.pooling` and `config.normalize` make of them.
+
+    `precision` is what matrices are held and multiplied in, "float32" or "bfloat16"; embeddings, layer norms, softmax
+    and the sums between layers are float32 in either.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, "np.ndarray[Any, Any]"], config: BertConfig, precision: str = "float32"
+    ) -> None:
+        super().__init__(name="bert")
+        self.config = config
+        self._dtype = tf.as_dtype(precision)
+        # What the weights do not tell, kept with them.
+        self.described = tf.Variable(json.dumps(dataclasses.asdict(config)), trainable=False, name="described")
+
+        def variable(name: str, value: "np.ndarray[Any, Any]", dtype: tf.DType = tf.float32) -> tf.Variable:
+            held = np.ascontiguousarray(value, np.float32).astype(dtype.as_numpy_dtype)
+            return tf.Variable(held, trainable=False, name=name)
+
+        def dense(name: str, *sources: str) -> tuple[tf.Variable, tf.Variable]:
+            kernel = np.concatenate([tensors[f"{source}.weight"] for source in sources]).T
+            bias = np.concatenate([tensors[f"{source}.bias"] for source in sources])
+            return variable(f"{name}/kernel", kernel, self._dtype), variable(f"{name}/bias", bias, self._dtype)
+
+        def norm(name: str, source: str) -> tuple[tf.Variable, tf.Variable]:
+            weight, bias = tensors[f"{source}.weight"], tensors[f"{source}.bias"]
+            return variable(f"{name}/gamma", weight), variable(f"{name}/beta", bias)
+
+        self.words = variable("words", tensors["embeddings.word_embeddings.weight"])
+        self.positions = variable("positions", tensors["embeddings.position_embeddings.weight"])
+        self.types = variable("types", tensors["embeddings.token_type_embeddings.weight"])
+        self.embedding_norm = norm("embeddings", "embeddings.LayerNorm")
+        self.layers: list[dict[str, tuple[tf.Variable, tf.Variable]]] = []
+        while f"encoder.layer.{len(self.layers)}.output.dense.weight" in tensors:
+            name = f"layer_{len(self.layers)}"
+            source = f"encoder.layer.{len(self.layers)}"
+            attention = f"{source}.attention"
+            self.layers.append(
+                {
+                    "qkv": dense(f"{name}/qkv", *(f"{attention}.self.{n}" for n in ("query", "key", "value"))),
+                    "attention": dense(f"{name}/attention", f"{attention}.output.dense"),
+                    "attention_norm": norm(f"{name}/attention_norm", f"{attention}.output.LayerNorm"),
+                    "inner": dense(f"{name}/inner", f"{source}.intermediate.dense"),
+                    "outer": dense(f"{name}/outer", f"{source}.output.dense"),
+                    "norm": norm(f"{name}/norm", f"{source}.output.LayerNorm"),
+                }
+            )
+        self.pooler = dense("pooler", "pooler.dense") if "pooler.dense.weight" in tensors else None
+
+    @tf.function(
+        input_signature=[{name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUT_NAMES}],
+        autograph=False,
+    )
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The outputs for token ids, their mask and their types, each int32 [batch, length]."""
+        ids, mask, types = (inputs[name] for name in INPUT_NAMES)
+        outputs = {"sequence_output": self._encode(ids, mask, types)}
+        if self.pooler is not None:
+            outputs["pooled_output"] = self._pool(outputs["sequence_output"][:, 0])
+        default = pool(outputs, mask, self.config.pooling)
+        outputs["default"] = l2_normalize(default) if self.config.normalize else default
+        return outputs
+
+    def vectors(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, pooling: str) -> tf.Tensor:
+        """One vector a row, as `pool` makes it of the outputs, computing nothing else.
+
+        Raises:
+            KeyError: if the weights lack the pooler that `pooling` needs.
+        """
+        if pooling == "model_default":
+            found = self.vectors(ids, mask, types, self.config.pooling)
+            return l2_normalize(found) if self.config.normalize else found
+        if pooling == "mean":
+            return pool({"sequence_output": self._encode(ids, mask, types)}, mask, pooling)
+        if pooling == "pooled_output" and self.pooler is None:
+            raise KeyError("pooler.dense.weight")
+        first = self._encode(ids, mask, types, first_only=True)[:, 0]
+        return first if pooling == "cls" else self._pool(first)
+
+    def _encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, first_only: bool = False) -> tf.Tensor:
+        """The last layer's states, [batch, length, hidden], or [batch, 1, hidden] if `first_only`."""
+        shape = tf.shape(ids)
+        batch, length = shape[0], shape[1]
+        hidden = self.words.shape[1]
+        x = tf.gather(self.words, tf.reshape(ids, [-1])) + tf.gather(self.types, tf.reshape(types, [-1]))
+        x = tf.reshape(tf.reshape(x, [batch, length, hidden]) + self.positions[:length], [-1, hidden])
+        x = self._norm(x, self.embedding_norm)
+        bias = (1.0 - tf.cast(mask, tf.float32)[:, None, None, :]) * -1e9
+        for layer in self.layers:
+            x = self._layer(x, layer, bias, batch, length, first_only and layer is self.layers[-1])
+        return tf.reshape(x, [batch, -1, hidden])
+
+    def _layer(
+        self, x: tf.Tensor, layer: Any, bias: tf.Tensor, batch: tf.Tensor, length: tf.Tensor, first_only: bool
+    ) -> tf.Tensor:
+        """One transformer block on [batch * length, hidden]; with `first_only` it gives [batch, hidden]."""
+        heads = self.config.heads
+        hidden = self.words.shape[1]
+        size = hidden // heads
+        qkv = tf.reshape(self._dense(x, layer["qkv"]), [batch, length, 3, heads, size])
+        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
+        if first_only:
+            query, x = query[:, :, :1], tf.reshape(x, [batch, length, hidden])[:, 0]
+        scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) * (size**-0.5) + bias
+        context = tf.matmul(tf.cast(tf.nn.softmax(scores), self._dtype), value)
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, hidden])
+        x = self._norm(tf.cast(self._dense(context, layer["attention"]), tf.float32) + x, layer["attention_norm"])
+        inner = ACTIVATIONS[self.config.activation](self._dense(x, layer["inner"]))
+        return self._norm(tf.cast(self._dense(inner, layer["outer"]), tf.float32) + x, layer["norm"])
+
+    def _pool(self, first: tf.Tensor) -> tf.Tensor:
+        return tf.tanh(tf.cast(self._dense(first, self.pooler), tf.float32))
+
+    def _dense(self, x: tf.Tensor, parameters: Any) -> tf.Tensor:
+        kernel, bias = parameters
+        return tf.nn.bias_add(tf.cast(x, self._dtype) @ kernel, bias)
+
+    def _norm(self, x: tf.Tensor, parameters: tuple[tf.Variable, tf.Variable]) -> tf.Tensor:
+        gamma, beta = parameters
+        mean = tf.reduce_mean(x, -1, keepdims=True)
+        centred = x - mean
+        variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
+        return centred * (tf.math.rsqrt(variance + self.config.epsilon) * gamma) + beta
+
+
+def pool(outputs: Mapping[str, tf.Tensor], mask: tf.Tensor, pooling: str) -> tf.Tensor:
+    """One vector a row, float32 [batch, hidden], of an encoder's outputs; `pooling` is one of models.POOLINGS."""
+    if pooling == "mean":
+        weights = tf.cast(mask, tf.float32)[:, :, None]
+        total = tf.reduce_sum(outputs["sequence_output"] * weights, axis=1)
+        return total / tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
+    if pooling == "cls":
+        return outputs["sequence_output"][:, 0]
+    return outputs["default" if pooling == "model_default" else pooling]
+
+
+def l2_normalize(vectors: tf.Tensor) -> tf.Tensor:
+    """`vectors` [batch, dimension] scaled to L2 norm 1; a zero vector stays zero."""
+    return vectors / tf.maximum(tf.norm(vectors, axis=-1, keepdims=True), 1e-12)

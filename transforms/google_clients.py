@@ -1,0 +1,82 @@
+"""Clients of Google's services, one a process; they go to emulators where the environment names them.
+
+BIGQUERY_EMULATOR_HOST (REST) and BIGQUERY_STORAGE_EMULATOR_HOST (gRPC) are `host:port`. An emulator is spoken to
+without credentials and without TLS.
+"""
+
+import functools
+import os
+from typing import Any
+
+import grpc
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
+
+REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
+STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
+
+_CHANNEL_OPTIONS = (
+    # A peer that is gone without a word is noticed within minutes, not at TCP's leisure.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # gRPC's own default, two minutes, would outlast a short outage.
+    ("grpc.max_reconnect_backoff_ms", 10_000),
+)
+_NO_MESSAGE_LIMIT = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+
+def emulator_address(variable: str) -> str | None:
+    """The `host:port` that the environment's `variable` names, without scheme or slash; None if it is not set.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    given = os.environ.get(variable, "").strip()
+    if not given:
+        return None
+    address = given.removeprefix("http://").rstrip("/")
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdecimal()) or "/" in address:
+        raise ValueError(f"expected {variable} as host:port, got {given!r}; set it to 127.0.0.1:9050, say, or unset it")
+    return address
+
+
+def _bigquery_address(variable: str, other: str) -> str | None:
+    address = emulator_address(variable)
+    if address is None and emulator_address(other) is not None:
+        # Half a test set-up must not write to a real project.
+        raise ValueError(f"expected {variable} beside {other}, got only the latter; set both or neither")
+    return address
+
+
+def bigquery_client(project: str) -> bigquery.Client:
+    """The process's client of BigQuery's REST API for `project`."""
+    return _bigquery_client(project, _bigquery_address(REST_EMULATOR, STORAGE_EMULATOR))
+
+
+def bigquery_write_client() -> BigQueryWriteClient:
+    """The process's client of BigQuery's Storage Write API."""
+    return _bigquery_write_client(_bigquery_address(STORAGE_EMULATOR, REST_EMULATOR))
+
+
+@functools.cache
+def _bigquery_client(project: str, address: str | None) -> bigquery.Client:
+    if address is None:
+        return bigquery.Client(project)
+    return bigquery.Client(
+        project, credentials=AnonymousCredentials(), client_options={"api_endpoint": f"http://{address}"}
+    )
+
+
+@functools.cache
+def _bigquery_write_client(address: str | None) -> BigQueryWriteClient:
+    if address is not None:
+        channel = grpc.insecure_channel(address, [*_NO_MESSAGE_LIMIT, *_CHANNEL_OPTIONS])
+        return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel))
+
+    def channel_with_options(host: str, options: Any = (), **settings: Any) -> grpc.Channel:
+        return BigQueryWriteGrpcTransport.create_channel(host, options=[*options, *_CHANNEL_OPTIONS], **settings)
+
+    return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel_with_options))

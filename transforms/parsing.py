@@ -1,0 +1,266 @@
+"""ParseMessages: what a source read becomes messages, or dead letters that hold it whole."""
+
+import csv
+import datetime
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Optional
+
+import apache_beam as beam
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.counters import Counters
+from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.ids import stable_id
+from transforms.types import Message, Record
+
+STAGE = "Parse messages"
+DEFAULT_MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+# The attribute of a CSV record that holds its file's first line.
+CSV_HEADER = "csv_header"
+# What a dead letter says of its record's source stands beside the record's own attributes.
+SOURCE_PREFIX = "source."
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_YEARS = (datetime.datetime(1, 1, 2, tzinfo=datetime.UTC), datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC))
+
+
+def _text_fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
+    return {text_field: text}
+
+
+def _json_fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise ValueError(f"expected a JSON object, got {_kind(fields)}")
+    if "\\u" in text:
+        try:
+            # A lone surrogate, as in "\\ud800", is no text: no encoder and no sink takes it.
+            json.dumps(fields, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("expected Unicode text, got a lone surrogate") from None
+    return fields
+
+
+def _separated_fields(delimiter: str) -> Callable[[Record, str, str], dict[str, Any]]:
+    @functools.lru_cache(maxsize=64)
+    def names(header: str) -> list[str]:
+        return next(csv.reader([header], delimiter=delimiter), [])
+
+    def fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
+        # A process-wide bound of csv's own, far below what a message may hold.
+        csv.field_size_limit(sys.maxsize)
+        header = names(record.attributes[CSV_HEADER])
+        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
+        if len(rows) != 1 or len(rows[0]) != len(header):
+            got = f"{len(rows[0])} fields" if len(rows) == 1 else f"{len(rows)} lines"
+            raise ValueError(f"expected one line of {len(header)} fields, got {got}")
+        return dict(zip(header, rows[0], strict=True))
+
+    return fields
+
+
+# How the payload of each input format becomes fields. A row of Parquet or Avro comes from its source as JSON.
+_DECODERS: dict[str, Callable[[Record, str, str], dict[str, Any]]] = {
+    "text": _text_fields,
+    "document": _text_fields,
+    "json": _json_fields,
+    "jsonl": _json_fields,
+    "csv": _separated_fields(","),
+    "tsv": _separated_fields("\t"),
+    "parquet": _json_fields,
+    "avro": _json_fields,
+}
+FORMATS = tuple(_DECODERS)
+
+
+class MessageParser:
+    """The pure part of ParseMessages; its fields are ParseMessages'."""
+
+    def __init__(
+        self,
+        input_format: str = "text",
+        text_field: str = "text",
+        id_field: str = "",
+        timestamp_field: str = "",
+        id_attribute: str = "",
+        timestamp_attribute: str = "",
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        if input_format not in _DECODERS:
+            raise ValueError(f"expected --input_format to be one of {', '.join(FORMATS)}, got {input_format!r}")
+        self._input_format = input_format
+        self._text_field = text_field
+        self._id_field = id_field
+        self._timestamp_field = timestamp_field
+        self._id_attribute = id_attribute
+        self._timestamp_attribute = timestamp_attribute
+        self._max_message_bytes = max_message_bytes
+
+    def parse(self, record: Record) -> Optional[Message]:
+        """The record's message, or None if its text is null or blank.
+
+        Raises:
+            ValueError: if the record is no message; RecursionError if its JSON is nested too deep.
+        """
+        if len(record.data) > self._max_message_bytes:
+            raise ValueError(
+                f"expected a message of at most {self._max_message_bytes} bytes, got {len(record.data)}; "
+                "raise --max_message_bytes"
+            )
+        text = record.data.decode("utf-8")
+        if not text.strip():
+            return None
+        fields = _DECODERS[self._input_format](record, text, self._text_field)
+        beside = {key: value for key, value in record.attributes.items() if key != CSV_HEADER}
+        given_ids = (beside.pop(self._id_attribute, None), fields.pop(self._id_field, None), record.id)
+        given_times = (
+            (self._timestamp_attribute, beside.pop(self._timestamp_attribute, None)),
+            (self._timestamp_field, fields.pop(self._timestamp_field, None)),
+        )
+        if self._text_field not in fields:
+            raise ValueError(f"expected a field {self._text_field!r}, got {sorted(fields)}")
+        content = fields.pop(self._text_field)
+        if content is None:
+            return None
+        if not isinstance(content, str):
+            raise ValueError(f"expected text in the field {self._text_field!r}, got {_kind(content)}")
+        if not content.strip():
+            return None
+        return Message(
+            id=next((_as_text(given) for given in given_ids if given not in (None, "")), "")
+            or stable_id(record.origin, record.data),
+            text=content,
+            # What came inside the payload says more than what came beside it.
+            metadata=beside | {key: _as_text(value) for key, value in fields.items()},
+            event_time=next(
+                (parse_time(time, name) for name, time in given_times if time not in (None, "")), record.event_time
+            ),
+        )
+
+
+class ParseMessages(DeadLetterTransform):
+    """PCollection[Record] to PCollection[Message], at each message's event time.
+
+    A record that is no message is a dead letter: not UTF-8, not of the format, without the text field, with a bad time,
+    past `max_message_bytes`. Null and blank texts are counted ("messages_blank") and left out.
+
+    Args:
+        input_format: one of FORMATS.
+        text_field: the field or column that holds the text, where the format has fields.
+        id_field: the field that holds the id; else the source's id, else a hash of content and origin.
+        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the epoch.
+        id_attribute: the attribute that holds the id, before any field.
+        timestamp_attribute: the attribute that holds the event time, before any field.
+        max_message_bytes: the largest payload taken.
+    """
+
+    def __init__(
+        self,
+        input_format: str = "text",
+        text_field: str = "text",
+        id_field: str = "",
+        timestamp_field: str = "",
+        id_attribute: str = "",
+        timestamp_attribute: str = "",
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        super().__init__()
+        self._parser = MessageParser(
+            input_format,
+            text_field,
+            id_field,
+            timestamp_field,
+            id_attribute,
+            timestamp_attribute,
+            max_message_bytes,
+        )
+
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
+        """Messages, and the records that are none."""
+        return split_dead_letters(pcoll, STAGE, _Parse(self._parser), Message)
+
+
+class _Parse(beam.DoFn):
+    def __init__(self, parser: MessageParser) -> None:
+        self._parser = parser
+        self._counters = Counters()
+
+    def process(self, record: Record) -> Iterator[Any]:
+        try:
+            message = self._parser.parse(record)
+        except (ValueError, RecursionError, csv.Error) as error:
+            self._counters.count("dead_letters_parse")
+            for letter in dead_letters(STAGE, error, record.data, dict(record.attributes) | source_attributes(record)):
+                yield beam.pvalue.TaggedOutput(TAG, letter)
+            return
+        if message is None:
+            self._counters.count("messages_blank")
+            return
+        self._counters.count("messages")
+        if message.event_time is None:
+            yield message
+        else:
+            yield beam.window.TimestampedValue(message, Timestamp(micros=message.event_time))
+
+
+def source_attributes(record: Record) -> dict[str, str]:
+    """What a dead letter keeps of a record beside its payload and attributes, under names of their own."""
+    known = {"origin": record.origin, "id": record.id, "event_time": record.event_time}
+    return {SOURCE_PREFIX + key: str(value) for key, value in known.items() if value not in ("", None)}
+
+
+def record_of(payload: bytes, attributes: Mapping[str, str]) -> Record:
+    """The record behind a dead letter of this stage."""
+    source = {key.removeprefix(SOURCE_PREFIX): value for key, value in attributes.items() if _is_source(key)}
+    time = source.get("event_time")
+    return Record(
+        data=payload,
+        origin=source.get("origin", ""),
+        id=source.get("id", ""),
+        attributes={key: value for key, value in attributes.items() if not _is_source(key)},
+        event_time=int(time) if time else None,
+    )
+
+
+def _is_source(key: str) -> bool:
+    return key.startswith(SOURCE_PREFIX)
+
+
+def parse_time(value: Any, field: str) -> int:
+    """Microseconds since the epoch of an RFC 3339 string, or of milliseconds since then, as Beam's sources take them.
+
+    A time without a zone is UTC.
+
+    Raises:
+        ValueError: if `value` is neither, or outside the years 1 to 9999.
+    """
+    expected = f"expected RFC 3339 or milliseconds since 1970 in the field {field!r}, got {str(value)[:60]!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(expected)
+    try:
+        micros = round(float(value) * 1000)
+    except (ValueError, OverflowError):
+        try:
+            time = datetime.datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            raise ValueError(expected) from None
+        micros = _micros(time if time.tzinfo else time.replace(tzinfo=datetime.UTC))
+    if not _micros(_YEARS[0]) <= micros <= _micros(_YEARS[1]):
+        raise ValueError(expected)
+    return micros
+
+
+def _micros(time: datetime.datetime) -> int:
+    return (time - _EPOCH) // datetime.timedelta(microseconds=1)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _kind(value: Any) -> str:
+    names: Mapping[type, str] = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")

@@ -1,0 +1,261 @@
+"""The columns of rows and dead letters, said once: Arrow, Parquet, Avro, BigQuery and JSON are made from them."""
+
+import base64
+import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from transforms.types import DeadLetter, SentenceEmbedding
+
+
+class Column(NamedTuple):
+    """A column, in BigQuery's terms.
+
+    Attributes:
+        name: its name.
+        type: STRING, BYTES, INT64, FLOAT64, BOOL, TIMESTAMP or RECORD.
+        mode: REQUIRED, NULLABLE or REPEATED.
+        description: what it holds, for the table and the README.
+        fields: the columns of a RECORD.
+    """
+
+    name: str
+    type: str
+    mode: str
+    description: str
+    fields: "tuple[Column, ...]" = ()
+
+
+_PAIR = (
+    Column("key", "STRING", "REQUIRED", "name of the field"),
+    Column("value", "STRING", "NULLABLE", "a string as it came, anything else as JSON"),
+)
+
+EMBEDDING_COLUMNS = (
+    Column("id", "STRING", "REQUIRED", "hash of message_id, sentence_index and content; with model, the row's key"),
+    Column("message_id", "STRING", "REQUIRED", "the message's own id, or a hash of its content and origin"),
+    Column("sentence_index", "INT64", "REQUIRED", "number of the sentence in its message, from 0"),
+    Column("begin", "INT64", "REQUIRED", "code-point offset of its first character in the message's text"),
+    Column("end", "INT64", "REQUIRED", "code-point offset past its last character"),
+    Column("content", "STRING", "REQUIRED", "the sentence: text[begin:end]"),
+    Column("embedding", "FLOAT64", "REPEATED", "its vector (float32 in Parquet and Avro)"),
+    Column("model", "STRING", "REQUIRED", "name or handle of the model that made the vector"),
+    Column("model_version", "STRING", "REQUIRED", "digest of that model's files"),
+    Column("precision", "STRING", "REQUIRED", "precision that the encoder ran in"),
+    Column("tokens", "INT64", "REQUIRED", "word pieces that the encoder read; 0 for a text-in encoder"),
+    Column("truncated", "BOOL", "REQUIRED", "whether the sentence was longer than that"),
+    Column("event_time", "TIMESTAMP", "NULLABLE", "the message's time, if it has one"),
+    Column("metadata", "RECORD", "REPEATED", "the message's other fields and attributes", _PAIR),
+)
+
+DEAD_LETTER_COLUMNS = (
+    Column("id", "STRING", "REQUIRED", "hash of the input and the stage; the same for all parts"),
+    Column("stage", "STRING", "REQUIRED", "the stage that refused the input"),
+    Column("timestamp", "TIMESTAMP", "REQUIRED", "when it did"),
+    Column("error_message", "STRING", "REQUIRED", "why"),
+    Column("stacktrace", "STRING", "REQUIRED", "where, if an exception said so"),
+    Column("payload_string", "STRING", "NULLABLE", "the input, if it is UTF-8"),
+    Column("payload_bytes", "BYTES", "NULLABLE", "the input, if it is not"),
+    Column("attributes", "RECORD", "REPEATED", "what came beside the input", _PAIR),
+    Column("part", "INT64", "REQUIRED", "number of this part of the payload, from 0"),
+    Column("parts", "INT64", "REQUIRED", "how many parts the payload has"),
+)
+
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "STRING": pa.string(),
+    "BYTES": pa.binary(),
+    "INT64": pa.int64(),
+    "FLOAT64": pa.float64(),
+    "BOOL": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+}
+_AVRO_TYPES: dict[str, Any] = {
+    "STRING": "string",
+    "BYTES": "bytes",
+    "INT64": "long",
+    "FLOAT64": "float",
+    "BOOL": "boolean",
+    "TIMESTAMP": {"type": "long", "logicalType": "timestamp-micros"},
+}
+
+
+def arrow_schema(columns: Sequence[Column], vector: pa.DataType = pa.float32()) -> pa.Schema:  # noqa: B008
+    """The Arrow schema of `columns`; vectors are lists of `vector`, float32 in files, float64 for BigQuery."""
+    return pa.schema([_arrow_field(column, vector) for column in columns])
+
+
+def _arrow_field(column: Column, vector: pa.DataType) -> pa.Field:
+    kind: pa.DataType
+    if column.fields:
+        kind = pa.struct([_arrow_field(field, vector) for field in column.fields])
+    else:
+        kind = vector if column.type == "FLOAT64" else _ARROW_TYPES[column.type]
+    if column.mode == "REPEATED":
+        kind = pa.list_(pa.field("item", kind, nullable=False))
+    return pa.field(column.name, kind, nullable=column.mode == "NULLABLE")
+
+
+def avro_schema(columns: Sequence[Column], name: str) -> dict[str, Any]:
+    """The Avro schema of `columns`, as a record called `name`."""
+    return {"type": "record", "name": name, "fields": [_avro_field(column, name) for column in columns]}
+
+
+def _avro_field(column: Column, parent: str) -> dict[str, Any]:
+    kind: Any = _AVRO_TYPES.get(column.type)
+    if column.fields:
+        kind = avro_schema(column.fields, f"{parent}_{column.name}")
+    if column.mode == "REPEATED":
+        kind = {"type": "array", "items": kind}
+    elif column.mode == "NULLABLE":
+        kind = ["null", kind]
+    return {"name": column.name, "type": kind, "doc": column.description}
+
+
+def bigquery_schema(columns: Sequence[Column]) -> dict[str, Any]:
+    """The BigQuery schema of `columns` in the REST API's form."""
+    return {"fields": [_bigquery_field(column) for column in columns]}
+
+
+def _bigquery_field(column: Column) -> dict[str, Any]:
+    field: dict[str, Any] = {
+        "name": column.name,
+        "type": column.type,
+        "mode": column.mode,
+        "description": column.description,
+    }
+    if column.fields:
+        field["fields"] = [_bigquery_field(inner) for inner in column.fields]
+    return field
+
+
+class Partitioning(NamedTuple):
+    """How a table is laid out: partitioned by the day of `partition`, clustered by `cluster`."""
+
+    partition: str
+    cluster: tuple[str, ...]
+
+
+EMBEDDING_LAYOUT = Partitioning("event_time", ("model", "message_id"))
+DEAD_LETTER_LAYOUT = Partitioning("timestamp", ("stage",))
+
+
+def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:
+    """The statement that makes `table` ("project.dataset.table") if it is not there."""
+    lines = ",\n".join(f"  {_ddl_column(column)}" for column in columns)
+    return (
+        f"CREATE TABLE IF NOT EXISTS `{table}` (\n{lines}\n)\n"
+        f"PARTITION BY TIMESTAMP_TRUNC({layout.partition}, DAY)\n"
+        f"CLUSTER BY {', '.join(layout.cluster)};\n"
+    )
+
+
+def _ddl_column(column: Column) -> str:
+    kind = column.type
+    if column.fields:
+        kind = f"STRUCT<{', '.join(_ddl_column(field) for field in column.fields)}>"
+    if column.mode == "REPEATED":
+        kind = f"ARRAY<{kind}>"
+    name = f"`{column.name}`" if column.name == "end" else column.name
+    required = " NOT NULL" if column.mode == "REQUIRED" else ""
+    return f"{name} {kind}{required} OPTIONS (description = {_sql_string(column.description)})"
+
+
+def _sql_string(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def vector_of(row: SentenceEmbedding) -> "np.ndarray[Any, Any]":
+    """The row's vector, float32 [dimension], read-only."""
+    return np.frombuffer(row.embedding, "<f4")
+
+
+def embeddings_to_arrow(rows: Sequence[SentenceEmbedding], vector: pa.DataType = pa.float32()) -> pa.Table:  # noqa: B008
+    """Rows as an Arrow table of `arrow_schema(EMBEDDING_COLUMNS, vector)`; vectors go as one buffer."""
+    values = np.frombuffer(b"".join(row.embedding for row in rows), "<f4")
+    lengths = np.array([len(row.embedding) // 4 for row in rows], np.int64)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    schema = arrow_schema(EMBEDDING_COLUMNS, vector)
+    made: dict[str, pa.Array] = {
+        "embedding": pa.ListArray.from_arrays(
+            offsets, pa.array(values).cast(vector), type=schema.field("embedding").type
+        ),
+        "metadata": _pairs_to_arrow([row.metadata for row in rows], schema.field("metadata").type),
+    }
+    return _table(rows, schema, made)
+
+
+def dead_letters_to_arrow(letters: Sequence[DeadLetter]) -> pa.Table:
+    """Dead letters as an Arrow table of `arrow_schema(DEAD_LETTER_COLUMNS)`."""
+    schema = arrow_schema(DEAD_LETTER_COLUMNS)
+    pairs = _pairs_to_arrow([letter.attributes for letter in letters], schema.field("attributes").type)
+    return _table(letters, schema, {"attributes": pairs})
+
+
+def _table(rows: Sequence[Any], schema: pa.Schema, made: Mapping[str, pa.Array]) -> pa.Table:
+    arrays = [
+        made[field.name] if field.name in made else pa.array([getattr(row, field.name) for row in rows], field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _pairs_to_arrow(maps: Iterable[Mapping[str, str]], kind: pa.DataType) -> pa.Array:
+    return pa.array([[{"key": key, "value": value} for key, value in pairs.items()] for pairs in maps], kind)
+
+
+def embedding_to_dict(row: SentenceEmbedding) -> dict[str, Any]:
+    """The row with its columns in order: vector as floats, time as a datetime, metadata as key-value records."""
+    values = row._asdict() | {
+        "embedding": vector_of(row).tolist(),
+        "event_time": _datetime(row.event_time),
+        "metadata": _pairs(row.metadata),
+    }
+    return {column.name: values[column.name] for column in EMBEDDING_COLUMNS}
+
+
+def dead_letter_to_dict(letter: DeadLetter) -> dict[str, Any]:
+    """The dead letter with its columns in order."""
+    values = letter._asdict() | {
+        "timestamp": _datetime(letter.timestamp),
+        "attributes": _pairs(letter.attributes),
+    }
+    return {column.name: values[column.name] for column in DEAD_LETTER_COLUMNS}
+
+
+def _pairs(mapping: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in mapping.items()]
+
+
+def _datetime(micros: int | None) -> datetime.datetime | None:
+    if micros is None:
+        return None
+    return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=micros)
+
+
+def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `embedding_to_dict` or `dead_letter_to_dict` in JSON's types: RFC 3339 times, base64 bytes."""
+    return {name: _json_value(value) for name, value in row.items()}
+
+
+_JSON_VALUES: dict[type, Callable[[Any], Any]] = {
+    datetime.datetime: lambda time: time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+    bytes: lambda data: base64.b64encode(data).decode(),
+}
+
+
+def _json_value(value: Any) -> Any:
+    convert = _JSON_VALUES.get(type(value))
+    return convert(value) if convert else value
+
+
+def columns_table(columns: Sequence[Column]) -> str:
+    """`columns` as the README's Markdown table."""
+    lines = ["| column | type | what it holds |", "| --- | --- | --- |"]
+    for column in columns:
+        kind = column.type if not column.fields else f"RECORD ({', '.join(field.name for field in column.fields)})"
+        kind += {"REPEATED": ", repeated", "NULLABLE": ", may be null"}.get(column.mode, "")
+        lines.append(f"| `{column.name}` | {kind} | {column.description} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,64 @@
+"""Where lines end sentences: a text becomes blocks that no sentence crosses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from transforms.splitter.items import LINE_ITEM
+
+NewlinePolicy = Literal["sentence", "soft", "ignore"]
+POLICIES: Final = ("sentence", "soft", "ignore")
+
+# A line was perhaps wrapped at a column if it is this long; a longer one is a whole paragraph.
+SHORTEST_WRAPPED: Final = 45
+LONGEST_WRAPPED: Final = 160
+
+_BREAK: Final = re.compile(r"[\n\r\v\f\x85\u2028\u2029]\s*")
+_LINE_END: Final = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
+_LINKS: Final = ("http://", "https://", "www.")
+_WORD: Final = re.compile(r"\S{0,40}")
+_RULED: Final = re.compile(r"[-_*=#~+ ]{3,}")
+
+
+def blocks(text: str, policy: NewlinePolicy, *, detect_lists: bool) -> Iterator[tuple[int, int]]:
+    """Yields the half-open spans between the line breaks that end a sentence.
+
+    "sentence": each line break does. "soft": each that is not a soft wrap, where the next line begins with
+    a lower-case letter or the line was as long as a wrapped one and had no room for the next word. "ignore":
+    none. A blank line does under each of them.
+    """
+    begin = line = 0
+    for match in _BREAK.finditer(text):
+        at, after = match.span()
+        single = after - at == 1 or not _blank(text, at, after)
+        if single and (policy == "ignore" or (policy == "soft" and _soft(text, line, at, after, detect_lists))):
+            line = after
+            continue
+        if at > begin:
+            yield begin, at
+        begin = line = after
+    if begin < len(text):
+        yield begin, len(text)
+
+
+def _blank(text: str, at: int, after: int) -> bool:
+    """Whether the white space text[at:after] holds more than one line end."""
+    first = _LINE_END.match(text, at)
+    return first is not None and _LINE_END.search(text, first.end(), after) is not None
+
+
+def _soft(text: str, line: int, at: int, after: int, detect_lists: bool) -> bool:
+    """Whether the break text[at:after] only wraps the line that begins at `line`."""
+    if after == len(text) or (detect_lists and LINE_ITEM.match(text, after)):
+        return False
+    if text[after].islower():
+        return not text.startswith(_LINKS, after)
+    length = at - line
+    if not SHORTEST_WRAPPED <= length <= LONGEST_WRAPPED or _RULED.match(text, line):
+        return False
+    word = _WORD.match(text, after)
+    next_break = _BREAK.search(text, after, after + LONGEST_WRAPPED + 1)
+    next_end = next_break.start() if next_break else min(len(text), after + LONGEST_WRAPPED)
+    return length + 1 + (word.end() - after if word else 0) >= next_end - after

@@ -1,0 +1,72 @@
+"""The patterns that the boundary rules match; each is a run of one class, or bounded: none can be slow."""
+
+# ruff: noqa: RUF001, RUF003 (the characters are meant)
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+from transforms.splitter.items import BULLETS
+
+_WIDE_MARKS: Final = "。．！？｡।॥۔։።᙮"
+_MARKS: Final = ".!?…‥؟" + _WIDE_MARKS
+_CLOSERS: Final = "\"'”’»›)\\]}*_`」』）】〉》"
+# In German and Danish these close; they do where white space follows.
+_TURNED_CLOSERS: Final = "“‘«‹"
+_OPENERS: Final = "\"'“‘«‹([{¿¡„‚*_`-–—「『（【〈《"
+
+WIDE: Final = frozenset(_WIDE_MARKS)
+QUOTES: Final = frozenset("\"'”’“‘»›«‹」』`")
+BRACKETS: Final = frozenset(")]}）】")
+WORD_LEAD: Final = "\"'“‘«([{*_„¿¡"
+QUOTE_OPENERS: Final = frozenset('"“«„')
+SMILEY_LEAD: Final = frozenset(":;=8xX<^")
+SYMBOLS: Final = frozenset(":;—\ufe0f" + BULLETS).union(
+    map(chr, range(0x2600, 0x27C0)), map(chr, range(0x1F000, 0x1FB00))
+)
+LOUD: Final = frozenset("?!؟")
+
+# A run of terminators with what closes after it, spaced dots and HTML's names of quotes included, then white
+# space. It may also begin at a bullet, an emoji, the eyes of a smiley or a dash.
+SCAN: Final = re.compile(
+    rf"[:;—{_MARKS}{BULLETS}\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
+    rf"[{_MARKS}{_CLOSERS}¹²³⁴-⁹⁰]*(?:[{_TURNED_CLOSERS}](?=\s|\Z))?(?:[ \xa0]\.(?!\w)[.…{_CLOSERS}]*)*"
+    r"(?:&(?:quot|apos|rsquo|rdquo|raquo|#0?39|#34|#x27);)*(\s*)"
+)
+NEXT_WORD: Final = re.compile(rf"[{re.escape(_OPENERS)}]{{0,8}}([^\W\d_]{{1,32}}(?:['’][^\W\d_]{{1,8}})?)(\.?)")
+# "[3]", "[a]", "[1, 2–4]" behind a period, and a bare footnote number behind one.
+NOTE: Final = re.compile(r"(?:\[(?:\d{1,3}|[a-z])(?:\s?[,–-]\s?\d{1,3}){0,8}\]){1,8}(\s*)")
+FOOTNOTE: Final = re.compile(r"\d{1,3}(\s+)(?=[A-Z\"“])")
+DETACHED_CLOSER: Final = re.compile(r"[)\]}»”](?=\s|\Z)\s*")
+SMILEYS: Final = re.compile(
+    r"(?:(?:[:;=8xX][-'^o]?[)(\]\[DPpOo3/\\|*]{1,9}|<3{1,9}|\^_{0,9}\^"
+    r"|[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d\u2600-\u27bf\U0001f000-\U0001faff]{0,40})"
+    r"(?=\s|\Z)\s*){1,20}"
+)
+FACE: Final = re.compile(r"[:;=]'?[-^o]?[)(DPp]{1,9}\Z")
+AFTER_BULLET: Final = re.compile(r"\s|\w")
+CAPITAL: Final = re.compile(r"[\"'“‘(]?[^\W\d_a-zà-öø-ÿа-я]")
+LOWER_SPEAKER: Final = re.compile(r"[^。！？，]{0,6}[说說道问問喊叫答]")
+# What shows that the sentence goes on: a closing quote before punctuation, a dash before a lower-case word.
+GOES_ON: Final = re.compile(r"[\"'`”’»]{1,3}\s?[.,;!?]|[-–—]{1,3}\s?[^\W\d_A-ZÀ-ÖØ-ÞА-Я]")
+QUOTED_LOWER: Final = re.compile(r"[\"'“‘«(]{1,3}[a-zà-öø-ÿа-я]")
+LABEL: Final = re.compile(r"[A-Z](?![\w'’])")
+ROMAN: Final = re.compile(r"[IVXLCDM]{1,9}\b(?![’'])")
+GLUED_WORD: Final = re.compile(r"([^\W\d_]{1,32})(?![@/\w]|\.\w)")
+# "At 5 a.m" at the begin of a sentence.
+CLOCK: Final = re.compile(r"\W?[^\W\d_]{1,12} (?:[^\W\d_]{1,12} )?\d{1,2}(?:[:.]\d\d)? ?[AaPp]\.?[Mm]\Z")
+# Japanese particles that go on after a quotation's bracket.
+PARTICLE: Final = re.compile(r"[とはがをにのもでへや、](?!ころ|ても|にかく|もかく|りわけ|はいえ)")
+SPACE: Final = re.compile(r"\s*")
+# Periods inside mark an abbreviation that no table needs to know: "U.S", "Ph.D".
+DOTTED: Final = re.compile(r"(?:[^\W\d_]{1,2}\.){1,8}[^\W\d_]{1,3}")
+
+
+@functools.cache
+def speaker(verbs: frozenset[str]) -> re.Pattern[str] | None:
+    """Matches who says what a quotation said: up to three words, then one of the verbs."""
+    if not verbs:
+        return None
+    return re.compile(rf"(?:[^\W\d_][\w.'’-]{{0,30}}\s{{1,3}}){{1,3}}?(?:{'|'.join(sorted(verbs))})\b")
