@@ -196,6 +196,7 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
         ValueError: if `engine` and `precision` leave none.
     """
     function, expected = model.original, one_by_one(model.original, probes)
+    unknown = ""
     try:
         plain = model.lifted()
         reached = agreement(plain(*probes), model.original(*probes))
@@ -203,19 +204,19 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
             raise ValueError(f"its vectors have agreement {reached:.6f} with the plain graph's")
         function = plain
     except ValueError as error:
-        _log.warning("%s runs as it came: %s", name, error)
-    recognised = function is not model.original
+        unknown = str(error)
+        _log.warning("%s runs as it came: %s", name, unknown)
 
     def tensorflow(precision: str) -> Engine:
         if precision == "float32":
             return TensorFlowEngine(function)
-        if not recognised:
-            raise ValueError("not a BERT that is known; use --precision=float32")
+        if unknown:
+            raise ValueError(f"not a BERT that is known, {unknown}; use --precision=float32")
         return TensorFlowEngine(model.lifted(precision), precision)
 
     makers: list[Maker] = []
     for each in PRECISIONS[:2] if precision == "auto" else (precision,):
-        if engine != "openvino" and (recognised or each == "float32" or precision != "auto"):
+        if engine != "openvino" and (not unknown or each == "float32" or precision != "auto"):
             makers.append(("tensorflow", each, functools.partial(tensorflow, each)))
         if engine == "openvino" or (engine == "auto" and importlib.util.find_spec("openvino")):
             makers.append(("openvino", each, functools.partial(OpenVinoEngine, function, each)))
