@@ -19,7 +19,7 @@ FROM ${PYTHON_IMAGE} AS dependencies
 ARG LOCK=requirements.txt
 COPY ${LOCK} /template/lock.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip install --require-hashes --requirement /template/lock.txt \
+    python -m pip install --require-hashes --requirement /template/lock.txt --constraint /template/lock.txt \
     && python -m pip check
 # "true" for Java and Beam's expansion service, which --bigquery_write_method=STORAGE_WRITE_API needs at launch.
 ARG JAVA=""

@@ -30,17 +30,20 @@ minilm: $(MODELS)/minilm/model.json  ## make the model that needs no download of
 $(MODELS)/minilm/model.json: | .venv/runtime
 	$(BIN)/python -m pipeline.export_encoder --model=minilm --to='$(MODELS)/minilm'
 
+# A lock is its own constraint, for pip before 23.3 takes name[extra] to be pinned by nothing else.
 # The marks hold what is installed; a changed lock installs again, anything else does not.
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "expected Python 3.11 to 3.13, got $$($(PYTHON) --version); set PYTHON=, as in make PYTHON=python3.12 demo" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements.txt --constraint requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev: requirements-dev.txt | .venv/runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements-dev.txt --constraint requirements-dev.txt
 	@touch $@
 
 templates: .venv/runtime  ## render the Flex Templates from the options
@@ -56,6 +59,8 @@ lock:  ## write the hash-pinned locks anew from pyproject.toml
 		--custom-compile-command 'make lock' --constraints requirements.txt \
 		--extra embed --extra report --extra evaluate --extra yaml --extra openvino --extra test --extra lint \
 		pyproject.toml --output-file requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --group bqemulator --output-file pipeline/bqemulator_lock.txt
 
 clean:  ## remove the environment and what the demo wrote
 	rm -rf .venv out

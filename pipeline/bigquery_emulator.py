@@ -19,14 +19,7 @@ from typing import NamedTuple
 
 from pipeline.emulators import EmulatorMissingError, free_port
 
-# duckdb 2.0 crashes on Storage Write; the extensions come as packages because nothing is downloaded at a start.
-PINS = (
-    "bqemulator==1.4.0",
-    "numpy>=2,<3",
-    "duckdb==1.5.5",
-    "duckdb-extensions==1.5.5",
-    "duckdb-extension-spatial==1.5.5",
-)
+_LOCK = pathlib.Path(__file__).with_name("bqemulator_lock.txt")
 _MAIN = pathlib.Path(__file__).with_name("bqemulator_main.py")
 _IMPORT_EXTENSION = "from duckdb_extensions import import_extension; import_extension('spatial')"
 _START_SECONDS = 60.0
@@ -53,16 +46,17 @@ def install() -> pathlib.Path:
     """
     python = home() / "bin" / "python"
     made = home() / "made_of.txt"
+    locked = ["--require-hashes", f"--requirement={_LOCK}", f"--constraint={_LOCK}"]
     try:
         home().mkdir(parents=True, exist_ok=True)
         with home().with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if made.exists() and made.read_text() == "\n".join(PINS):
+            if made.exists() and made.read_text() == _LOCK.read_text():
                 return python
             venv.create(home(), with_pip=True, clear=True)
-            for arguments in (["-m", "pip", "install", "--quiet", *PINS], ["-c", _IMPORT_EXTENSION]):
+            for arguments in (["-m", "pip", "install", "--quiet", *locked], ["-c", _IMPORT_EXTENSION]):
                 subprocess.run([python, *arguments], env=_environment(), check=True, timeout=900, capture_output=True)
-            made.write_text("\n".join(PINS))
+            made.write_text(_LOCK.read_text())
     except (OSError, subprocess.SubprocessError) as error:
         raise EmulatorMissingError(
             f"no BigQuery emulator: {error}; make it with python -m pipeline.bigquery_emulator"
