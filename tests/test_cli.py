@@ -215,6 +215,17 @@ def test_a_wrong_run_is_refused_with_one_line_before_any_work(
     assert printed.out == ""
 
 
+def test_keras_is_left_for_those_who_ask_for_it() -> None:
+    """Not imported with TensorFlow, and there for who wants it later."""
+    code = (
+        "import sys; from pipeline import console; console.import_tensorflow(); from transforms import saved_model; "
+        "saved_model.register_text_ops(); assert 'keras' not in sys.modules; "
+        "import tensorflow; print(tensorflow.keras.layers.Dense(3).units)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "3\n", done.stderr
+
+
 def test_the_program_says_what_it_can_do() -> None:
     """--help lists each option under its heading."""
     done = program("--help")

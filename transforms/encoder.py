@@ -96,6 +96,12 @@ class TextEncoder:
         self.max_seq_length = max_seq_length
         self._token_budget = token_budget
         scaled = entry.normalize if normalize is None else normalize
+        self._pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
+        handles = [handle for handle in (entry.encoder, entry.preprocessor) if handle]
+        for handle in handles:
+            saved_model.resolve(handle)
+        # Every byte is hashed while the model is loaded.
+        version = self._pool.submit(saved_model.version_of, *handles)
         if entry.preprocessor:
             self.pooling = pooling or entry.pooling or "pooled_output"
             preprocess = saved_model.Preprocessor(entry.preprocessor)
@@ -128,9 +134,8 @@ class TextEncoder:
                 f"expected vectors of {entry.dimension} numbers from {self.name}, got {self.dimension}; "
                 "check which model is behind its name"
             )
-        self.version = saved_model.version_of(entry.encoder, entry.preprocessor)
+        self.version = version.result()
         self._cache = VectorCache()
-        self._pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
         self.load_ms = round((time.monotonic() - start) * 1000)
 
     def encode(self, texts: Sequence[str]) -> Array:

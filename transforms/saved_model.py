@@ -1,16 +1,17 @@
 """TF-Hub's text interface: a preprocessor and an encoder, loaded from their SavedModels and checked."""
 
+import contextlib
 import dataclasses
 import hashlib
+import importlib.util
 import os
+import pathlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-
-# Registers the ops (CaseFoldUTF8, FastBertNormalize, ...) that preprocessors are made of.
-import tensorflow_text  # noqa: F401
 
 from transforms.bert import INPUT_NAMES, Bert, l2_normalize, pool
 from transforms.lifting import lift
@@ -25,6 +26,21 @@ class Tokens:
 
     values: Array
     splits: Array
+
+
+def register_text_ops() -> None:
+    """Load the operations of TensorFlow Text (CaseFoldUTF8, FastBertNormalize, ...) that preprocessors are made of.
+
+    The package itself would import Keras, which takes a second and is not needed.
+
+    Raises:
+        ImportError: if the package is not installed.
+    """
+    found = importlib.util.find_spec("tensorflow_text")
+    if found is None or found.origin is None:
+        raise ImportError("expected the package tensorflow-text, it is not installed")
+    for library in sorted((pathlib.Path(found.origin).parent / "python" / "ops").glob("_*.so")):
+        tf.load_op_library(str(library))
 
 
 class Preprocessor:
@@ -79,14 +95,18 @@ def load(handle: str) -> Any:
     Raises:
         ValueError: if nothing can be loaded from there.
     """
-    try:
-        return tf.saved_model.load(resolve(handle))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a SavedModel at {handle}, could not load it: {error}") from error
+    register_text_ops()
+    path = resolve(handle)
+    with _failures_of(handle):
+        return tf.saved_model.load(path)
 
 
 def resolve(handle: str) -> str:
-    """The directory of `handle`, downloaded to TF-Hub's cache if it is remote."""
+    """The directory of `handle`, downloaded to TF-Hub's cache if it is remote.
+
+    Raises:
+        ValueError: if nothing can be had from there.
+    """
     if os.path.isdir(handle):
         return handle
     with warnings.catch_warnings():
@@ -94,7 +114,16 @@ def resolve(handle: str) -> str:
         warnings.simplefilter("ignore")
         import tensorflow_hub as hub
 
-    return str(hub.resolve(handle))
+    with _failures_of(handle):
+        return str(hub.resolve(handle))
+
+
+@contextlib.contextmanager
+def _failures_of(handle: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a SavedModel at {handle}, could not load it: {error}") from error
 
 
 def version_of(*handles: str) -> str:
@@ -153,6 +182,7 @@ class BertVectors:
         original: the model as it came, in float32.
         dimension: length of a vector.
         max_seq_length: the most word pieces that the model reads, 0 if that is not known.
+        is_plain: whether `original` is the plain graph already, and computes nothing that `pooling` leaves unread.
     """
 
     def __init__(self, model: Model, pooling: str, normalize: bool) -> None:
@@ -170,6 +200,7 @@ class BertVectors:
         if needed not in outputs:
             raise ValueError(f"--pooling={pooling} needs the output {needed!r}, {model.name} has {sorted(outputs)}")
         self.dimension = int(outputs[needed].shape[-1])
+        self.is_plain = hasattr(encoder, "described") and pooling == "mean"
         self._encoder, self._pooling, self._normalize = encoder, pooling, normalize
 
         def original(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
