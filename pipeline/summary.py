@@ -42,6 +42,12 @@ def dead_letters_of(counters: dict[str, int]) -> dict[str, int]:
     return {stage: counters[name] for name, stage in _DEAD_LETTERS.items() if counters.get(name)}
 
 
+def _engines(counters: dict[str, int]) -> str:
+    """The engines that ran and their precisions; more than one if workers chose for themselves."""
+    names = [name.removeprefix("encoded_by_").split("_") for name in sorted(counters) if name.startswith("encoded_by_")]
+    return " and ".join(f"{engine} in {precision}" for engine, precision in names)
+
+
 def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     """The lines that a local run ends with."""
     counters = counters_of(result)
@@ -60,7 +66,7 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     if batches := distributions.get("batch_size"):
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
-        lines.append(f"model loaded  in {load.max / 1000:.1f} s")
+        lines.append(f"model loaded  in {load.max / 1000:.1f} s, run by {_engines(counters)}")
     # Acknowledged between bundles, where Beam's metrics do not reach.
     if acknowledged := process_counts().get("pubsub_acknowledged"):
         lines.append(f"acknowledged  {acknowledged:,} of {get('pubsub_pulled', 0):,} pulled")

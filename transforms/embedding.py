@@ -88,6 +88,7 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         self._counters.count("tokens", int(encoding.tokens.sum()))
         self._counters.count("padded_tokens", encoding.padded_tokens)
         self._counters.count("cache_hits", encoding.cache_hits)
+        self._counters.count(f"encoded_by_{encoder.engine}_{encoder.precision}", len(batch))
         finite = np.isfinite(encoding.vectors.sum(axis=1)).tolist()
         vectors = np.ascontiguousarray(encoding.vectors, "<f4")
         return [

@@ -2,34 +2,47 @@
 
 python -m tests.benchmarks.throughput --sentences=FILE [--model=minilm] [--checkpoint=DIR] [--count=20000] [--to=PREFIX]
 
-FILE holds a sentence a line; it is repeated, each time with other numbers after it, up to --count. A peer that is not
-installed is named as absent. A slow one runs on as many of the same sentences as fit a minute.
+FILE holds a sentence a line; past its end come the same lines with their words in other orders, each different and
+each one sentence. A peer that is not installed is named as absent. A slow one runs on as many of the same sentences
+as fit a minute. Warm rates leave the start out; cold ones are from the command to its end.
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
-import resource
+import random
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from transforms import SentenceSplitter
-from transforms.encoder import TextEncoder
+from tests.benchmarks.encoder_peers import PEERS, Encode
+from transforms import SentenceSplitter, models
+from transforms.encoder import TextEncoder, micro_batches
 from transforms.engines import streams
-from transforms.models import find_model
 
-Encode = Callable[[list[str]], Any]
 _SLOW_SECONDS = 60
+_SAMPLE = 512
+# The order of the engines and precisions in the table is the order of this.
+OURS = [(engine, precision) for engine in ("tensorflow", "openvino") for precision in ("float32", "bfloat16")]
+
+
+class Run(NamedTuple):
+    """One run of the program."""
+
+    warm: float
+    cold: float
+    megabytes: float
 
 
 def main() -> None:
@@ -42,99 +55,113 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("out/throughput"))
     arguments = parser.parse_args()
-    # As the program sets it; read when TensorFlow starts.
+    # As the program sets them; read when TensorFlow starts.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    texts = _texts(arguments.sentences, arguments.count)
-    report = _measure(texts, arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    report = _measure(different(arguments.sentences.read_text(encoding="utf-8"), arguments.count), arguments)
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
     arguments.to.with_suffix(".json").write_text(json.dumps(report, indent=1))
     _print(report)
     _plot(report, arguments.to.with_suffix(".svg"))
 
 
-def _texts(path: pathlib.Path, count: int) -> list[str]:
-    """`count` different sentences: the file's, and the file's again with a number."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [lines[i % len(lines)] + (f" {i // len(lines)}" if i >= len(lines) else "") for i in range(count)]
+def different(text: str, count: int) -> list[str]:
+    """`count` different texts of one sentence each: the lines of `text`, then their words in random orders."""
+    splitter, order = SentenceSplitter("en"), random.Random(0)
+    lines = [words for words in map(str.split, text.splitlines()) if words]
+    found: dict[str, None] = {}
+    for _ in range(50 * max(1, count // len(lines))):
+        for words in lines:
+            line = " ".join(words)
+            if line not in found and splitter.spans(line) == [(0, len(line))]:
+                found[line] = None
+                if len(found) == count:
+                    return list(found)
+            # The last word keeps the sentence's end.
+            words[:-1] = order.sample(words[:-1], len(words) - 1)
+    raise ValueError(f"expected sentences for {count} different ones, got {len(found)}; bring more, or a lower --count")
 
 
 def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
-    absent: dict[str, str] = {}
-    runs: dict[str, tuple[Encode, int]] = {}
-    reference = _uncached(TextEncoder(arguments.model))
-    sample = texts[:512]
-    expected = reference.encode(sample)
-    counted = reference.encode_with_counts(texts[: min(len(texts), 4096)])
-    tokens_each = float(counted.tokens.mean())
-    flops = _flops_a_token(reference, arguments.model)
-    cosine = {}
-    for name, make in {**_ours(arguments.model), **_peers(arguments.model, arguments.checkpoint)}.items():
-        try:
-            encode = make()
-            start = time.perf_counter()
-            found = np.asarray(encode(sample), np.float32)
-        # A peer that is not installed, or cannot run here, is named with its reason.
-        except Exception as error:
-            absent[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            continue
-        rate = len(sample) / (time.perf_counter() - start)
-        if found.any():
-            cosine[name] = float(_cosine(found, expected).min())
-        runs[name] = encode, max(len(sample), min(len(texts), int(rate * _SLOW_SECONDS)))
+    reference = uncached(TextEncoder(arguments.model))
+    expected = reference.encode(texts[:_SAMPLE])
+    counted = reference.encode_with_counts(texts)
+    runs, cosine, absent = _prepared(texts, expected, arguments)
+    stages = _stages(texts, reference, expected)
     peaks: dict[str, list[float]] = {"float32": [], "bfloat16": []}
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    pipeline: dict[str, list[float]] = {"whole pipeline, bfloat16": [], "whole pipeline, float32": []}
-    memory: dict[str, float] = {}
+    rates: dict[str, list[float]] = {name: [] for name in [*runs, *stages]}
+    whole: dict[tuple[str, str], list[Run]] = {pair: [] for pair in OURS if ", ".join(pair) in runs}
     for _ in range(arguments.rounds):
-        for precision, found_peaks in peaks.items():
-            found_peaks.append(_matmul_peak(precision))
-        for name, (encode, count) in runs.items():
+        for precision, found in peaks.items():
+            found.append(matmul_peak(precision))
+        for pair, found_runs in whole.items():
+            found_runs.append(_program(texts, arguments.model, *pair))
+        for name, (encode, count) in {**runs, **{name: (stage, len(texts)) for name, stage in stages.items()}}.items():
             start = time.perf_counter()
             encode(texts[:count])
             rates[name].append(count / (time.perf_counter() - start))
-        for name, found_rates in pipeline.items():
-            rate, memory[name] = _pipeline(texts, arguments.model, name.rsplit(" ", 1)[-1])
-            found_rates.append(rate)
-    start = time.perf_counter()
-    splitter = SentenceSplitter("en")
-    for text in texts:
-        splitter.spans(text)
-    splitting = len(texts) / (time.perf_counter() - start)
+    for (engine, precision), found_runs in whole.items():
+        rates[f"whole pipeline, warm, {engine}, {precision}"] = [run.warm for run in found_runs]
+        rates[f"whole pipeline, cold, {engine}, {precision}"] = [run.cold for run in found_runs]
     peak = {precision: statistics.median(found) for precision, found in peaks.items()}
+    flops = _flops(reference, arguments.model, counted.tokens)
     rows = []
-    for name, found in sorted({**rates, **pipeline}.items(), key=lambda item: statistics.median(item[1])):
+    for name, found in sorted(rates.items(), key=lambda item: statistics.median(item[1])):
         rate = statistics.median(found)
-        precision = "bfloat16" if "bfloat16" in name else "float32"
-        gflops = rate * tokens_each * flops / 1e9
-        rows.append(
-            {
-                "name": name,
-                "sentences_per_second": rate,
-                "rounds": found,
-                "sentences": runs[name][1] if name in runs else len(texts),
-                "tokens_per_second": rate * tokens_each,
-                "gflops": gflops,
-                "share_of_peak": gflops / peak[precision],
-                "least_cosine": cosine.get(name),
-            }
-        )
+        row = {"name": name, "sentences_per_second": rate, "rounds": found, "least_cosine": cosine.get(name)}
+        row["sentences"] = runs[name][1] if name in runs else len(texts)
+        row["tokens_per_second"] = rate * counted.tokens.mean()
+        if name not in stages:
+            row["gflops"] = rate * flops / 1e9
+            row["share_of_peak"] = row["gflops"] / peak["bfloat16" if "bfloat16" in name else "float32"]
+        rows.append(row)
     return {
         "model": arguments.model,
         "cores": streams(),
-        "tokens_a_sentence": tokens_each,
+        "sentences": len(texts),
+        "tokens_a_sentence": float(counted.tokens.mean()),
         "padding_share": counted.padded_tokens / (counted.padded_tokens + int(counted.tokens.sum())),
         "matmul_peak_gflops": peak,
-        "splitting_per_second": splitting,
-        "peak_memory_mb": {
-            "all engines and peers together": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            **memory,
-        },
+        "start_seconds": _starts(arguments.model, arguments.rounds),
+        "pipeline_peak_megabytes": {", ".join(pair): max(run.megabytes for run in r) for pair, r in whole.items()},
         "absent": absent,
         "rows": rows,
     }
 
 
-def _uncached(encoder: TextEncoder) -> TextEncoder:
+def _prepared(
+    texts: list[str], expected: Any, arguments: argparse.Namespace
+) -> tuple[dict[str, tuple[Encode, int]], dict[str, float], dict[str, str]]:
+    """What runs, on how many texts; its least cosine with `expected`; and what is absent, and why."""
+    makers: dict[str, Callable[[], Encode]] = {
+        f"{engine}, {precision}": lambda engine=engine, precision=precision: bare(  # type: ignore[misc]
+            TextEncoder(arguments.model, engine=engine, precision=precision)
+        )
+        for engine, precision in OURS
+    }
+    makers |= {
+        name: lambda make=make: make(arguments.model, arguments.checkpoint)  # type: ignore[misc]
+        for name, make in PEERS.items()
+    }
+    runs, cosine, absent = {}, {}, {}
+    for name, make in makers.items():
+        try:
+            encode = make()
+            encode(texts[:8])
+            start = time.perf_counter()
+            found = np.asarray(encode(texts[: len(expected)]), np.float32)
+        # A peer that is not installed, or cannot run here, is named with its reason.
+        except Exception as error:
+            absent[name] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+            continue
+        rate = len(expected) / (time.perf_counter() - start)
+        if found.any():
+            cosine[name] = float(_cosine(found, expected).min())
+        runs[name] = encode, max(len(expected), min(len(texts), int(rate * _SLOW_SECONDS)))
+    return runs, cosine, absent
+
+
+def uncached(encoder: TextEncoder) -> TextEncoder:
     """The encoder without a memory of earlier rounds."""
     from transforms.cache import VectorCache
 
@@ -142,101 +169,107 @@ def _uncached(encoder: TextEncoder) -> TextEncoder:
     return encoder
 
 
-def _ours(model: str) -> dict[str, Callable[[], Encode]]:
-    def make(engine: str, precision: str) -> Encode:
-        return _uncached(TextEncoder(model, engine=engine, precision=precision)).encode
+def bare(encoder: TextEncoder) -> Encode:
+    """The encoder, given its default number of sentences at once."""
+    from transforms.embedding import DEFAULT_BATCH_SIZE
 
-    return {
-        f"{engine}, {precision}": lambda engine=engine, precision=precision: make(engine, precision)
-        for engine in ("tensorflow", "openvino")
-        for precision in ("float32", "bfloat16")
-    }
+    uncached(encoder)
+
+    def encode(texts: list[str]) -> Any:
+        size = DEFAULT_BATCH_SIZE
+        return np.concatenate([encoder.encode(texts[i : i + size]) for i in range(0, len(texts), size)])
+
+    return encode
 
 
-def _peers(model: str, checkpoint: str) -> dict[str, Callable[[], Encode]]:
-    """Other ways to the same vectors."""
+def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, Encode]:
+    """The stages without the engine, each alone, on one core."""
+    import pyarrow.parquet as pq
 
-    def beams_own() -> Encode:
-        import apache_beam as beam
-        from apache_beam.ml.transforms.base import MLTransform
-        from apache_beam.ml.transforms.embeddings.tensorflow_hub import TensorflowHubTextEmbeddings
+    from transforms.schema import embeddings_to_arrow
+    from transforms.types import Message, SentenceEmbedding
 
-        entry = find_model(model)
+    splitter = SentenceSplitter("en")
+    preprocessor = encoder._preprocessor
+    assert preprocessor is not None
+    message = Message("id", "", {}, None)
+    vector = expected[0].tobytes()
 
-        def encode(texts: list[str]) -> Any:
-            # It knows pooled_output only, so its vectors have nothing to be compared with: zeros.
-            with tempfile.TemporaryDirectory() as artifacts, beam.Pipeline(runner="FnApiRunner") as pipeline:
-                handler = TensorflowHubTextEmbeddings(
-                    columns=["text"], hub_url=entry.encoder, preprocessing_url=entry.preprocessor
-                )
-                rows = pipeline | beam.Create([{"text": text} for text in texts])
-                _ = rows | MLTransform(write_artifact_location=artifacts).with_transform(handler)
-            return np.zeros((len(texts), entry.dimension), np.float32)
+    def split(texts: list[str]) -> None:
+        for text in texts:
+            splitter.spans(message._replace(text=text).text)
 
-        return encode
+    def tokenize(texts: list[str]) -> None:
+        for i in range(0, len(texts), 1024):
+            tokens = preprocessor.tokenize(texts[i : i + 1024])
+            for rows in micro_batches(np.minimum(np.diff(tokens.splits) + 2, 128), 1024):
+                preprocessor.pack(tokens, rows, 128)
 
-    def sentence_transformers(backend: str, precision: str = "float32") -> Encode:
-        if not checkpoint:
-            raise ValueError("no --checkpoint")
-        import torch
-        from sentence_transformers import SentenceTransformer
+    def write(texts: list[str]) -> None:
+        rows = [
+            SentenceEmbedding(text, "id", i, 0, 9, text, {}, None, vector, "m", "v", "float32", 9, False)
+            for i, text in enumerate(texts)
+        ]
+        with tempfile.TemporaryDirectory() as directory:
+            pq.write_table(embeddings_to_arrow(rows), f"{directory}/rows.parquet")
 
-        options = {"torch_dtype": torch.bfloat16} if precision == "bfloat16" and backend == "torch" else {}
-        if backend == "openvino":
-            hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
-            options = {"ov_config": {"INFERENCE_PRECISION_HINT": hint}, "export": True}
-        found = SentenceTransformer(checkpoint, backend=backend, device="cpu", model_kwargs=options)
-        found.max_seq_length = 128
-        return lambda texts: found.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
-
-    return {
-        "Beam's MLTransform, float32": beams_own,
-        "sentence-transformers on PyTorch, float32": lambda: sentence_transformers("torch"),
-        "sentence-transformers on PyTorch, bfloat16": lambda: sentence_transformers("torch", "bfloat16"),
-        "sentence-transformers on OpenVINO, float32": lambda: sentence_transformers("openvino"),
-        "sentence-transformers on OpenVINO, bfloat16": lambda: sentence_transformers("openvino", "bfloat16"),
-        "sentence-transformers on ONNX Runtime, float32": lambda: sentence_transformers("onnx"),
-    }
+    return {"stage: splitting": split, "stage: word pieces": tokenize, "stage: Parquet": write}
 
 
 # Between this process and the program, for a forked child's peak memory begins at its parent's.
 _LAUNCHER = """
 import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+done = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+print(done.stdout)
+print("kilobytes", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def _pipeline(texts: list[str], model: str, precision: str) -> tuple[float, float]:
-    """Sentences a second, from the command to its end, files to Parquet, and megabytes, of the program."""
+def _program(texts: list[str], model: str, engine: str, precision: str) -> Run:
+    """The program on `texts`, a line each, to Parquet."""
     with tempfile.TemporaryDirectory() as directory:
         pathlib.Path(directory, "in.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+        command = [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", "pipeline", f"--input={directory}/in.txt"]
+        command += ["--input_format=text", f"--output={directory}/rows", "--output_format=parquet"]
+        command += [f"--model={model}", f"--engine={engine}", f"--precision={precision}"]
         start = time.perf_counter()
-        launched = subprocess.run(
-            [
-                *(
-                    sys.executable,
-                    "-c",
-                    _LAUNCHER,
-                    sys.executable,
-                    "-m",
-                    "pipeline",
-                    f"--input={directory}/in.txt",
-                    "--input_format=text",
-                ),
-                *(f"--output={directory}/rows", "--output_format=parquet", f"--model={model}"),
-                *("--engine=auto" if precision == "bfloat16" else "--engine=tensorflow", f"--precision={precision}"),
-            ],
-            check=True,
-            stdout=subprocess.PIPE,
-        )
-        return len(texts) / (time.perf_counter() - start), int(launched.stdout) / 1024
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        cold = time.perf_counter() - start
+    rows, seconds, kilobytes = (
+        float(re.search(pattern, said, re.MULTILINE)[1].replace(",", ""))  # type: ignore[index]
+        for pattern in (r"^rows +([\d,]+)", r"^time +([\d.]+) s", r"^kilobytes (\d+)")
+    )
+    if rows != len(texts):
+        raise ValueError(f"expected {len(texts)} rows from the program, got {rows:.0f}")
+    return Run(rows / seconds, rows / cold, kilobytes / 1024)
 
 
-def _matmul_peak(precision: str, size: int = 2048) -> float:
+_IMPORT_AND_LOAD = """
+import sys, tensorflow, tensorflow_text
+for path in sys.argv[1:]:
+    tensorflow.saved_model.load(path)
+"""
+
+
+def _starts(model: str, rounds: int) -> dict[str, float]:
+    """Seconds of a program that imports TensorFlow and loads the models, and of ours for one sentence, paired."""
+    entry = models.find_model(model)
+    bare: list[float] = []
+    ours: list[float] = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        paths = [entry.encoder, entry.preprocessor]
+        subprocess.run([sys.executable, "-c", _IMPORT_AND_LOAD, *paths], check=True, stderr=subprocess.DEVNULL)
+        bare.append(time.perf_counter() - start)
+        ours.append(1 / _program(["Thanks!"], model, "tensorflow", "float32").cold)
+    return {
+        "tensorflow imported and the model loaded": statistics.median(bare),
+        "the program with one sentence": statistics.median(ours),
+    }
+
+
+def matmul_peak(precision: str, size: int = 2048) -> float:
     """GFLOP/s of a bare TensorFlow matmul, one on each core."""
-    import concurrent.futures
-
     import tensorflow as tf
 
     a = tf.cast(tf.random.normal([1024, size]), precision)
@@ -253,13 +286,15 @@ def _matmul_peak(precision: str, size: int = 2048) -> float:
         return max(run() for _ in range(4))
 
 
-def _flops_a_token(encoder: TextEncoder, model: str) -> float:
-    """Of the dense layers; attention between tokens, small for sentences, is left out."""
+def _flops(encoder: TextEncoder, model: str, tokens: Any) -> float:
+    """Operations a sentence on average, on its own word pieces: the dense layers, and attention between them."""
     from transforms.lifting import lift
     from transforms.saved_model import load
 
-    tensors, _ = lift(load(find_model(model).encoder))
-    return sum(2.0 * array.size for name, array in tensors.items() if ".layer." in name and array.ndim == 2)
+    tensors, _ = lift(load(models.find_model(model).encoder))
+    dense = sum(2.0 * array.size for name, array in tensors.items() if ".layer." in name and array.ndim == 2)
+    layers = sum(name.endswith("attention.self.query.weight") for name in tensors)
+    return float((dense * tokens + 4.0 * layers * encoder.dimension * tokens.astype(float) ** 2).mean())
 
 
 def _cosine(found: Any, expected: Any) -> Any:
@@ -271,12 +306,12 @@ def _print(report: dict[str, Any]) -> None:
     print("| what | sentences/s | tokens/s | GFLOP/s | of the peak | least cosine |\n|---|---|---|---|---|---|")
     for row in report["rows"]:
         cosine = "" if row["least_cosine"] is None else f"{row['least_cosine']:.5f}"
-        print(
-            f"| {row['name']} | {row['sentences_per_second']:,.0f} | {row['tokens_per_second']:,.0f} "
-            f"| {row['gflops']:.0f} | {row['share_of_peak']:.2f} | {cosine} |"
-        )
-    for name in ("cores", "tokens_a_sentence", "padding_share", "matmul_peak_gflops", "peak_memory_mb"):
-        print(f"{name}: {report[name]}")
+        work = f"{row['gflops']:.0f} | {row['share_of_peak']:.2f}" if "gflops" in row else " | "
+        rates = f"{row['sentences_per_second']:,.0f} | {row['tokens_per_second']:,.0f}"
+        print(f"| {row['name']} | {rates} | {work} | {cosine} |")
+    for name, value in report.items():
+        if name not in ("rows", "absent"):
+            print(f"{name}: {value}")
     for name, reason in report["absent"].items():
         print(f"absent: {name} ({reason})")
 
@@ -287,9 +322,10 @@ def _plot(report: dict[str, Any], path: pathlib.Path) -> None:
     except ImportError:
         print("no plot: matplotlib is not installed")
         return
-    figure = Figure(figsize=(9, 0.4 * len(report["rows"]) + 1), layout="constrained")
+    rows = [row for row in report["rows"] if "gflops" in row]
+    figure = Figure(figsize=(9, 0.4 * len(rows) + 1), layout="constrained")
     axes = figure.subplots()
-    axes.barh([row["name"] for row in report["rows"]], [row["sentences_per_second"] for row in report["rows"]])
+    axes.barh([row["name"] for row in rows], [row["sentences_per_second"] for row in rows])
     axes.set_xlabel(f"sentences a second, {report['model']}, {report['cores']} cores")
     figure.savefig(path)
 

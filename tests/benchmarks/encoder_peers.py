@@ -1,0 +1,86 @@
+"""Other ways to the vectors of a model behind one shape: a list of texts in, an array of vectors out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from transforms.models import find_model
+
+Encode = Callable[[list[str]], Any]
+# In word pieces, as TextEncoder's default.
+_MAX_SEQ_LENGTH = 128
+
+
+def beams_own(model: str) -> Encode:
+    """Beam's MLTransform with TensorflowHubTextEmbeddings on the same SavedModels."""
+    import apache_beam as beam
+    from apache_beam.ml.transforms.base import MLTransform
+    from apache_beam.ml.transforms.embeddings.tensorflow_hub import TensorflowHubTextEmbeddings
+
+    entry = find_model(model)
+
+    def encode(texts: list[str]) -> Any:
+        # It gives pooled_output only, so its vectors have nothing to be compared with: zeros.
+        with tempfile.TemporaryDirectory() as artifacts, beam.Pipeline(runner="FnApiRunner") as pipeline:
+            handler = TensorflowHubTextEmbeddings(
+                columns=["text"], hub_url=entry.encoder, preprocessing_url=entry.preprocessor
+            )
+            rows = pipeline | beam.Create([{"text": text} for text in texts])
+            _ = rows | MLTransform(write_artifact_location=artifacts).with_transform(handler)
+        return np.zeros((len(texts), entry.dimension), np.float32)
+
+    return encode
+
+
+def sentence_transformers(checkpoint: str, backend: str, **model_options: Any) -> Encode:
+    """sentence-transformers on one of its back ends."""
+    from sentence_transformers import SentenceTransformer
+
+    found = SentenceTransformer(_needed(checkpoint), backend=backend, device="cpu", model_kwargs=model_options)  # type: ignore[arg-type]
+    found.max_seq_length = _MAX_SEQ_LENGTH
+    return lambda texts: found.encode(texts, batch_size=32, show_progress_bar=False)
+
+
+def _bfloat16_pytorch(checkpoint: str) -> Encode:
+    import torch
+
+    return sentence_transformers(checkpoint, "torch", torch_dtype=torch.bfloat16)
+
+
+def _openvino(checkpoint: str, hint: str) -> Encode:
+    return sentence_transformers(checkpoint, "openvino", ov_config={"INFERENCE_PRECISION_HINT": hint}, export=True)
+
+
+def _onnx_int8(checkpoint: str) -> Encode:
+    """ONNX Runtime on weights quantised as sentence-transformers does it for AVX-512 VNNI."""
+    from sentence_transformers import SentenceTransformer, export_dynamic_quantized_onnx_model
+
+    folder = tempfile.mkdtemp()
+    whole = SentenceTransformer(_needed(checkpoint), backend="onnx", device="cpu", model_kwargs={"export": True})
+    whole.save_pretrained(folder)
+    export_dynamic_quantized_onnx_model(whole, "avx512_vnni", folder)  # type: ignore[arg-type]
+    return sentence_transformers(folder, "onnx", file_name="onnx/model_qint8_avx512_vnni.onnx")
+
+
+def _needed(checkpoint: str) -> str:
+    if not checkpoint:
+        raise ValueError("no --checkpoint")
+    return checkpoint
+
+
+# What makes each, given the model's name and its weights in Hugging Face layout.
+PEERS: dict[str, Callable[[str, str], Encode]] = {
+    "Beam's MLTransform, float32": lambda model, _: beams_own(model),
+    "sentence-transformers on PyTorch, float32": lambda _, checkpoint: sentence_transformers(checkpoint, "torch"),
+    "sentence-transformers on PyTorch, bfloat16": lambda _, checkpoint: _bfloat16_pytorch(checkpoint),
+    "sentence-transformers on OpenVINO, float32": lambda _, checkpoint: _openvino(checkpoint, "f32"),
+    "sentence-transformers on OpenVINO, bfloat16": lambda _, checkpoint: _openvino(checkpoint, "bf16"),
+    "sentence-transformers on ONNX Runtime, float32": lambda _, checkpoint: sentence_transformers(
+        checkpoint, "onnx", export=True
+    ),
+    "sentence-transformers on ONNX Runtime, int8": lambda _, checkpoint: _onnx_int8(checkpoint),
+}
