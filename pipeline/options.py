@@ -16,6 +16,7 @@ from transforms.encoder import DEFAULT_MAX_SEQ_LENGTH, DEFAULT_TOKEN_BUDGET
 from transforms.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, ENGINES, PRECISIONS
 from transforms.models import DEFAULT_MODEL, POOLINGS
 from transforms.parsing import DEFAULT_MAX_MESSAGE_BYTES, FORMATS
+from transforms.pubsub_resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
 from transforms.splitter import BOUND_STRATEGIES, NEWLINES
 
 
@@ -56,7 +57,6 @@ class Option(NamedTuple):
 
 
 _WITH_FIELDS = ("json", "jsonl", "csv", "tsv", "parquet", "avro")
-_RESOURCE = "[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
 
 OPTIONS = (
     Option("input", "Files to read: a path, glob, directory or gs:// path, or - for standard input.", "Input",
@@ -64,11 +64,11 @@ OPTIONS = (
     Option("input_subscription", "Pub/Sub subscription to read, without end.", "Input",
            metavar="projects/P/subscriptions/S",
            reads="stream", label="Pub/Sub subscription", param_type="PUBSUB_SUBSCRIPTION",
-           regex=f"projects/[^/]+/subscriptions/{_RESOURCE}"),
+           regex=SUBSCRIPTION_REGEX),
     Option("input_topic", "Pub/Sub topic to read, by a subscription made for the run.", "Input",
            metavar="projects/P/topics/T",
            reads="stream", label="Pub/Sub topic", param_type="PUBSUB_TOPIC",
-           regex=f"projects/[^/]+/topics/{_RESOURCE}"),
+           regex=TOPIC_REGEX),
     Option("input_format", "What files or messages hold; never guessed. 'document' takes a file as one message; "
            "messages are 'text' or 'json'.", "Input", choices=FORMATS, required=True),
     Option("text_field", "Field or column that holds the text, where the format has fields.", "Input", "text",

@@ -15,13 +15,13 @@ from pipeline.checks import MESSAGE_FORMATS
 from pipeline.options import OPTIONS, SOURCES, Option
 from pipeline.sources import FILE_FORMATS
 from templates.launcher import FIXED
+from transforms.bigquery_tables import TABLE_REGEX
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
 
 DIRECTORY = pathlib.Path(__file__).parent
 # Stands in the kept specs where an image's name comes.
 PLACEHOLDER_IMAGE = "REGION-docker.pkg.dev/PROJECT/REPOSITORY/sentence-embeddings:TAG"
 
-_TABLE = r"([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+[:.][A-Za-z0-9_]+[.][A-Za-z0-9_-]+"
 _MODEL = "[A-Za-z0-9_.-]+|(https|gs)://.+|/.+"
 # What Dataflow and the templates' fixed options narrow of an option.
 _NARROWED: Mapping[str, Mapping[str, Any]] = {
@@ -38,14 +38,14 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
         "label": "Output table",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
-        "regex": _TABLE,
+        "regex": TABLE_REGEX,
     },
     "dead_letters": {
         "help": "Table of dead letters; by default the output's name with _error_records.",
         "label": "Dead-letter table",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
-        "regex": _TABLE,
+        "regex": TABLE_REGEX,
     },
 }
 # Options of Beam's that go to the program as parameters; all others belong to the job's environment.

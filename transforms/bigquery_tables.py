@@ -10,10 +10,8 @@ from google.cloud import bigquery
 from transforms.google_clients import bigquery_client
 from transforms.schema import Column, Partitioning, bigquery_schema
 
-# Old projects have a domain before them.
-_NAME = re.compile(
-    r"(?P<project>(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:)?[a-z0-9-]+)[:.](?P<dataset>[A-Za-z0-9_]+)\.(?P<table>[\w-]+)"
-)
+# Old projects have a domain before them. In the syntax that Python, Java and RE2 share.
+TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
 # The REST API still answers in legacy SQL's names.
 _STANDARD_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "STRUCT": "RECORD"}
 
@@ -35,10 +33,10 @@ def parse_table(text: str) -> TableName:
     Raises:
         ValueError: if it names none.
     """
-    match = _NAME.fullmatch(text)
+    match = re.fullmatch(TABLE_REGEX, text)
     if match is None:
         raise ValueError(f"expected a table as project:dataset.table, got {text!r}; name all three parts")
-    return TableName(**match.groupdict())
+    return TableName(*match.group(1, 4, 5))
 
 
 def create_table(table: str, columns: Sequence[Column], layout: Partitioning) -> None:
@@ -70,8 +68,9 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
 def newest_rows_view(view: str, table: str) -> str:
     """The statement that makes `view`: the newest row of each id and model in `table`, and no other.
 
-    Rows of the same time are told apart by their model_version, so that every reader sees the same one. Whoever filters
-    by `model` or `id` reads less: BigQuery takes these filters below the view.
+    Rows of the same time are told apart by their model_version, so that every reader sees the same one: it is a digest,
+    and no column says which version is the later one. Whoever filters by `model` or `id` reads less: BigQuery takes
+    these filters below the view.
     """
     return (
         f"CREATE OR REPLACE VIEW `{view}` AS\n"
