@@ -1,12 +1,13 @@
 """Rows in a BigQuery table, searched by its VECTOR_SEARCH."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-_TABLE = re.compile(r"(?P<project>[\w.:-]+)[:.](?P<dataset>\w+)\.(?P<table>[\w-]+)")
+from transforms.bigquery_tables import parse_table
+from transforms.google_clients import bigquery_client
+
 # Rows asked for beyond the limit, since equal contents are printed once.
 _SPARE = 10
 
@@ -17,23 +18,23 @@ class BigQueryRows:
     Args:
         table: project:dataset.table.
         where: keys and values of the metadata.
-        client: a google.cloud.bigquery.Client; by default one with the environment's credentials.
+        client: a google.cloud.bigquery.Client; by default one of the table's project, as VECTOR_SEARCH asks.
 
     Raises:
         ValueError: if `table` is no table's name.
     """
 
     def __init__(self, table: str, where: Mapping[str, str], client: Any = None) -> None:
-        match = _TABLE.fullmatch(table)
-        if not match:
-            raise ValueError(f"expected --bigquery as project:dataset.table, got {table!r}")
-        self._table = ".".join(match.group("project", "dataset", "table"))
+        try:
+            self._table = parse_table(table)
+        except ValueError as error:
+            raise ValueError(f"--bigquery: {error}") from error
         self._where = where
         self._client = client
 
     def models(self) -> list[tuple[str, str]]:
         """Name and version of each model that made a row."""
-        return [(row["model"], row["model_version"]) for row in self._query(models_sql(self._table), {})]
+        return [(row["model"], row["model_version"]) for row in self._query(models_sql(str(self._table)), {})]
 
     def nearest(
         self, query: "np.ndarray[tuple[int], np.dtype[np.float32]]", version: str, limit: int
@@ -52,7 +53,7 @@ class BigQueryRows:
                 row["message_id"],
                 {pair["key"]: pair["value"] for pair in row["metadata"]},
             )
-            for row in self._query(search_sql(self._table, len(self._where), limit), parameters)
+            for row in self._query(search_sql(str(self._table), len(self._where), limit), parameters)
         ]
 
     def _query(self, sql: str, parameters: Mapping[str, Any]) -> Any:
@@ -67,7 +68,7 @@ class BigQueryRows:
             for name, value in parameters.items()
         ]
         try:
-            client = self._client or bigquery.Client()
+            client = self._client or bigquery_client(self._table.project)
             return client.query(sql, job_config=bigquery.QueryJobConfig(query_parameters=made)).result()
         except (GoogleAPIError, GoogleAuthError, OSError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -83,10 +84,11 @@ def search_sql(table: str, pairs: int, limit: int) -> str:
     """The statement that finds the `limit` rows of `table` nearest to @query, each content once.
 
     It takes @query, ARRAY<FLOAT64>, @model_version, and @key0, @value0, ... for `pairs` pairs of metadata. The rows
-    are filtered before the search, so that it finds `limit` of them if there are so many.
+    are filtered before the search, so that it finds `limit` of them if there are so many: by columns that the vector
+    index stores, and without a subquery, as BigQuery asks.
     """
     conditions = ["model_version = @model_version"] + [
-        f"EXISTS (SELECT 1 FROM UNNEST(metadata) WHERE key = @key{i} AND value = @value{i})" for i in range(pairs)
+        f"STRUCT(@key{i} AS key, @value{i} AS value) IN UNNEST(metadata)" for i in range(pairs)
     ]
     return f"""
 SELECT base.content, base.message_id, base.metadata, 1 - distance AS score

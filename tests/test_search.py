@@ -84,7 +84,7 @@ def test_rows_of_several_models_need_a_choice(
     [
         (["--embeddings=/no/such/*"], "expected --embeddings to match Parquet files, '/no/such/*' matches none"),
         (["--embeddings=pyproject.toml"], "expected rows of the pipeline in 'pyproject.toml'"),
-        (["--bigquery=dataset.table"], "expected --bigquery as project:dataset.table, got 'dataset.table'"),
+        (["--bigquery=dataset.table"], "--bigquery: expected a table as project:dataset.table, got 'dataset.table'"),
         (["--embeddings=x", "--filter=genre"], "expected --filter as KEY=VALUE, got 'genre'"),
         (["--embeddings=x", "--limit=0"], "expected --limit of at least 1, got 0"),
     ],

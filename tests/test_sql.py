@@ -7,6 +7,7 @@ import pytest
 import sqlglot
 from sqlglot import expressions
 
+from pipeline.search_bigquery import search_sql
 from transforms.bigquery_tables import newest_rows_view
 from transforms.schema import (
     DEAD_LETTER_COLUMNS,
@@ -32,7 +33,9 @@ EXPECTED = {
         ddl(f"{_TABLE}_error_records", DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT),
     ),
     "newest_embeddings.sql": (
-        "The view to read: the newest row of each id and model, without doubles.",
+        "The view to read: the row of each id and model with the newest event_time, without doubles.\n"
+        "-- Of two model_versions at one time the greater wins, a digest that says nothing of age: to read one of\n"
+        "-- them, write model_version = 'DIGEST' for TRUE.",
         newest_rows_view("PROJECT.DATASET.newest_embeddings", _TABLE),
     ),
 }
@@ -74,17 +77,45 @@ def statement(file: str) -> expressions.Expression:
     return parsed
 
 
-def test_the_vector_index_is_of_columns_that_there_are() -> None:
-    """A parser for CREATE VECTOR INDEX there is none. STORING takes columns that are neither arrays nor records."""
+def vector_index() -> tuple[str, list[str]]:
+    """The column of the vector index and those that it stores; sqlglot does not know CREATE VECTOR INDEX."""
     index = re.fullmatch(
         r"(?:--.*\n)+CREATE VECTOR INDEX IF NOT EXISTS \w+\nON `PROJECT.DATASET.embeddings` \((\w+)\)\n"
         r"STORING \(([\w, ]+)\)\nOPTIONS \(index_type = 'IVF', distance_type = 'COSINE'\);\n",
         (DIRECTORY / "vector_index.sql").read_text(),
     )
     assert index
+    return index[1], index[2].split(", ")
+
+
+def test_the_vector_index_is_of_columns_that_there_are() -> None:
+    """An array of FLOAT64; what is stored may be of any type but RANGE."""
+    indexed, stored = vector_index()
     columns = {column.name: column for column in EMBEDDING_COLUMNS}
-    assert (columns[index[1]].type, columns[index[1]].mode) == ("FLOAT64", "REPEATED")
-    assert all(columns[name].mode != "REPEATED" for name in index[2].split(", "))
+    assert (columns[indexed].type, columns[indexed].mode) == ("FLOAT64", "REPEATED")
+    assert indexed not in stored
+    assert set(stored) < set(columns)
+
+
+@pytest.mark.parametrize(
+    "sql", [(DIRECTORY / "vector_search.sql").read_text(), search_sql("p.d.t", 2, 5)], ids=["shipped", "sent"]
+)
+def test_a_vector_search_is_one_that_the_index_serves(sql: str) -> None:
+    """BigQuery filters first only by stored columns and without a subquery, and joins the table for any other column.
+
+    https://cloud.google.com/bigquery/docs/vector-index#stored-columns
+    """
+    indexed, stored = vector_index()
+    parsed = sqlglot.parse_one(sql, dialect="bigquery")
+    (search,) = parsed.find_all(expressions.VectorSearch)
+    base = search.this.this
+    assert {name.strip("_") for name, part in base.args.items() if part} == {"expressions", "from", "where"}
+    assert not list(base.find_all(expressions.Subquery, expressions.Exists))
+    assert {column.name for column in base.args["where"].find_all(expressions.Column)} <= set(stored)
+    assert set(base.named_selects) <= {*stored, indexed}
+    assert search.args["column_to_search"].name == indexed
+    assert search.args["query_table"].this.named_selects == [indexed]
+    assert search.args["distance_type"].expression.name == "COSINE"
 
 
 @pytest.mark.parametrize("file", BY_HAND)

@@ -1,4 +1,6 @@
--- The view to read: the newest row of each id and model, without doubles.
+-- The view to read: the row of each id and model with the newest event_time, without doubles.
+-- Of two model_versions at one time the greater wins, a digest that says nothing of age: to read one of
+-- them, write model_version = 'DIGEST' for TRUE.
 -- Put in your own names: sed 's/PROJECT/my-project/g; s/DATASET/my_dataset/g' newest_embeddings.sql | bq query --nouse_legacy_sql
 CREATE OR REPLACE VIEW `PROJECT.DATASET.newest_embeddings` AS
 SELECT *
