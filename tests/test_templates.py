@@ -108,6 +108,26 @@ def test_a_spec_keeps_what_gcloud_drops(name: str, tmp_path: pathlib.Path) -> No
     assert flags == ({**streaming, "defaultStreamingMode": "AT_LEAST_ONCE"} if name == "streaming" else {})
 
 
+@pytest.mark.parametrize("given", ["--model=minilm", ""], ids=["given", "baked"])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_spec_defaults_to_the_images_model(
+    name: str, given: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch that names no model runs the one that is baked in, whoever renders the spec."""
+    monkeypatch.setenv("EMBEDDING_MODELS", str(tmp_path))
+    if not given:
+        (tmp_path / "baked.txt").write_text("minilm")
+    assert render.main(["--image=gcr.io/p/i:1", f"--to={tmp_path}", *filter(None, [given])]) == 0
+    parameters = json.loads((tmp_path / f"{name}_spec.json").read_text())["metadata"]["parameters"]
+    assert [found["defaultValue"] for found in parameters if found["name"] == "model"] == ["minilm"]
+
+
+def test_a_directory_of_the_clone_is_none_of_the_image(tmp_path: pathlib.Path) -> None:
+    """A model's place in the image is what a launch takes."""
+    with pytest.raises(SystemExit):
+        render.main(["--image=gcr.io/p/i:1", f"--to={tmp_path}", "--model=models/mine"])
+
+
 @pytest.mark.skipif(not shutil.which("gcloud"), reason="NOT TESTED: gcloud is not installed")
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_gcloud_takes_the_metadata(name: str, tmp_path: pathlib.Path) -> None:

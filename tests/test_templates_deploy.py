@@ -1,5 +1,7 @@
 """Cloud Build and Terraform: what can be said of them without a cloud."""
 
+import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -9,8 +11,10 @@ import pytest
 import yaml
 
 from templates import render
+from tests.conftest import ROOT
 from tests.test_dockerfile import ARGUMENTS
 from tests.test_templates import parameters, takes
+from transforms.bigquery_tables import newest_rows_view
 from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, Partitioning
 
 TERRAFORM = render.DIRECTORY / "terraform"
@@ -79,11 +83,50 @@ def test_the_service_account_has_no_role_that_administers() -> None:
     assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job")) == ["roles/dataflow.worker"]
 
 
-def test_the_statements_are_the_kept_sql() -> None:
-    """Terraform makes view and index of the files that are tested."""
-    files = re.findall(r"/\.\./sql/(\w+\.sql)", MAIN)
-    assert files == ["newest_embeddings.sql", "vector_index.sql"]
-    assert all((render.DIRECTORY / "sql" / file).exists() for file in files)
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_view_and_index_are_the_kept_sql(tmp_path: pathlib.Path) -> None:
+    """As Terraform itself computes them: the files that are tested, with the project's names."""
+    (kept,) = re.findall(r"^locals {\n.*?^}\n", MAIN, re.MULTILINE | re.DOTALL)
+    values = {
+        "google_bigquery_dataset.embeddings.dataset_id": '"texts"',
+        "var.project": '"my-project"',
+        "path.module": json.dumps(str(TERRAFORM)),
+    }
+    for reference, value in values.items():
+        kept = kept.replace(reference, value)
+    (tmp_path / "main.tf").write_text(kept.replace(f'${{"{TERRAFORM}"}}', str(TERRAFORM)))
+    (view,) = re.findall(r"query += (regex\(.*)", block("google_bigquery_table", "newest_embeddings"))
+    (index,) = re.findall(r"query += (local.*)", block("google_bigquery_job", "vector_index"))
+    command = ["terraform", f"-chdir={tmp_path}", "console"]
+    asked = f"jsonencode([{view}, {index}])\n"
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    names = ("my-project.texts.newest_embeddings", "my-project.texts.embeddings")
+    sql = (render.DIRECTORY / "sql" / "vector_index.sql").read_text()
+    assert json.loads(json.loads(done.stdout)) == [
+        newest_rows_view(*names).split(" AS\n")[1].removesuffix(";\n"),
+        sql.replace("PROJECT", "my-project").replace("DATASET", "texts"),
+    ]
+
+
+def test_the_index_is_made_again_with_its_table() -> None:
+    """The id of a job that made the index of a table that is gone would be refused."""
+    assert "${google_bigquery_table.embeddings.creation_time}" in block("google_bigquery_job", "vector_index")
+
+
+def test_private_addresses_take_a_subnetwork() -> None:
+    """Without Private Google Access, which the default network lacks, workers wait for ever for their image."""
+    text = block("google_dataflow_flex_template_job", "streaming")
+    assert re.search(r"precondition {\n +condition +=  *!var.private_ips \|\| var.subnetwork != null\n", text)
+
+
+def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
+    """And is raised where no row was written at all, so that there is no series to divide by."""
+    text = (TERRAFORM / "alerts.tf").read_text()
+    written = (ROOT / "transforms" / "bigquery.py").read_text()
+    names = re.findall(r'metric_name="(\w+)"', text)
+    assert names == ["dead_letters_written", "rows_written"]
+    assert all(f'"{name}"' in written for name in names)
+    assert re.search(r'clamp_min\(sum\(delta\(.*"rows_written".*\)\) or vector\(0\), 1\)', text)
 
 
 def test_the_build_gives_the_dockerfile_its_arguments() -> None:

@@ -185,6 +185,14 @@ def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.
     assert "expected --sdk_container_image=IMAGE, got none" in refused.errors
 
 
+def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -> None:
+    """What a spec says is only what a form shows: who launches by a command leaves the parameter out."""
+    (tmp_path / "baked.txt").write_text("model_of_the_image")
+    given = [*ADDED, *REQUIRED["batch"], "--output=my-project:texts.embeddings"]
+    refused = launch(tmp_path, *given, SDK_CONTAINER_IMAGE=IMAGE, EMBEDDING_MODELS=str(tmp_path))
+    assert "'model_of_the_image'" in refused.errors
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The interpreter of an environment with the package as a wheel, what it depends on, and no clone in sight."""

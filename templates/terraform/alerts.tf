@@ -39,7 +39,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
     condition_prometheus_query_language {
       query               = <<-EOT
         sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="dead_letters_written"}[10m]))
-          / clamp_min(sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="rows_written"}[10m])), 1)
+          / clamp_min(sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="rows_written"}[10m])) or vector(0), 1)
           > ${var.max_dead_letter_ratio}
       EOT
       duration            = "300s"

@@ -1,9 +1,10 @@
 locals {
   dataset = google_bigquery_dataset.embeddings.dataset_id
-  statements = merge(
-    { newest_embeddings = "${path.module}/../sql/newest_embeddings.sql" },
-    var.create_vector_index ? { vector_index = "${path.module}/../sql/vector_index.sql" } : {},
-  )
+  # The kept SQL with this dataset's names.
+  sql = {
+    for name in ["newest_embeddings", "vector_index"] :
+    name => replace(replace(file("${path.module}/../sql/${name}.sql"), "PROJECT", var.project), "DATASET", local.dataset)
+  }
 }
 
 resource "google_artifact_registry_repository" "images" {
@@ -113,23 +114,36 @@ resource "google_bigquery_table" "error_records" {
   }
 }
 
-# The provider has no vector index; the view comes the same way, as the SQL that is kept and tested.
-resource "google_bigquery_job" "statement" {
-  for_each = local.statements
+resource "google_bigquery_table" "newest_embeddings" {
+  project             = var.project
+  dataset_id          = local.dataset
+  table_id            = "newest_embeddings"
+  deletion_protection = false
+  labels              = var.labels
+
+  view {
+    query          = regex("(?s) AS\n(SELECT .*);", local.sql["newest_embeddings"])[0]
+    use_legacy_sql = false
+  }
+
+  depends_on = [google_bigquery_table.embeddings]
+}
+
+# The provider has no vector index. A job's id can never be used again, but a table that is made anew has another time.
+resource "google_bigquery_job" "vector_index" {
+  count = var.create_vector_index ? 1 : 0
 
   project  = var.project
   location = var.region
-  job_id   = "${var.name}-${replace(each.key, "_", "-")}-${substr(filesha256(each.value), 0, 8)}"
+  job_id   = "${var.name}-vector-index-${substr(sha256(local.sql["vector_index"]), 0, 8)}-${google_bigquery_table.embeddings.creation_time}"
   labels   = var.labels
 
   query {
-    query              = replace(replace(file(each.value), "PROJECT", var.project), "DATASET", local.dataset)
+    query              = local.sql["vector_index"]
     use_legacy_sql     = false
     create_disposition = ""
     write_disposition  = ""
   }
-
-  depends_on = [google_bigquery_table.embeddings]
 }
 
 resource "google_service_account" "job" {
@@ -219,4 +233,11 @@ resource "google_dataflow_flex_template_job" "streaming" {
     google_pubsub_subscription_iam_member.messages,
     google_bigquery_table_iam_member.tables,
   ]
+
+  lifecycle {
+    precondition {
+      condition     = !var.private_ips || var.subnetwork != null
+      error_message = "Expected subnetwork with private_ips, as the default network has no Private Google Access of itself: name one that has, or set private_ips to false."
+    }
+  }
 }

@@ -68,7 +68,7 @@ variable "subnetwork" {
 }
 
 variable "private_ips" {
-  description = "Whether workers have private addresses only; the subnetwork then needs Private Google Access."
+  description = "Whether workers have private addresses only; it takes a subnetwork that has Private Google Access."
   type        = bool
   default     = true
 }

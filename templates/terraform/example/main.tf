@@ -8,6 +8,12 @@ variable "region" {
   default = "europe-west1"
 }
 
+# One with Private Google Access; without it workers are on the default network, with public addresses.
+variable "subnetwork" {
+  type    = string
+  default = null
+}
+
 variable "spec" {
   type    = string
   default = null
@@ -29,8 +35,10 @@ module "sentence_embeddings" {
   project       = var.project
   region        = var.region
   spec          = var.spec
+  subnetwork    = var.subnetwork
+  private_ips   = var.subnetwork != null
   input_format  = "json"
-  parameters    = { language = "en", timestamp_attribute = "event_time" }
+  parameters    = { language = "en" }
   machine_type  = "n2-standard-4"
   max_workers   = 2
   labels        = { team = "search" }
