@@ -4,7 +4,8 @@ import json
 import os
 import pathlib
 import tarfile
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -56,26 +57,46 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def write_checkpoint(path: pathlib.Path, pooler: bool = True, **config: Any) -> None:
-    """Write a tiny BERT checkpoint in Hugging Face layout."""
+class Size(NamedTuple):
+    """How large a BERT is."""
+
+    layers: int
+    hidden: int
+    heads: int
+    inner: int
+    positions: int
+
+
+TINY = Size(2, 16, 2, 32, 40)
+
+
+def write_checkpoint(
+    path: pathlib.Path,
+    pooler: bool = True,
+    size: Size = TINY,
+    vocabulary: Sequence[str] = VOCABULARY,
+    spread: float = 0.3,
+    **config: Any,
+) -> None:
+    """Write a BERT checkpoint with random weights in Hugging Face layout; `spread` is their standard deviation."""
     from safetensors.numpy import save_file
 
     random = np.random.default_rng(0)
-    hidden, inner, positions = 16, 32, 40
+    layers, hidden, heads, inner, positions = size
     tensors: dict[str, Any] = {}
 
     def dense(name: str, outputs: int, inputs: int) -> None:
-        tensors[f"{name}.weight"] = random.normal(0, 0.3, (outputs, inputs))
+        tensors[f"{name}.weight"] = random.normal(0, spread, (outputs, inputs))
         tensors[f"{name}.bias"] = random.normal(0, 0.1, outputs)
 
     def norm(name: str) -> None:
         tensors[f"{name}.weight"] = random.normal(1, 0.1, hidden)
         tensors[f"{name}.bias"] = random.normal(0, 0.1, hidden)
 
-    for table, rows in (("word", len(VOCABULARY)), ("position", positions), ("token_type", 2)):
+    for table, rows in (("word", len(vocabulary)), ("position", positions), ("token_type", 2)):
         tensors[f"embeddings.{table}_embeddings.weight"] = random.normal(0, 1, (rows, hidden))
     norm("embeddings.LayerNorm")
-    for layer in range(2):
+    for layer in range(layers):
         at = f"encoder.layer.{layer}"
         for part in ("query", "key", "value"):
             dense(f"{at}.attention.self.{part}", hidden, hidden)
@@ -87,10 +108,10 @@ def write_checkpoint(path: pathlib.Path, pooler: bool = True, **config: Any) -> 
     if pooler:
         dense("pooler.dense", hidden, hidden)
     save_file({name: array.astype(np.float32) for name, array in tensors.items()}, path / "model.safetensors")
-    described = {"model_type": "bert", "hidden_size": hidden, "num_attention_heads": 2, "hidden_act": "gelu"}
+    described = {"model_type": "bert", "hidden_size": hidden, "num_attention_heads": heads, "hidden_act": "gelu"}
     described |= {"max_position_embeddings": positions, **config}
     (path / "config.json").write_text(json.dumps(described))
-    (path / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    (path / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
 
 
 @pytest.fixture(scope="session")
