@@ -1,9 +1,11 @@
 """Counters that are Beam metrics, and can be watched from the process that runs them."""
 
 import collections
+import functools
 import threading
 
 from apache_beam.metrics import Metrics
+from apache_beam.metrics.metricbase import Counter
 
 NAMESPACE = "sentence_embeddings"
 
@@ -16,13 +18,19 @@ class Counters:
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add `amount` to the counter `name`."""
-        Metrics.counter(NAMESPACE, name).inc(amount)
+        _counter(name).inc(amount)
         with _lock:
             _process_wide[name] += amount
 
     def observe(self, name: str, value: int) -> None:
         """Add `value` to the distribution `name`."""
         Metrics.distribution(NAMESPACE, name).update(value)
+
+
+@functools.cache
+def _counter(name: str) -> Counter:
+    # Made anew, it costs more than what it counts.
+    return Metrics.counter(NAMESPACE, name)
 
 
 def process_counts() -> dict[str, int]:

@@ -90,6 +90,8 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         self._counters.count("cache_hits", encoding.cache_hits)
         self._counters.count(f"encoded_by_{encoder.engine}_{encoder.precision}", len(batch))
         finite = np.isfinite(encoding.vectors.sum(axis=1)).tolist()
+        self._counters.count("rows", sum(finite))
+        self._counters.count("truncated", int(encoding.truncated[finite].sum()))
         vectors = np.ascontiguousarray(encoding.vectors, "<f4")
         return [
             self._row(sentence, encoder, vectors[i].tobytes(), int(encoding.tokens[i]), bool(encoding.truncated[i]))
@@ -99,9 +101,6 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         ]
 
     def _row(self, sentence: Sentence, encoder: TextEncoder, vector: bytes, tokens: int, truncated: bool) -> Embedded:
-        self._counters.count("rows")
-        if truncated:
-            self._counters.count("truncated")
         return Embedded(
             SentenceEmbedding(
                 *sentence,

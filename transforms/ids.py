@@ -5,9 +5,8 @@ import hashlib
 
 def stable_id(*parts: str | bytes) -> str:
     """A 32-digit hexadecimal digest of `parts` in their order; ("ab", "c") and ("a", "bc") differ."""
-    digest = hashlib.blake2b(digest_size=16)
+    framed = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
+        framed += [len(data).to_bytes(8, "little"), data]
+    return hashlib.blake2b(b"".join(framed), digest_size=16).hexdigest()

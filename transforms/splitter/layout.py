@@ -32,7 +32,8 @@ def cuts(text: str, language: Language, *, detect_lists: bool) -> list[int]:
     if detect_lists:
         found.update(inline_items(text))
     found.update(_rules(text))
-    found.update(_stamps(text))
+    if "/" in text:
+        found.update(_stamps(text))
     for needle, pattern in (("@", _ADDRESS), ("<<", _ATTACHED), (" - ", _FILE), ("://", _LINK)):
         if needle in text:
             found.update(match.end() for match in pattern.finditer(text))

@@ -109,9 +109,10 @@ class SentenceSplitter:
         gaps = custom.gaps(text, self._bounds, self.custom_bounds_strategy) if self.custom_bounds else []
         if self.use_custom_bounds_only:
             return [span for block in _divide([(0, len(text))], gaps) if (span := _trim(text, *block))]
-        marks = [(at, at) for at in layout.cuts(text, self._language, detect_lists=self.detect_lists)]
+        language = self._language
+        marks = [(at, at) for at in layout.cuts(text, language, detect_lists=self.detect_lists)]
         blocks = newlines.blocks(text, self.newlines, detect_lists=self.detect_lists)
-        rules = _rules(self._language.code, self.use_abbreviations, self.detect_lists, tuple(self.abbreviations))
+        rules = _rules(language.code, self.use_abbreviations, self.detect_lists, tuple(self.abbreviations))
         found: list[Span] = []
         for block in _divide(blocks, sorted(gaps + marks) if gaps else marks):
             span = _trim(text, *block)
@@ -138,6 +139,7 @@ def _rules(code: str, use_abbreviations: bool, detect_lists: bool, extra: tuple[
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def _code(language: str) -> str:
     return language.replace("_", "-").partition("-")[0].lower()
 
