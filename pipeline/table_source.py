@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
 
 from pipeline.sources import as_json
@@ -11,6 +12,9 @@ from transforms.bigquery_tables import TableName, parse_table
 from transforms.google_clients import bigquery_read_client
 from transforms.schema import Column
 from transforms.types import Record
+
+# A stream is read by one worker, so many are asked for; BigQuery gives fewer of a small table.
+_MOST_STREAMS = 1000
 
 
 class ReadTable(beam.PTransform):
@@ -52,12 +56,17 @@ def _streams(table: str, columns: Sequence[str], restriction: str) -> list[str]:
             data_format=types.DataFormat.ARROW,
             read_options=types.ReadSession.TableReadOptions(selected_fields=list(columns), row_restriction=restriction),
         ),
+        max_stream_count=_MOST_STREAMS,
     )
     return [stream.name for stream in session.streams]
 
 
 def _records(stream: str, table: str) -> Iterator[Record]:
+    schema = None
     # The client goes on where it was if a connection breaks.
-    for page in bigquery_read_client().read_rows(stream).rows().pages:
-        for row in page.to_arrow().to_pylist():
+    for response in bigquery_read_client().read_rows(stream):
+        # Only the first response has it.
+        schema = schema or pa.ipc.read_schema(pa.py_buffer(response.arrow_schema.serialized_schema))
+        data = pa.py_buffer(response.arrow_record_batch.serialized_record_batch)
+        for row in pa.ipc.read_record_batch(data, schema).to_pylist():
             yield Record(as_json(row), table, "", {}, None)
