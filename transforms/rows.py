@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Optional
 
 import apache_beam as beam
 
@@ -27,6 +27,9 @@ ROW_FORMATS = ("rows", "bigquery")
 SENTENCE_COLUMNS = tuple(column for column in EMBEDDING_COLUMNS if column.name in Sentence._fields)
 # What tells whether a sentence has its row.
 KEY_COLUMNS = tuple(column for column in EMBEDDING_COLUMNS if column.name in ("id", "model", "model_version"))
+
+# A sentence by its id, or None for a row of it.
+_Keyed = tuple[str, Optional[Sentence]]
 
 _KINDS: dict[str, type] = {"STRING": str, "INT64": int}
 
@@ -70,12 +73,11 @@ class LeaveOutWritten(beam.PTransform):
     def expand(self, pcolls: Any) -> Any:
         """Wires the join for the pair (sentences, rows)."""
         sentences, rows = pcolls
-        sides = {
-            "sentences": sentences | "Key by id" >> beam.Map(_by_id).with_output_types(tuple[str, Sentence]),
-            "rows": rows | "Take ids" >> beam.ParDo(self._take_ids).with_output_types(tuple[str, bool]),
-        }
-        joined = sides | "Join by id" >> beam.CoGroupByKey()
-        return joined | "Leave out" >> beam.ParDo(_LeaveOut()).with_output_types(Sentence)
+        keyed = sentences | "Key by id" >> beam.Map(_by_id).with_output_types(_Keyed)
+        known = rows | "Take ids" >> beam.ParDo(self._take_ids).with_output_types(_Keyed)
+        # Not CoGroupByKey, which pickles each value.
+        grouped = (keyed, known) | "Join" >> beam.Flatten() | "Group by id" >> beam.GroupByKey()
+        return grouped | "Leave out" >> beam.ParDo(_LeaveOut()).with_output_types(Sentence)
 
 
 def sentence_of(data: bytes) -> Sentence:
@@ -157,7 +159,7 @@ class _TakeIds(beam.DoFn):
     def setup(self) -> None:
         self._wanted = name_and_version(self._model, self._preprocessor)
 
-    def process(self, record: Record) -> Iterator[tuple[str, bool]]:
+    def process(self, record: Record) -> Iterator[tuple[str, None]]:
         try:
             row = json.loads(record.data)
             key, *made_by = (row[column.name] for column in KEY_COLUMNS)
@@ -167,17 +169,17 @@ class _TakeIds(beam.DoFn):
                 f"got {record.data[:80]!r} in {record.origin}; name rows only"
             ) from error
         if tuple(made_by) == self._wanted:
-            yield key, True
+            yield key, None
 
 
 class _LeaveOut(beam.DoFn):
     def __init__(self) -> None:
         self._counters = Counters()
 
-    def process(self, joined: tuple[str, dict[str, Iterable[Any]]]) -> Iterator[Sentence]:
-        _, sides = joined
-        if not any(sides["rows"]):
-            yield from sides["sentences"]
-            return
-        if left_out := sum(1 for _ in sides["sentences"]):
-            self._counters.count("sentences_written", left_out)
+    def process(self, group: tuple[str, Iterable[Optional[Sentence]]]) -> Iterator[Sentence]:
+        found = list(group[1])
+        sentences = [sentence for sentence in found if sentence is not None]
+        if len(sentences) == len(found):
+            yield from sentences
+        elif sentences:
+            self._counters.count("sentences_written", len(sentences))
