@@ -242,3 +242,13 @@ def test_something_else_than_rows_is_not_taken_for_rows_written(
     letters = tmp_path / "a" / "dead_letters" / "*.parquet"
     assert embed(tmp_path, text_encoder, TEXTS, "b", already_written=letters) == 1
     assert "expected rows written earlier, with id, model, model_version, got" in capsys.readouterr().err
+
+
+def test_a_broken_file_of_rows_written_fails_the_run(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name: what it held would else be embedded again."""
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 cut short")
+    assert embed(tmp_path, text_encoder, TEXTS, "a", already_written=tmp_path / "broken.parquet") == 1
+    assert f"could not use {tmp_path}/broken.parquet: " in capsys.readouterr().err
+    assert not list((tmp_path / "a").glob("*.parquet"))
