@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks.check_model(options)
             inputs = stack.enter_context(checks.inputs(options, runner))
             checks.check_outputs(options, inputs)
+            checks.check_already_written(options, inputs)
             in_memory = beam_options.view_as(DirectOptions).direct_running_mode == "in_memory"
             if local and in_memory:
                 # This process will run the encoder, so what is wrong with it can be said now.

@@ -18,10 +18,11 @@ from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
 from pipeline.sources import FILE_FORMATS
-from transforms.bigquery_tables import create_table, parse_table
+from transforms.bigquery_tables import check_readable, create_table
 from transforms.encoder import check_model_options
 from transforms.models import find_model
 from transforms.pubsub_resources import check_subscription, check_topic, temporary_subscription
+from transforms.rows import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 MESSAGE_FORMATS = ("text", "json")
@@ -72,10 +73,15 @@ def inputs(options: argparse.Namespace, runner: str) -> Iterator[Inputs]:
     Raises:
         ValueError: if it is not there, or cannot be read by the runner.
     """
-    formats = FILE_FORMATS if options.input else MESSAGE_FORMATS
+    formats = (*FILE_FORMATS, *ROW_FORMATS) if options.input else MESSAGE_FORMATS
     if options.input_format not in formats:
         kind = "files" if options.input else "messages"
         raise ValueError(f"expected --input_format of {kind}, {', '.join(formats)}, got {options.input_format!r}")
+    if options.input_format == "bigquery":
+        with _looking_at("input", options.input):
+            check_readable(options.input, SENTENCE_COLUMNS)
+        yield Inputs()
+        return
     if options.input:
         found = _find_files(options, runner in LOCAL_RUNNERS)
         try:
@@ -110,15 +116,21 @@ def _find_files(options: argparse.Namespace, local: bool) -> Inputs:
         with tempfile.NamedTemporaryFile(prefix="sentence-embeddings-", delete=False) as spool:
             shutil.copyfileobj(sys.stdin.buffer, spool)
         return Inputs([spool.name], {spool.name: "-"})
+    return Inputs([_matching("input", pattern)], {})
+
+
+def _matching(option: str, pattern: str) -> str:
+    """The pattern of the files that `pattern`, a glob or a directory, stands for; refuses one that matches none."""
+    given = pattern
     if os.path.isdir(pattern) or pattern.endswith("/"):
         pattern = pattern.rstrip("/") + "/**"
     try:
         found = FileSystems.match([pattern], [1])[0].metadata_list
     except (BeamIOError, ValueError, OSError) as error:
-        raise ValueError(f"expected --input to name files, could not look at {options.input!r}: {error}") from error
+        raise ValueError(f"expected --{option} to name files, could not look at {given!r}: {error}") from error
     if not found:
-        raise ValueError(f"expected --input to match a file, {options.input!r} matches none; check the path")
-    return Inputs([pattern], {})
+        raise ValueError(f"expected --{option} to match a file, {given!r} matches none; check the path")
+    return pattern
 
 
 def check_outputs(options: argparse.Namespace, found: Inputs) -> None:
@@ -151,6 +163,46 @@ def check_outputs(options: argparse.Namespace, found: Inputs) -> None:
             raise ValueError(f"expected --{option} to be a path prefix such as {prefix}rows, got {prefix!r}")
         if "://" not in prefix:
             _check_writable(option, pathlib.Path(prefix).parent)
+    if not found.is_stream:
+        _refuse_replaced("input", found.patterns, options)
+
+
+def check_already_written(options: argparse.Namespace, found: Inputs) -> None:
+    """Look that the rows written earlier are there, once the outputs are.
+
+    Raises:
+        ValueError: if they are not, or none can be there.
+    """
+    if not options.already_written:
+        return
+    if found.is_stream:
+        raise ValueError("expected --already_written with --input, which has an end, got a stream; leave it out")
+    if options.output_format == "pubsub":
+        raise ValueError("expected --already_written with files or a table as output, got pubsub; leave it out")
+    if options.output_format == "bigquery":
+        with _looking_at("already_written", options.already_written):
+            check_readable(options.already_written, KEY_COLUMNS)
+        return
+    options.already_written = _matching("already_written", options.already_written)
+    _refuse_replaced("already_written", [options.already_written], options)
+
+
+def _refuse_replaced(option: str, patterns: Sequence[str], options: argparse.Namespace) -> None:
+    """A run replaces the files of an earlier one with its prefix, so it must not live on them."""
+    replaced = _paths([_shards(options.output, f".{options.output_format}")])
+    if replaced and (both := replaced & _paths(patterns)):
+        raise ValueError(
+            f"expected --{option} apart from the files under --output, which are replaced, got {min(both)} in both; "
+            "choose another --output"
+        )
+
+
+def _paths(patterns: Sequence[str]) -> set[str]:
+    return {os.path.realpath(file.path) for match in FileSystems.match(patterns) for file in match.metadata_list}
+
+
+def _shards(prefix: str, suffix: str) -> str:
+    return f"{prefix}-?????-of-?????{suffix}"
 
 
 def _check_tables(options: argparse.Namespace) -> None:
@@ -161,16 +213,22 @@ def _check_tables(options: argparse.Namespace) -> None:
     )
     for option, columns, layout in tables:
         name = getattr(options, option)
-        try:
-            parse_table(name)
+        with _looking_at(option, name):
             create_table(name, columns, layout)
-        except ValueError as error:
-            raise ValueError(f"--{option}: {error}") from error
-        except Forbidden:
-            # Who may write rows need not be allowed to look at the table.
-            continue
-        except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
-            raise ValueError(f"expected --{option} in BigQuery, could not look at {name}: {error}") from error
+
+
+@contextlib.contextmanager
+def _looking_at(option: str, table: str) -> Iterator[None]:
+    """What BigQuery says of the table that `option` names, as one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"--{option}: {error}") from error
+    except Forbidden:
+        # Who may read or write rows need not be allowed to look at the table.
+        return
+    except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
+        raise ValueError(f"expected --{option} in BigQuery, could not look at {table}: {error}") from error
 
 
 def _check_writable(option: str, folder: pathlib.Path) -> None:
@@ -195,7 +253,7 @@ def check_model(options: argparse.Namespace) -> None:
 
 def remove_stale(prefix: str, suffix: str, started: float) -> None:
     """Delete an earlier run's files under `prefix` that this run, begun at `started`, did not replace."""
-    for match in FileSystems.match([f"{prefix}-?????-of-?????{suffix}"]):
+    for match in FileSystems.match([_shards(prefix, suffix)]):
         stale = [found.path for found in match.metadata_list if found.last_updated_in_seconds < started]
         if stale:
             FileSystems.delete(stale)

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -12,13 +12,16 @@ from pipeline.bundle_files import WriteBundleFiles
 from pipeline.checks import Inputs
 from pipeline.sinks import DEAD_LETTERS, ROWS, Kind, WriteFiles
 from pipeline.sources import ReadFiles
+from pipeline.table_source import ReadTable
 from transforms.bigquery import METHODS, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
+from transforms.models import find_model
 from transforms.parsing import ParseMessages
 from transforms.pubsub import ReadFromSubscription
 from transforms.pubsub_write import WriteToTopic
-from transforms.schema import bigquery_schema, json_row
+from transforms.rows import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
+from transforms.schema import Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import SplitSentences
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
@@ -28,21 +31,58 @@ _NATIVE_BATCH_SECONDS = 1
 
 def build(pipeline: beam.Pipeline, options: argparse.Namespace, inputs: Inputs) -> None:
     """Wire the whole pipeline for checked `options`."""
+    read = _sentences_of_rows if options.input_format in ROW_FORMATS else _sentences_of_messages
+    sentences, refused = read(pipeline, options, inputs)
+    if options.already_written:
+        written = _read_written(pipeline, options)
+        sentences = (sentences, written) | "Leave out written" >> LeaveOutWritten(options.model, options.preprocessor)
+    rows = embed(sentences, options, inputs.native)
+    write(rows.output, refused | {"embed": rows.dead_letters}, options, inputs.is_stream)
+
+
+def _sentences_of_messages(
+    pipeline: beam.Pipeline, options: argparse.Namespace, inputs: Inputs
+) -> tuple["beam.PCollection[Sentence]", dict[str, Any]]:
+    """Sentences of the messages in files or Pub/Sub, and dead letters by stage."""
+    refused = {}
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, options, inputs), options)
-        refused = {}
     else:
-        read = (
-            pipeline
-            | "Read files"
-            >> ReadFiles(inputs.patterns, options.input_format, options.csv_multiline, inputs.names).with_dead_letters()
-        )
+        files = ReadFiles(inputs.patterns, options.input_format, options.csv_multiline, inputs.names)
+        read = pipeline | "Read files" >> files.with_dead_letters()
         messages = parse(read.output, options)
         refused = {"read": read.dead_letters}
     sentences = split(messages.output, options)
-    rows = embed(sentences.output, options, inputs.native)
-    refused |= {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
-    write(rows.output, refused, options, inputs.is_stream)
+    return sentences.output, refused | {"parse": messages.dead_letters, "split": sentences.dead_letters}
+
+
+def _sentences_of_rows(
+    pipeline: beam.Pipeline, options: argparse.Namespace, inputs: Inputs
+) -> tuple["beam.PCollection[Sentence]", dict[str, Any]]:
+    """Sentences of rows written earlier, and dead letters by stage."""
+    refused = {}
+    if options.input_format == "bigquery":
+        records = pipeline | "Read table" >> ReadTable(options.input, SENTENCE_COLUMNS)
+    else:
+        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+        read = pipeline | "Read files" >> files.with_dead_letters()
+        records, refused = read.output, {"read": read.dead_letters}
+    sentences = records | "Parse rows" >> ParseRows().with_dead_letters()
+    return sentences.output, refused | {"rows": sentences.dead_letters}
+
+
+def _read_written(pipeline: beam.Pipeline, options: argparse.Namespace) -> "beam.PCollection[Record]":
+    """What tells rows written already from others: no vector is read."""
+    if options.output_format == "bigquery":
+        name = find_model(options.model, options.preprocessor).name
+        source: Any = ReadTable(options.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
+    else:
+        source = ReadFiles([options.already_written], options.output_format, columns=_names(KEY_COLUMNS))
+    return pipeline | "Read written" >> source
+
+
+def _names(columns: Iterable[Column]) -> list[str]:
+    return [column.name for column in columns]
 
 
 def parse(records: "beam.PCollection[Record]", options: argparse.Namespace) -> WithDeadLetters[Message]:

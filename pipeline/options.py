@@ -17,6 +17,7 @@ from transforms.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, ENGINES, PRECI
 from transforms.models import DEFAULT_MODEL, POOLINGS
 from transforms.parsing import DEFAULT_MAX_MESSAGE_BYTES, FORMATS
 from transforms.pubsub_resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
+from transforms.rows import ROW_FORMATS
 from transforms.splitter import BOUND_STRATEGIES, NEWLINES
 
 
@@ -32,7 +33,7 @@ class Option(NamedTuple):
         required: whether the program refuses to start without it.
         metavar: how its value is written in help.
         minimum: the least value of a number.
-        reads: "files" or "stream", if it means something to one kind of input only.
+        reads: "files" (or a table) or "stream", if it means something to one kind of input only.
         label: what a template's form calls it; "" for its name in words.
         param_type: Dataflow's type of parameter, if default and choices do not tell it.
         regex: what a value matches whole.
@@ -59,8 +60,8 @@ class Option(NamedTuple):
 _WITH_FIELDS = ("json", "jsonl", "csv", "tsv", "parquet", "avro")
 
 OPTIONS = (
-    Option("input", "Files to read: a path, glob, directory or gs:// path, or - for standard input.", "Input",
-           metavar="GLOB|-", reads="files", param_type="GCS_READ_FILE", label="Input files"),
+    Option("input", "Files to read: a path, glob, directory or gs:// path, or - for standard input; or a table.",
+           "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
     Option("input_subscription", "Pub/Sub subscription to read, without end.", "Input",
            metavar="projects/P/subscriptions/S",
            reads="stream", label="Pub/Sub subscription", param_type="PUBSUB_SUBSCRIPTION",
@@ -70,7 +71,8 @@ OPTIONS = (
            reads="stream", label="Pub/Sub topic", param_type="PUBSUB_TOPIC",
            regex=TOPIC_REGEX),
     Option("input_format", "What files or messages hold; never guessed. 'document' takes a file as one message; "
-           "messages are 'text' or 'json'.", "Input", choices=FORMATS, required=True),
+           "messages are 'text' or 'json'. 'rows' (Parquet) and 'bigquery' are rows of an earlier run, to be embedded "
+           "by another model.", "Input", choices=(*FORMATS, *ROW_FORMATS), required=True),
     Option("text_field", "Field or column that holds the text, where the format has fields.", "Input", "text",
            parent="input_format", triggers=_WITH_FIELDS),
     Option("id_field", "Field that holds the message's id; by default an id is made from path and position.", "Input",
@@ -142,6 +144,9 @@ OPTIONS = (
     Option("dead_letters", "Where dead letters go, in the same format; by default dead_letters/ beside the rows, or "
            "the table's name with _error_records.", "Output",
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
+    Option("already_written", "Rows written earlier, in the format of --output_format: a sentence whose id has one "
+           "there of the same model and version is counted and left out.", "Output",
+           metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
     Option("metadata_fields", "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
            "Output", "*"),
     Option("store_content", "Whether rows keep their sentence; without it content is empty, and begin and end find it.",

@@ -1,6 +1,7 @@
 """ReadFiles: files become records, each with its origin, and none is lost for a bad line or a bad neighbour."""
 
 import csv
+import functools
 import io
 import json
 import sys
@@ -137,15 +138,15 @@ def _read_multiline(delimiter: str) -> Callable[[FileRange], Iterator[tuple[int,
     return read
 
 
-def _read_parquet(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, str]]]:
+def _read_parquet(
+    piece: FileRange, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, bytes, Mapping[str, str]]]:
     import pyarrow.parquet as pq
 
     with FileSystems.open(piece.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        rows = (
-            row for batch in pq.ParquetFile(file).iter_batches(batch_size=_ROWS_A_BATCH) for row in batch.to_pylist()
-        )
-        for number, row in enumerate(rows):
-            yield number, _as_json(row), {}
+        batches = pq.ParquetFile(file).iter_batches(batch_size=_ROWS_A_BATCH, columns=columns)
+        for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+            yield number, as_json(row), {}
 
 
 def _read_avro(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, str]]]:
@@ -153,10 +154,11 @@ def _read_avro(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, str]
 
     with FileSystems.open(piece.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         for number, row in enumerate(fastavro.reader(file)):
-            yield number, _as_json(row), {}
+            yield number, as_json(row), {}
 
 
-def _as_json(row: Any) -> bytes:
+def as_json(row: Any) -> bytes:
+    """A row as JSON: RFC 3339 times, and whatever JSON lacks as text."""
     return json.dumps(row, ensure_ascii=False, default=_plain).encode()
 
 
@@ -198,6 +200,7 @@ class ReadFiles(DeadLetterTransform):
         input_format: one of FILE_FORMATS.
         csv_multiline: whether separated records may span lines; a file is then read whole.
         names: what to call a path in a record's origin, where that is not the path.
+        columns: what is read of a row of Parquet; by default, and of all other formats, all of it.
     """
 
     def __init__(
@@ -206,10 +209,13 @@ class ReadFiles(DeadLetterTransform):
         input_format: str = "text",
         csv_multiline: bool = False,
         names: Mapping[str, str] | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._patterns = list(patterns)
-        self._reader = (_MULTILINE_READERS if csv_multiline else _READERS)[input_format]
+        self._reader = (_READERS | (_MULTILINE_READERS if csv_multiline else {}))[input_format]
+        if columns and input_format == "parquet":
+            self._reader = self._reader._replace(read=functools.partial(_read_parquet, columns=list(columns)))
         self._names = dict(names or {})
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Record]:

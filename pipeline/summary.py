@@ -31,6 +31,7 @@ _DEAD_LETTERS = {
     "dead_letters_read": "read",
     "dead_letters_parse": "parse",
     "dead_letters_split": "split",
+    "dead_letters_rows": "rows",
     "dead_letters_embed": "embed",
     "rows_refused": "write",
     "pubsub_refused": "publish",
@@ -57,8 +58,11 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     sentences = get("rows_written", get("rows", 0))
     lines = [
         f"rows          {sentences:,} in {output}",
-        f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out",
+        f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} doubles left out"
+        if "rows_read" in counters
+        else f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out",
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
+        + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
         + (f", and {get('sentences_dropped', 0):,} dropped by length" if get("sentences_dropped") else ""),
         f"time          {seconds:.1f} s, {sentences / max(seconds, 1e-9):,.0f} sentences a second",
         f"word pieces   {get('tokens', 0):,}, and {get('padded_tokens', 0):,} of padding",

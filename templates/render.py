@@ -19,6 +19,7 @@ from templates.bake_model import baked_model
 from templates.launcher import FIXED
 from transforms.bigquery_tables import TABLE_REGEX
 from transforms.models import DEFAULT_MODEL
+from transforms.rows import ROW_FORMATS
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
 
 DIRECTORY = pathlib.Path(__file__).parent
@@ -29,9 +30,9 @@ _MODEL = "[A-Za-z0-9_.-]+|(https|gs)://.+|/.+"
 # What Dataflow and the templates' fixed options narrow of an option.
 _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "input": {
-        "help": "Files to read: a gs:// path, glob or directory.",
+        "help": "Files to read: a gs:// path, glob or directory; or the table that holds rows to embed again.",
         "metavar": "gs://bucket/messages/*.jsonl",
-        "regex": "gs://[^/]+/.*",
+        "regex": f"gs://[^/]+/.*|{TABLE_REGEX}",
     },
     "model": {"metavar": "", "regex": _MODEL},
     "preprocessor": {"metavar": "", "regex": _MODEL},
@@ -39,6 +40,13 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "output": {
         "help": "Table of rows, made if it is not there.",
         "label": "Output table",
+        "param_type": "BIGQUERY_TABLE",
+        "metavar": "project:dataset.table",
+        "regex": TABLE_REGEX,
+    },
+    "already_written": {
+        "help": "Table of rows written earlier: a sentence whose id has one there of the same model and version is "
+        "counted and left out.",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
         "regex": TABLE_REGEX,
@@ -96,11 +104,11 @@ TEMPLATES = (
     Template(
         "batch",
         "Sentence embeddings: files to BigQuery",
-        "Reads texts from files on Cloud Storage and writes one row a sentence to BigQuery, with the vector of a "
-        "TF-Hub text encoder. What cannot be used goes to a table of dead letters, whole.",
+        "Reads texts from files on Cloud Storage, or rows to embed again, and writes one row a sentence to BigQuery, "
+        "with the vector of a TF-Hub text encoder. What cannot be used goes to a table of dead letters, whole.",
         "input",
         "files",
-        {"input_format": FILE_FORMATS},
+        {"input_format": (*FILE_FORMATS, *ROW_FORMATS)},
     ),
 )
 

@@ -18,9 +18,13 @@ import grpc
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from transforms.schema import EMBEDDING_COLUMNS, bigquery_schema
+
 
 class FakeGoogle:
-    """Cloud Storage with one object to read, BigQuery without tables, and Pub/Sub that lets nobody look.
+    """Cloud Storage with one object to read, BigQuery with one table, and Pub/Sub that lets nobody look.
+
+    The table is called "written", whatever its project and dataset, and has the columns of rows.
 
     Attributes:
         uploads: what was written to Cloud Storage, by object name.
@@ -107,7 +111,10 @@ class FakeGoogle:
             return {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}
         if "/bigquery/" in path:
             if method == "GET":
-                return None
+                project, _, dataset, _, table = path.split("/")[-5:]
+                reference = {"projectId": project, "datasetId": dataset, "tableId": table}
+                found = {"tableReference": reference, "schema": bigquery_schema(EMBEDDING_COLUMNS), "type": "TABLE"}
+                return found if table == "written" else None
             table = json.loads(body)
             self.tables.append(table["tableReference"]["tableId"])
             return dict(table)

@@ -30,9 +30,15 @@ REQUIRED = {
 }
 # Values that a parameter takes and values that it refuses, beside what choices and numbers say.
 GOOD = {
-    "input": ("gs://my-bucket/messages/*.jsonl", "gs://my-bucket/folder/"),
+    "input": (
+        "gs://my-bucket/messages/*.jsonl",
+        "gs://my-bucket/folder/",
+        "my-project:texts.embeddings",
+        "example.com:my-project:texts.embeddings",
+    ),
     "input_subscription": ("projects/my-project/subscriptions/messages", "projects/example.com:p/subscriptions/a-b.c"),
     "output": ("my-project:texts.embeddings", "my-project.texts.embeddings", "example.com:my-project:texts.embeddings"),
+    "already_written": ("my-project:texts.embeddings", "my-project.texts.embeddings"),
     "dead_letters": ("my-project:texts.embeddings_error_records",),
     "model": (
         "bert_wiki_books_sst2",
@@ -49,7 +55,7 @@ GOOD = {
     "number_of_worker_harness_threads": ("1", "12"),
 }
 BAD = {
-    "input": ("-", "messages.jsonl", "gs://", "s3://bucket/x"),
+    "input": ("-", "messages.jsonl", "gs://", "s3://bucket/x", "texts.embeddings", "my-project:texts"),
     "input_subscription": (
         "messages",
         "projects/p/topics/messages",
@@ -57,6 +63,7 @@ BAD = {
         "subscriptions/abc",
     ),
     "output": ("texts.embeddings", "my-project:texts", "gs://my-bucket/rows", "my-project:texts.embeddings$20260101"),
+    "already_written": ("texts.embeddings", "gs://my-bucket/rows/*.parquet"),
     "dead_letters": ("dead_letters", "my project:a.b"),
     "model": ("", "my model", "ftp://example.com/model"),
     "preprocessor": ("two words",),

@@ -24,6 +24,12 @@ IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
 REQUIRED = {
     "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json"],
     "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl"],
+    # The batch template over rows that another job has written.
+    "rows": [
+        "--input=my-project:texts.written",
+        "--input_format=bigquery",
+        "--already_written=my-project:texts.written",
+    ],
 }
 FILES = REQUIRED["batch"][0]
 # What Dataflow's launcher adds to the parameters.
@@ -73,7 +79,7 @@ def launch(folder: pathlib.Path, *arguments: str, **environment: str) -> Launch:
 
 
 def launch_template(name: str, folder: pathlib.Path) -> Launch:
-    """A launch of a template with nothing but what it requires."""
+    """A launch of REQUIRED with nothing else."""
     return launch(
         folder, *ADDED, *REQUIRED[name], "--output=my-project:texts.embeddings", "--model=minilm",
         SDK_CONTAINER_IMAGE=IMAGE,
@@ -82,13 +88,13 @@ def launch_template(name: str, folder: pathlib.Path) -> Launch:
 
 @pytest.fixture(scope="module", params=REQUIRED)
 def name(request: pytest.FixtureRequest) -> str:
-    """Each template's name."""
+    """The name of each launch."""
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def launched(name: str, minilm: Any, tmp_path_factory: pytest.TempPathFactory) -> Launch:
-    """A launch of the template `name`."""
+    """The launch `name`."""
     return launch_template(name, tmp_path_factory.mktemp(name))
 
 
@@ -130,7 +136,7 @@ def test_the_launcher_starts_the_job_and_returns(launched: Launch) -> None:
 
 def test_the_job_is_of_the_templates_kind(name: str, launched: Launch) -> None:
     """Nobody passes --streaming."""
-    assert launched.job["type"] == f"JOB_TYPE_{name.upper()}"
+    assert launched.job["type"] == ("JOB_TYPE_STREAMING" if name == "streaming" else "JOB_TYPE_BATCH")
 
 
 def test_workers_run_the_image_and_nothing_else(launched: Launch) -> None:
@@ -284,4 +290,7 @@ def test_the_installed_package_renders_the_specs(installed: pathlib.Path, tmp_pa
 if __name__ == "__main__":
     for template in REQUIRED:
         with tempfile.TemporaryDirectory() as made:
-            (DATA / f"dataflow_steps_{template}.txt").write_text(steps(launch_template(template, pathlib.Path(made))))
+            done = launch_template(template, pathlib.Path(made))
+            if done.code:
+                sys.exit(done.errors)
+            (DATA / f"dataflow_steps_{template}.txt").write_text(steps(done))

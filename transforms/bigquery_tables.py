@@ -65,6 +65,26 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
         )
 
 
+def check_readable(table: str, columns: Sequence[Column]) -> None:
+    """Makes sure that `columns` can be read from `table` through the Storage Read API.
+
+    Raises:
+        ValueError: if the table is not there, is a view, or lacks a column.
+    """
+    name = parse_table(table)
+    try:
+        found = bigquery_client(name.project).get_table(str(name))
+    except NotFound:
+        raise ValueError(f"expected a table that is there, {name} is not; check its name") from None
+    if found.table_type not in (None, "TABLE"):
+        raise ValueError(
+            f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, doubles do no harm"
+        )
+    missing = {column.name for column in columns} - {field.name for field in found.schema}
+    if missing:
+        raise ValueError(f"expected a table that this program wrote, {name} has no column {', '.join(sorted(missing))}")
+
+
 def newest_rows_view(view: str, table: str) -> str:
     """The statement that makes `view`: the newest row of each id and model in `table`, and no other.
 

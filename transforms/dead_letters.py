@@ -152,6 +152,6 @@ def split_dead_letters(pcoll: Any, step: str, dofn: beam.DoFn, output_type: type
 class _Fail(beam.DoFn):
     def process(self, letter: DeadLetter) -> None:
         raise ValueError(
-            f"{letter.stage} could not use an input: {letter.error_message}; "
+            f"{letter.stage} could not use {letter.attributes.get('origin', 'an input')}: {letter.error_message}; "
             "use .with_dead_letters() to go on without it"
         )

@@ -207,6 +207,19 @@ def _load_encoder(model: str, options: tuple[tuple[str, Any], ...]) -> TextEncod
     return TextEncoder(model, **dict(options))
 
 
+@functools.lru_cache(maxsize=2)
+def name_and_version(model: str, preprocessor: str = "") -> tuple[str, str]:
+    """A TextEncoder's `name` and `version` without loading the model; its files are read once a process.
+
+    Raises:
+        ValueError: if the model cannot be found.
+    """
+    from transforms import saved_model
+
+    entry = find_model(model, preprocessor)
+    return entry.name, saved_model.version_of(entry.encoder, entry.preprocessor)
+
+
 def micro_batches(sizes: Array, budget: int) -> Iterator[Array]:
     """Rows by falling size, cut so that a batch's rows times its largest size stay within `budget`.
 

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
-from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient, BigQueryWriteClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 from google.cloud.bigquery_storage_v1.services.big_query_write.transports import BigQueryWriteGrpcTransport
 
 REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
@@ -58,7 +59,16 @@ def bigquery_client(project: str) -> bigquery.Client:
 
 def bigquery_write_client() -> BigQueryWriteClient:
     """The process's client of BigQuery's Storage Write API."""
-    return _bigquery_write_client(_bigquery_address(STORAGE_EMULATOR, REST_EMULATOR))
+    return _storage_client(
+        BigQueryWriteClient, BigQueryWriteGrpcTransport, _bigquery_address(STORAGE_EMULATOR, REST_EMULATOR)
+    )
+
+
+def bigquery_read_client() -> BigQueryReadClient:
+    """The process's client of BigQuery's Storage Read API."""
+    return _storage_client(
+        BigQueryReadClient, BigQueryReadGrpcTransport, _bigquery_address(STORAGE_EMULATOR, REST_EMULATOR)
+    )
 
 
 @functools.cache
@@ -71,12 +81,12 @@ def _bigquery_client(project: str, address: str | None) -> bigquery.Client:
 
 
 @functools.cache
-def _bigquery_write_client(address: str | None) -> BigQueryWriteClient:
+def _storage_client(client: Any, transport: Any, address: str | None) -> Any:
     if address is not None:
         channel = grpc.insecure_channel(address, [*_NO_MESSAGE_LIMIT, *_CHANNEL_OPTIONS])
-        return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel))
+        return client(transport=transport(channel=channel))
 
     def channel_with_options(host: str, options: Any = (), **settings: Any) -> grpc.Channel:
-        return BigQueryWriteGrpcTransport.create_channel(host, options=[*options, *_CHANNEL_OPTIONS], **settings)
+        return transport.create_channel(host, options=[*options, *_CHANNEL_OPTIONS], **settings)
 
-    return BigQueryWriteClient(transport=BigQueryWriteGrpcTransport(channel=channel_with_options))
+    return client(transport=transport(channel=channel_with_options))

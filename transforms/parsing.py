@@ -130,11 +130,11 @@ class MessageParser:
         if not content.strip():
             return None
         return Message(
-            id=next((_as_text(given) for given in given_ids if given not in (None, "")), "")
+            id=next((as_text(given) for given in given_ids if given not in (None, "")), "")
             or stable_id(record.origin, record.data),
             text=content,
             # What came inside the payload says more than what came beside it.
-            metadata=beside | {key: _as_text(value) for key, value in fields.items()},
+            metadata=beside | {key: as_text(value) for key, value in fields.items()},
             event_time=next(
                 (parse_time(time, name) for name, time in given_times if time not in (None, "")), record.event_time
             ),
@@ -257,7 +257,8 @@ def _micros(time: datetime.datetime) -> int:
     return (time - _EPOCH) // datetime.timedelta(microseconds=1)
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A string as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

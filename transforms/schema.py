@@ -160,10 +160,11 @@ def _ddl_column(column: Column) -> str:
         kind = f"ARRAY<{kind}>"
     name = f"`{column.name}`" if column.name == "end" else column.name
     required = " NOT NULL" if column.mode == "REQUIRED" else ""
-    return f"{name} {kind}{required} OPTIONS (description = {_sql_string(column.description)})"
+    return f"{name} {kind}{required} OPTIONS (description = {sql_string(column.description)})"
 
 
-def _sql_string(text: str) -> str:
+def sql_string(text: str) -> str:
+    """`text` as a literal of BigQuery's SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -10,7 +10,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from pipeline.bigquery_emulator import Emulator
 from tests.integration.tcp_forwarder import TcpForwarder
 
 _APPEND_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"
+_CREATE_READ_SESSION = "/google.cloud.bigquery.storage.v1.BigQueryRead/CreateReadSession"
+_READ_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryRead/ReadRows"
 
 
 class Fault(NamedTuple):
@@ -233,10 +235,16 @@ def _serve_storage(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) 
                 return
             yield response
 
-    def handler(details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return grpc.stream_stream_rpc_method_handler(append_rows) if details.method == _APPEND_ROWS else None
-
-    server = grpc.server(ThreadPoolExecutor(16), [_Handlers(handler)], options=options)
+    handlers = {
+        _APPEND_ROWS: grpc.stream_stream_rpc_method_handler(append_rows),
+        _CREATE_READ_SESSION: grpc.unary_unary_rpc_method_handler(
+            lambda request, context: channel.unary_unary(_CREATE_READ_SESSION)(request)
+        ),
+        _READ_ROWS: grpc.unary_stream_rpc_method_handler(
+            lambda request, context: channel.unary_stream(_READ_ROWS)(request)
+        ),
+    }
+    server = grpc.server(ThreadPoolExecutor(16), [_Handlers(handlers)], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     stack.callback(server.stop, None)
@@ -244,11 +252,11 @@ def _serve_storage(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) 
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, find: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None]) -> None:
-        self._find = find
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = handlers
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        return self._find(details)
+        return self._handlers.get(details.method)
 
 
 def _error_response(code: grpc.StatusCode, message: str, rows: list[int]) -> bytes:

@@ -1,0 +1,140 @@
+"""Rows in a BigQuery table, on an emulator: embedded again by another model, or left out of the next run."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+from google.cloud import bigquery
+
+from pipeline.__main__ import main
+from pipeline.table_source import ReadTable, _streams
+from tests.beam import run
+from tests.integration.test_bigquery import embedding, ids_of, write
+from transforms.bigquery_tables import newest_rows_view
+from transforms.rows import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
+from transforms.types import Sentence
+
+pytestmark = pytest.mark.emulator
+
+TEXTS = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat!", "at": i, "lang": "en"} for i in range(6)]
+
+
+def embed(dataset: str, model: pathlib.Path, to: str, **options: Any) -> int:
+    """A run to the table `to` of `dataset`; its exit code."""
+    chosen = {"output": f"{dataset}.{to}", "dead_letters": f"{dataset}.letters", "output_format": "bigquery"}
+    given = {**chosen, "model": model, "max_seq_length": 40, **options}
+    return main([f"--{name}={value}" for name, value in given.items()])
+
+
+def messages(folder: pathlib.Path, texts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The options that read `texts`, written to a file."""
+    (folder / "in.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    return {"input": folder / "in.jsonl", "input_format": "jsonl", "id_field": "id", "timestamp_field": "at"}
+
+
+def rows(client: bigquery.Client, table: str) -> list[dict[str, Any]]:
+    """The rows of a table by id."""
+    return [dict(row) for row in client.query(f"SELECT * FROM `{table}` ORDER BY id, model").result()]
+
+
+def assert_same(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """The same rows, vectors within float32's rounding."""
+    vectors = ([row.pop("embedding") for row in side] for side in (some, others))
+    np.testing.assert_allclose(*vectors, atol=1e-5)
+    assert some == others
+
+
+def test_a_run_after_another_embeds_what_is_new(
+    tmp_path: pathlib.Path,
+    tiny_bert: pathlib.Path,
+    dataset: str,
+    client: bigquery.Client,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The table that is read is the one that is written; it ends as if everything came in one run."""
+    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS[:4])) == 0
+    capsys.readouterr()
+    assert embed(dataset, tiny_bert, "rows", already_written=f"{dataset}.rows", **messages(tmp_path, TEXTS)) == 0
+    printed = capsys.readouterr().out
+    assert "rows          4 in" in printed
+    assert "sentences     12, of them truncated 0, written already 8" in printed
+    assert embed(dataset, tiny_bert, "whole", **messages(tmp_path, TEXTS)) == 0
+    assert_same(rows(client, f"{dataset}.rows"), rows(client, f"{dataset}.whole"))
+
+
+def test_a_table_embedded_by_another_model_is_as_from_the_messages(
+    tmp_path: pathlib.Path,
+    tiny_bert: pathlib.Path,
+    other_tiny_bert: pathlib.Path,
+    dataset: str,
+    client: bigquery.Client,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same ids, offsets, times and metadata; doubles of the stream are embedded once."""
+    for _ in range(2):
+        assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
+    capsys.readouterr()
+    table = {"input": f"{dataset}.rows", "input_format": "bigquery"}
+    assert embed(dataset, other_tiny_bert, "again", **table) == 0
+    assert "rows read     24, and 12 doubles left out" in capsys.readouterr().out
+    assert embed(dataset, other_tiny_bert, "direct", **messages(tmp_path, TEXTS)) == 0
+    again = rows(client, f"{dataset}.again")
+    old = {row["id"]: row["embedding"] for row in rows(client, f"{dataset}.rows")}
+    assert not any(np.allclose(row["embedding"], old[row["id"]]) for row in again)
+    assert_same(again, rows(client, f"{dataset}.direct"))
+
+
+def test_a_table_takes_a_second_model_once(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, text_encoder: pathlib.Path, dataset: str, client: bigquery.Client
+) -> None:
+    """Read and written in one run, and in a second one that finds nothing left to do."""
+    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
+    table = f"{dataset}.rows"
+    for _ in range(2):
+        assert embed(dataset, text_encoder, "rows", input=table, input_format="bigquery", already_written=table) == 0
+        assert len({(row["id"], row["model"]) for row in rows(client, table)}) == len(rows(client, table)) == 24
+
+
+def test_a_table_of_many_streams_is_read_once(dataset: str) -> None:
+    """Every row comes back as the sentence that it was, whichever stream it lies in."""
+    written = [embedding(number, f"{number}" * 3000) for number in range(300)]
+    write(written, f"{dataset}.rows", method="STORAGE_WRITE_ARROW")
+    assert len(_streams(f"{dataset}.rows", ["content"], "")) > 1
+    read = run(None, ReadTable(f"{dataset}.rows", SENTENCE_COLUMNS) | ParseRows())
+    assert sorted(read) == sorted(Sentence(*row[: len(Sentence._fields)]) for row in written)
+
+
+def test_only_what_is_asked_for_is_read(dataset: str) -> None:
+    """No vector to tell whether a row is there, and no other model's rows."""
+    written = [embedding(number, model="it's" if number < 3 else "other") for number in range(9)]
+    write(written, f"{dataset}.rows", method="STORAGE_WRITE_ARROW")
+    read = [json.loads(r.data) for r in run(None, ReadTable(f"{dataset}.rows", KEY_COLUMNS, r"model = 'it\'s'"))]
+    assert sorted(row["id"] for row in read) == ids_of(written[:3])
+    assert {key for row in read for key in row} == {"id", "model", "model_version"}
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("nothing", "nothing is not; check its name"),
+        ("letters", "has no column begin, content, end, event_time, message_id, metadata, sentence_index"),
+        ("view", "is a view; name the table behind it"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(
+    table: str,
+    reason: str,
+    tiny_bert: pathlib.Path,
+    dataset: str,
+    client: bigquery.Client,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With one line, before any work."""
+    client.query(newest_rows_view(f"{dataset}.view", f"{dataset}.rows")).result()
+    assert embed(dataset, tiny_bert, "rows", input=f"{dataset}.{table}", input_format="bigquery") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("python -m pipeline: --input: expected a table")
+    assert reason in printed
+    assert printed.count("\n") == 1
