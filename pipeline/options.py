@@ -12,7 +12,7 @@ from pipeline import sinks
 from transforms.bigquery import METHODS as BIGQUERY_METHODS
 from transforms.cleanup import CLEANUP_MODES
 from transforms.embedding import DEFAULT_BATCH_SIZE
-from transforms.encoder import DEFAULT_MAX_SEQ_LENGTH, DEFAULT_TOKEN_BUDGET
+from transforms.encoder import DEFAULT_MAX_SEQ_LENGTH
 from transforms.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, ENGINES, PRECISIONS
 from transforms.models import DEFAULT_MODEL, POOLINGS
 from transforms.parsing import DEFAULT_MAX_MESSAGE_BYTES, FORMATS
@@ -128,8 +128,8 @@ OPTIONS = (
            "disabled", tuple(CLEANUP_MODES)),
     Option("batch_size", "Most sentences given to the encoder at once, which orders them by length; of a stream, most "
            "messages taken at once.", "Vectors", DEFAULT_BATCH_SIZE),
-    Option("token_budget", "Most positions, padding included, in one run of the encoder.", "Vectors",
-           DEFAULT_TOKEN_BUDGET),
+    Option("token_budget", "Most positions, padding included, in one run of the encoder; 0 for what its device likes.",
+           "Vectors", 0, minimum=0),
     Option("engine", "What runs the encoder; auto takes the fastest that agrees with TensorFlow in float32.", "Vectors",
            DEFAULT_ENGINE, ENGINES),
     Option("precision", "What matrices are multiplied in; auto takes the fastest that agrees.", "Vectors",

@@ -139,3 +139,16 @@ def test_the_reference_vectors_are_met_in_any_order(minilm: TextEncoder) -> None
     for order in (np.arange(len(vectors)), np.random.default_rng(0).permutation(len(vectors))):
         found = minilm.encode([expected["sentences"][i] for i in order])
         assert (found * vectors[order]).sum(axis=1).min() >= 0.9999
+
+
+@pytest.mark.parametrize(("devices", "expected"), [([], 1024), (["a GPU"], 16384)])
+def test_a_gpu_gets_larger_micro_batches(
+    tiny_bert: pathlib.Path, monkeypatch: pytest.MonkeyPatch, devices: list[str], expected: int
+) -> None:
+    """And takes its memory as it needs it; the budget that was asked for stays on either."""
+    grown: list[str] = []
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: devices)
+    monkeypatch.setattr("tensorflow.config.experimental.set_memory_growth", lambda each, on: grown.append(each))
+    assert TextEncoder(str(tiny_bert), max_seq_length=40)._token_budget == expected
+    assert TextEncoder(str(tiny_bert), max_seq_length=40, token_budget=64)._token_budget == 64
+    assert set(grown) == set(devices)

@@ -21,7 +21,6 @@ from transforms.dead_letters import (
 )
 from transforms.encoder import (
     DEFAULT_MAX_SEQ_LENGTH,
-    DEFAULT_TOKEN_BUDGET,
     TextEncoder,
     check_encoder_options,
 )
@@ -31,7 +30,7 @@ from transforms.types import DeadLetter, Sentence, SentenceEmbedding
 from transforms.versions import CurrentEncoder
 
 STAGE = "Embed sentences"
-DEFAULT_BATCH_SIZE = 1024
+DEFAULT_BATCH_SIZE = 2048
 
 
 class Embedded(NamedTuple):
@@ -145,7 +144,7 @@ class EmbedSentences(DeadLetterTransform):
         pooling: one of POOLINGS; by default what the catalogue says of the model.
         normalize: scale vectors to L2 norm 1; by default what the catalogue says.
         max_seq_length: the most word pieces read of a sentence, special tokens included.
-        token_budget: the most positions, padding included, in one run of the encoder.
+        token_budget: the most positions, padding included, in one run of the encoder; 0 for what its device likes.
         engine: one of engines.ENGINES.
         precision: one of engines.PRECISIONS.
         batch_size: the most sentences given to the encoder at once, which orders them by length.
@@ -163,7 +162,7 @@ class EmbedSentences(DeadLetterTransform):
         pooling: str = "",
         normalize: Optional[bool] = None,
         max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
-        token_budget: int = DEFAULT_TOKEN_BUDGET,
+        token_budget: int = 0,
         engine: str = DEFAULT_ENGINE,
         precision: str = DEFAULT_PRECISION,
         batch_size: int = DEFAULT_BATCH_SIZE,

@@ -43,6 +43,19 @@ def register_text_ops() -> None:
         tf.load_op_library(str(library))
 
 
+def device() -> str:
+    """ "GPU" if TensorFlow has one, else "CPU"; TensorFlow places functions on it by itself.
+
+    A GPU's memory is then taken as it is needed, so that several processes can share it.
+    """
+    found = tf.config.list_physical_devices("GPU")
+    for each in found:
+        # Once it is in use this is refused, and was done.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(each, True)
+    return "GPU" if found else "CPU"
+
+
 class Preprocessor:
     """A TF-Hub text preprocessor: `tokenize` and the ids that it packs word pieces with."""
 
