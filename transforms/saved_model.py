@@ -44,7 +44,7 @@ def register_text_ops() -> None:
 
 
 def device() -> str:
-    """ "GPU" if TensorFlow has one, else "CPU"; TensorFlow places functions on it by itself.
+    """What TensorFlow has and places functions on by itself: "GPU" or "CPU".
 
     A GPU's memory is then taken as it is needed, so that several processes can share it.
     """
