@@ -7,7 +7,6 @@ for the measurement.
 """
 
 import argparse
-import itertools
 import json
 import os
 import pathlib
@@ -17,7 +16,9 @@ import sys
 import tempfile
 
 from pipeline import export_encoder
+from tests.benchmarks.throughput import different
 from tests.conftest import ROOT, Size, write_checkpoint
+from transforms import SentenceSplitter
 from transforms.models import CATALOGUE, models_directory
 
 SIZES = {"base": Size(12, 768, 12, 3072, 512), "large": Size(24, 1024, 16, 4096, 512)}
@@ -44,12 +45,12 @@ def main() -> None:
 
 
 def _sentences(count: int) -> str:
-    """`count` lines, no two alike, of the examples' texts."""
+    """`count` lines of a sentence each, no two alike, of the examples' texts."""
     messages = (ROOT / "examples" / "messages.jsonl").read_text(encoding="utf-8").splitlines()
-    parts = [part for message in messages for part in re.split(r"(?<=[.!?])\s+", json.loads(message)["text"]) if part]
-    return "\n".join(
-        f"{' '.join(part.split())} {n}" for n, part in zip(range(count), itertools.cycle(parts), strict=False)
-    )
+    splitter = SentenceSplitter("en")
+    texts = [json.loads(message)["text"] for message in messages]
+    lines = [" ".join(text[begin:end].split()) for text in texts for begin, end in splitter.spans(text)]
+    return "\n".join(different("\n".join(lines), count)) + "\n"
 
 
 def _made(size: str, folder: pathlib.Path) -> str:
