@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -17,23 +20,30 @@ _MAX_SEQ_LENGTH = 128
 
 def beams_own(model: str) -> Encode:
     """Beam's MLTransform with TensorflowHubTextEmbeddings on the same SavedModels."""
+    find_model(model)
+    # TensorFlow's threads are set as this project's program wants them, which would leave this peer one core.
+    ours = os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
+    pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    pool.submit(os.getpid).result()
+    if ours:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = ours
+    return lambda texts: pool.submit(_beams_own, model, texts).result()
+
+
+def _beams_own(model: str, texts: list[str]) -> Any:
     import apache_beam as beam
     from apache_beam.ml.transforms.base import MLTransform
     from apache_beam.ml.transforms.embeddings.tensorflow_hub import TensorflowHubTextEmbeddings
 
     entry = find_model(model)
-
-    def encode(texts: list[str]) -> Any:
-        # It gives pooled_output only, so its vectors have nothing to be compared with: zeros.
-        with tempfile.TemporaryDirectory() as artifacts, beam.Pipeline(runner="FnApiRunner") as pipeline:
-            handler = TensorflowHubTextEmbeddings(
-                columns=["text"], hub_url=entry.encoder, preprocessing_url=entry.preprocessor
-            )
-            rows = pipeline | beam.Create([{"text": text} for text in texts])
-            _ = rows | MLTransform(write_artifact_location=artifacts).with_transform(handler)
-        return np.zeros((len(texts), entry.dimension), np.float32)
-
-    return encode
+    with tempfile.TemporaryDirectory() as artifacts, beam.Pipeline(runner="FnApiRunner") as pipeline:
+        handler = TensorflowHubTextEmbeddings(
+            columns=["text"], hub_url=entry.encoder, preprocessing_url=entry.preprocessor
+        )
+        rows = pipeline | beam.Create([{"text": text} for text in texts])
+        _ = rows | MLTransform(write_artifact_location=artifacts).with_transform(handler)
+    # It gives pooled_output only, so its vectors have nothing to be compared with: zeros.
+    return np.zeros((len(texts), entry.dimension), np.float32)
 
 
 def sentence_transformers(checkpoint: str, backend: str, **model_options: Any) -> Encode:

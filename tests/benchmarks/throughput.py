@@ -28,11 +28,13 @@ import numpy as np
 
 from tests.benchmarks.encoder_peers import PEERS, Encode
 from transforms import SentenceSplitter, models
+from transforms.embedding import DEFAULT_BATCH_SIZE
 from transforms.encoder import TextEncoder, micro_batches
 from transforms.engines import streams
 
 _SLOW_SECONDS = 60
 _SAMPLE = 512
+_TRIAL = 64
 # The order of the engines and precisions in the table is the order of this.
 OURS = [(engine, precision) for engine in ("tensorflow", "openvino") for precision in ("float32", "bfloat16")]
 
@@ -85,7 +87,9 @@ def different(text: str, count: int) -> list[str]:
 def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     reference = uncached(TextEncoder(arguments.model))
     expected = reference.encode(texts[:_SAMPLE])
-    counted = reference.encode_with_counts(texts)
+    batches = [reference.encode_with_counts(batch) for batch in _batches(texts)]
+    tokens = np.concatenate([batch.tokens for batch in batches])
+    padding = sum(batch.padded_tokens for batch in batches)
     runs, cosine, absent = _prepared(texts, expected, arguments)
     stages = _stages(texts, reference, expected)
     peaks: dict[str, list[float]] = {"float32": [], "bfloat16": []}
@@ -104,13 +108,13 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
         rates[f"whole pipeline, warm, {engine}, {precision}"] = [run.warm for run in found_runs]
         rates[f"whole pipeline, cold, {engine}, {precision}"] = [run.cold for run in found_runs]
     peak = {precision: statistics.median(found) for precision, found in peaks.items()}
-    flops = _flops(reference, arguments.model, counted.tokens)
+    flops = _flops(reference, arguments.model, tokens)
     rows = []
     for name, found in sorted(rates.items(), key=lambda item: statistics.median(item[1])):
         rate = statistics.median(found)
         row = {"name": name, "sentences_per_second": rate, "rounds": found, "least_cosine": cosine.get(name)}
         row["sentences"] = runs[name][1] if name in runs else len(texts)
-        row["tokens_per_second"] = rate * counted.tokens.mean()
+        row["tokens_per_second"] = rate * tokens.mean()
         if name not in stages:
             row["gflops"] = rate * flops / 1e9
             row["share_of_peak"] = row["gflops"] / peak["bfloat16" if "bfloat16" in name else "float32"]
@@ -119,8 +123,8 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
         "model": arguments.model,
         "cores": streams(),
         "sentences": len(texts),
-        "tokens_a_sentence": float(counted.tokens.mean()),
-        "padding_share": counted.padded_tokens / (counted.padded_tokens + int(counted.tokens.sum())),
+        "tokens_a_sentence": float(tokens.mean()),
+        "padding_share": padding / (padding + int(tokens.sum())),
         "matmul_peak_gflops": peak,
         "start_seconds": _starts(arguments.model, arguments.rounds),
         "pipeline_peak_megabytes": {", ".join(pair): max(run.megabytes for run in r) for pair, r in whole.items()},
@@ -149,15 +153,17 @@ def _prepared(
             encode = make()
             encode(texts[:8])
             start = time.perf_counter()
-            found = np.asarray(encode(texts[: len(expected)]), np.float32)
+            encode(texts[:_TRIAL])
+            count = min(len(texts), max(_TRIAL, int(_SLOW_SECONDS * _TRIAL / (time.perf_counter() - start))))
+            compared = expected[:count]
+            found = np.asarray(encode(texts[: len(compared)]), np.float32)
         # A peer that is not installed, or cannot run here, is named with its reason.
         except Exception as error:
             absent[name] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
             continue
-        rate = len(expected) / (time.perf_counter() - start)
         if found.any():
-            cosine[name] = float(_cosine(found, expected).min())
-        runs[name] = encode, max(len(expected), min(len(texts), int(rate * _SLOW_SECONDS)))
+            cosine[name] = float(_cosine(found, compared).min())
+        runs[name] = encode, count
     return runs, cosine, absent
 
 
@@ -171,15 +177,12 @@ def uncached(encoder: TextEncoder) -> TextEncoder:
 
 def bare(encoder: TextEncoder) -> Encode:
     """The encoder, given its default number of sentences at once."""
-    from transforms.embedding import DEFAULT_BATCH_SIZE
-
     uncached(encoder)
+    return lambda texts: np.concatenate([encoder.encode(batch) for batch in _batches(texts)])
 
-    def encode(texts: list[str]) -> Any:
-        size = DEFAULT_BATCH_SIZE
-        return np.concatenate([encoder.encode(texts[i : i + size]) for i in range(0, len(texts), size)])
 
-    return encode
+def _batches(texts: list[str]) -> list[list[str]]:
+    return [texts[i : i + DEFAULT_BATCH_SIZE] for i in range(0, len(texts), DEFAULT_BATCH_SIZE)]
 
 
 def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, Encode]:
