@@ -12,12 +12,18 @@ import pytest
 import transforms
 from pipeline import evaluate, report, search
 from pipeline.options import options_table
+from tests.benchmarks import throughput
 from tests.conftest import ROOT
 from transforms.encoder import TextEncoder
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-PARSERS: list[argparse.ArgumentParser] = [evaluate._parser(), report._parser(), search._parser()]
+PARSERS: list[argparse.ArgumentParser] = [
+    evaluate._parser(),
+    report._parser(),
+    search._parser(),
+    throughput._parser(),
+]
 # Beam's own, and those of programs without a parser to ask.
 OTHERS = {"--runner", "--yaml_pipeline_file", "--from", "--to", "--direct_running_mode", "--direct_num_workers"}
 

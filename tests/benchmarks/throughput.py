@@ -47,16 +47,21 @@ class Run(NamedTuple):
     megabytes: float
 
 
+def _parser() -> argparse.ArgumentParser:
+    """Its options."""
+    made = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    made.add_argument("--sentences", type=pathlib.Path, required=True)
+    made.add_argument("--model", default="minilm")
+    made.add_argument("--checkpoint", default="", help="the same weights in Hugging Face layout, for the peers")
+    made.add_argument("--count", type=int, default=20_000)
+    made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--to", type=pathlib.Path, default=pathlib.Path("out/throughput"))
+    return made
+
+
 def main() -> None:
     """Prints a Markdown table and writes PREFIX.json and, with matplotlib, PREFIX.svg."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--sentences", type=pathlib.Path, required=True)
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--checkpoint", default="", help="the same weights in Hugging Face layout, for the peers")
-    parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--to", type=pathlib.Path, default=pathlib.Path("out/throughput"))
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     # As the program sets them; read when TensorFlow starts.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
