@@ -30,7 +30,7 @@ minilm: $(MODELS)/minilm/model.json  ## make the model that needs no download of
 $(MODELS)/minilm/model.json: | .venv/runtime
 	$(BIN)/python -m pipeline.export_encoder --model=minilm --to='$(MODELS)/minilm'
 
-# A lock is its own constraint, for pip before 23.3 takes name[extra] to be pinned by nothing else.
+# A lock is its own constraint, for pip 23.2 takes name[extra] to be pinned by nothing else.
 # The marks hold what is installed; a changed lock installs again, anything else does not.
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

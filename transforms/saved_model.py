@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib.util
 import os
@@ -28,6 +29,7 @@ class Tokens:
     splits: Array
 
 
+@functools.cache
 def register_text_ops() -> None:
     """Load the operations of TensorFlow Text (CaseFoldUTF8, FastBertNormalize, ...) that preprocessors are made of.
 
