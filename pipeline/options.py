@@ -137,6 +137,8 @@ OPTIONS = (
     Option("model_poll_seconds", "How often to look for a newer version under a directory of versions; 0 for never.",
            "Vectors", 0, minimum=0,
            label="Seconds between looks for a newer model"),
+    Option("large_model", "Load the model once a machine, in one of its worker processes, for all of them.", "Vectors",
+           False, label="One copy of the model a machine"),
     Option("output", "Where rows go: a path prefix, a table, or a topic.", "Output", required=True,
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
     Option("output_format", "What to write; 'pubsub' is JSON messages to a topic.", "Output",

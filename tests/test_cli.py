@@ -143,6 +143,25 @@ def test_of_a_thousand_messages_a_hundred_broken_ones_are_dead_letters(
     assert f"dead letters  100 (10 in embed, 90 in parse), each with its whole input, in {path.parent}" in printed
 
 
+@pytest.fixture
+def counting_encoder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A text-in encoder of one dimension: how often it was called since it was loaded."""
+    import tensorflow as tf
+
+    class Encoder(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, texts: Any) -> Any:
+            return tf.fill([tf.size(texts), 1], self.calls.assign_add(1.0))
+
+    path = tmp_path / "counting"
+    tf.saved_model.save(Encoder(), str(path))
+    return path
+
+
 @pytest.mark.slow
 def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_bert: pathlib.Path) -> None:
     """Both processes embed, and together they write each row once."""
@@ -157,6 +176,20 @@ def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_be
     together = read_rows(tmp_path)
     assert [row["id"] for row in together] == [row["id"] for row in alone]
     np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in (alone, together)), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, counting_encoder: pathlib.Path) -> None:
+    """The model counts its calls, and no count is in the rows of both processes."""
+    write_messages(tmp_path, *({"id": i, "text": f"Number {i} {'x' * 200}."} for i in range(500)))
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--batch_size=50", "--large_model"]
+    done = program(*arguments(tmp_path, counting_encoder), *workers)
+    assert done.returncode == 0, done.stderr
+    files = [pq.read_table(path).to_pylist() for path in (tmp_path / "out").glob("rows-*")]
+    counts = [{row["embedding"][0] for row in rows} for rows in files]
+    assert len(counts) == 2
+    assert not counts[0] & counts[1]
+    assert sum(map(len, files)) == 500
 
 
 def test_standard_input_is_read(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 from pipeline import export_encoder
 from tests.conftest import VOCABULARY, write_checkpoint
 from transforms.encoder import TextEncoder
-from transforms.export import BertPreprocessor
+from transforms.export import BertPreprocessor, export_pair
 from transforms.models import find_model
+from transforms.saved_model import BertVectors
 
 
 def reference(path: pathlib.Path, ids: list[int]) -> "np.ndarray[Any, Any]":
@@ -92,6 +94,43 @@ def test_a_vocabulary_can_come_from_tokenizer_json(tmp_path: pathlib.Path, tiny_
         TextEncoder(str(path), max_seq_length=40).encode(["Good dogs."]) for path in (tmp_path / "pair", tiny_bert)
     ]
     np.testing.assert_array_equal(*pairs)
+
+
+@pytest.mark.parametrize("pooling", ["pooled_output", "mean"])
+def test_a_pair_of_tf_hubs_becomes_one_with_the_plain_graph(
+    hub_bert: pathlib.Path, tmp_path: pathlib.Path, pooling: str
+) -> None:
+    """The same vectors, with nothing left to lift at load."""
+    hub = dataclasses.replace(find_model(str(hub_bert)), pooling=pooling)
+    made = export_pair(hub, tmp_path / "made")
+    assert (made.pooling, made.dimension, made.max_seq_length) == (pooling, 32, 64)
+    assert BertVectors(find_model(str(tmp_path / "made")), pooling, normalize=False).is_plain
+    vectors = [
+        TextEncoder(str(path), pooling=pooling, max_seq_length=32).encode(["the dog", ""])
+        for path in (hub_bert, tmp_path / "made")
+    ]
+    np.testing.assert_allclose(*vectors, atol=1e-6)
+
+
+def test_a_pair_is_made_by_the_program(hub_bert: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """From a directory, as --model of the pipeline takes it."""
+    assert export_encoder.main([f"--model={hub_bert}", f"--to={tmp_path / 'made'}"]) == 0
+    assert find_model(str(tmp_path / "made")).pooling == "pooled_output"
+
+
+def test_a_text_in_encoder_has_nothing_to_lift(
+    text_encoder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line and exit code 2."""
+    assert export_encoder.main([f"--model={text_encoder}", f"--to={tmp_path / 'made'}"]) == 2
+    assert "has no preprocessor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [["--from=CHECKPOINT"], ["--model=/models/mine"]])
+def test_a_place_is_needed_for_what_has_no_name(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a name of the catalogue has a place of its own."""
+    assert export_encoder.main(given) == 2
+    assert "expected --to=DIR" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

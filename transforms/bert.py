@@ -19,6 +19,7 @@ ACTIVATIONS = {
     "relu": tf.nn.relu,
 }
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
+_SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUT_NAMES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Bert(tf.Module):
 
     `precision` is what matrices are held and multiplied in, "float32" or "bfloat16"; embeddings, layer norms, softmax
     and the sums between layers are float32 in either.
+
+    Raises:
+        KeyError: if a tensor is missing, the pooler's included where `config.pooling` needs it.
     """
 
     def __init__(
@@ -84,12 +88,10 @@ class Bert(tf.Module):
                     "norm": norm(f"{name}/norm", f"{source}.output.LayerNorm"),
                 }
             )
-        self.pooler = dense("pooler", "pooler.dense") if "pooler.dense.weight" in tensors else None
+        has_pooler = "pooler.dense.weight" in tensors or config.pooling == "pooled_output"
+        self.pooler = dense("pooler", "pooler.dense") if has_pooler else None
 
-    @tf.function(
-        input_signature=[{name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUT_NAMES}],
-        autograph=False,
-    )
+    @tf.function(input_signature=[_SPECS], autograph=False)
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The outputs for token ids, their mask and their types, each int32 [batch, length]."""
         ids, mask, types = (inputs[name] for name in INPUT_NAMES)
@@ -100,19 +102,12 @@ class Bert(tf.Module):
         outputs["default"] = l2_normalize(default) if self.config.normalize else default
         return outputs
 
-    def vectors(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, pooling: str) -> tf.Tensor:
-        """One vector a row, as `pool` makes it of the outputs, computing nothing else.
-
-        Raises:
-            KeyError: if the weights lack the pooler that `pooling` needs.
-        """
-        if pooling == "model_default":
-            found = self.vectors(ids, mask, types, self.config.pooling)
-            return l2_normalize(found) if self.config.normalize else found
+    @tf.function(input_signature=list(_SPECS.values()), autograph=False)
+    def vectors(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+        """One vector a row by `config.pooling`, before `config.normalize`, computing nothing else."""
+        pooling = self.config.pooling
         if pooling == "mean":
             return pool({"sequence_output": self._encode(ids, mask, types)}, mask, pooling)
-        if pooling == "pooled_output" and self.pooler is None:
-            raise KeyError("pooler.dense.weight")
         first = self._encode(ids, mask, types, first_only=True)[:, 0]
         return first if pooling == "cls" else self._pool(first)
 

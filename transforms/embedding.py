@@ -19,15 +19,11 @@ from transforms.dead_letters import (
     element_json,
     split_dead_letters,
 )
-from transforms.encoder import (
-    DEFAULT_MAX_SEQ_LENGTH,
-    TextEncoder,
-    check_encoder_options,
-)
+from transforms.encoder import DEFAULT_MAX_SEQ_LENGTH, check_encoder_options
 from transforms.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, check_engine_options
 from transforms.models import DEFAULT_MODEL
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding
-from transforms.versions import CurrentEncoder
+from transforms.versions import CurrentEncoder, Encoded
 
 STAGE = "Embed sentences"
 DEFAULT_BATCH_SIZE = 2048
@@ -43,7 +39,8 @@ class Embedded(NamedTuple):
 class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
     """RunInference's way to a TextEncoder: loaded once a process, given a bundle's sentences in large batches.
 
-    A batch that fails is halved until the failing sentence stands alone; the rest pass.
+    A batch that fails is halved until the failing sentence stands alone; the rest pass. With `large_model` the encoder
+    is loaded once a machine, by one of its processes, and the others send it their texts.
     """
 
     def __init__(
@@ -52,11 +49,13 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         batch_size: int,
         cleanup: str,
         max_batch_duration_secs: Optional[int],
+        large_model: bool,
     ) -> None:
         super().__init__(
             min_batch_size=1 if max_batch_duration_secs else batch_size,
             max_batch_size=batch_size,
             max_batch_duration_secs=max_batch_duration_secs,
+            large_model=large_model,
         )
         self._make_encoder = make_encoder
         self._cleanup = cleanup
@@ -70,43 +69,43 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
     ) -> list[Embedded]:
         """What became of each sentence, in order."""
-        encoder = model.get()
         self._counters.observe("batch_size", len(batch))
-        self._counters.observe("model_load_ms", encoder.load_ms)
-        return self._embed(list(batch), encoder)
+        return self._embed(list(batch), model)
 
-    def _embed(self, batch: list[Sentence], encoder: TextEncoder) -> list[Embedded]:
+    def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
         try:
-            encoding = encoder.encode_with_counts([clean(sentence.content, self._cleanup) for sentence in batch])
+            encoded = model.encode([clean(sentence.content, self._cleanup) for sentence in batch])
         # An encoder may raise anything, for one sentence or for lack of memory; halving meets both.
         except Exception as error:
             if len(batch) == 1:
                 return [self._dead(batch[0], error)]
             middle = len(batch) // 2
-            return self._embed(batch[:middle], encoder) + self._embed(batch[middle:], encoder)
+            return self._embed(batch[:middle], model) + self._embed(batch[middle:], model)
+        encoding = encoded.encoding
+        self._counters.observe("model_load_ms", encoded.load_ms)
         self._counters.count("tokens", int(encoding.tokens.sum()))
         self._counters.count("padded_tokens", encoding.padded_tokens)
         self._counters.count("cache_hits", encoding.cache_hits)
-        self._counters.count(f"encoded_by_{encoder.engine}_{encoder.precision}", len(batch))
+        self._counters.count(f"encoded_by_{encoded.engine}_{encoded.precision}", len(batch))
         finite = np.isfinite(encoding.vectors.sum(axis=1)).tolist()
         self._counters.count("rows", sum(finite))
         self._counters.count("truncated", int(encoding.truncated[finite].sum()))
         vectors = np.ascontiguousarray(encoding.vectors, "<f4")
         return [
-            self._row(sentence, encoder, vectors[i].tobytes(), int(encoding.tokens[i]), bool(encoding.truncated[i]))
+            self._row(sentence, encoded, vectors[i].tobytes(), int(encoding.tokens[i]), bool(encoding.truncated[i]))
             if finite[i]
-            else self._dead(sentence, f"expected finite numbers in the vector, {encoder.name} gave NaN or Inf")
+            else self._dead(sentence, f"expected finite numbers in the vector, {encoded.name} gave NaN or Inf")
             for i, sentence in enumerate(batch)
         ]
 
-    def _row(self, sentence: Sentence, encoder: TextEncoder, vector: bytes, tokens: int, truncated: bool) -> Embedded:
+    def _row(self, sentence: Sentence, encoded: Encoded, vector: bytes, tokens: int, truncated: bool) -> Embedded:
         return Embedded(
             SentenceEmbedding(
                 *sentence,
                 embedding=vector,
-                model=encoder.name,
-                model_version=encoder.version,
-                precision=encoder.precision,
+                model=encoded.name,
+                model_version=encoded.version,
+                precision=encoded.precision,
                 tokens=tokens,
                 truncated=truncated,
             )
@@ -152,6 +151,7 @@ class EmbedSentences(DeadLetterTransform):
         model_poll_seconds: how often to look for a newer version under a directory of versions; 0 for never.
         max_batch_duration_secs: collect a batch over several bundles for so long (Dataflow's streams only); by
             default a batch lies within a bundle.
+        large_model: load the model once a machine, in one of its worker processes, for all of them.
     """
 
     def __init__(
@@ -169,6 +169,7 @@ class EmbedSentences(DeadLetterTransform):
         cleanup: str = "disabled",
         model_poll_seconds: float = 0,
         max_batch_duration_secs: Optional[int] = None,
+        large_model: bool = False,
     ) -> None:
         super().__init__()
         check_encoder_options(pooling, max_seq_length)
@@ -188,7 +189,7 @@ class EmbedSentences(DeadLetterTransform):
             engine=engine,
             precision=precision,
         )
-        self._handler = EncoderHandler(make_encoder, batch_size, cleanup, max_batch_duration_secs)
+        self._handler = EncoderHandler(make_encoder, batch_size, cleanup, max_batch_duration_secs, large_model)
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
         """Rows, and the sentences that got no vector."""

@@ -1,14 +1,21 @@
-"""A BERT checkpoint in Hugging Face layout as a pair of SavedModels with TF-Hub's text interface."""
+"""A BERT as a pair of SavedModels with TF-Hub's text interface and the plain graph inside.
+
+It comes from a checkpoint in Hugging Face layout, or from another such pair.
+"""
 
 import json
+import os
 import pathlib
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
 from transforms.bert import ACTIVATIONS, Bert, BertConfig
+from transforms.engines import PROBES, plain_graph
 from transforms.models import POOLINGS, Model, write_card
+from transforms.saved_model import BertVectors, Preprocessor, resolve
 
 _SPECIAL_TOKENS = {
     "start_of_sequence_id": "[CLS]",
@@ -118,9 +125,8 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
     vocabulary, lower_case = _vocabulary(source)
     tensors = _tensors(source)
     pooling, normalize = _sentence_transformers(source)
-    has_pooler = "pooler.dense.weight" in tensors
     if not pooling:
-        pooling = "pooled_output" if has_pooler else "mean"
+        pooling = "pooled_output" if "pooler.dense.weight" in tensors else "mean"
     encoder = Bert(
         tensors,
         BertConfig(
@@ -131,19 +137,55 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
             normalize=normalize,
         ),
     )
-    tf.saved_model.save(encoder, str(target / "encoder"), signatures=encoder.__call__)
     tf.saved_model.save(BertPreprocessor(vocabulary, lower_case), str(target / "preprocessor"))
+    return _write(encoder, target, not lower_case, licence)
+
+
+def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
+    """Write the BERT of `model`, a pair of SavedModels, as `target`/encoder, its preprocessor beside it, and a card.
+
+    The plain graph is compared with the encoder as it came before anything is written.
+
+    Raises:
+        ValueError: if it is no pair, or its encoder is not a BERT that is known.
+    """
+    if not model.preprocessor:
+        raise ValueError(f"expected a pair of preprocessor and encoder, {model.name} has no preprocessor")
+    vectors = BertVectors(model, model.pooling or "pooled_output", model.normalize)
+    preprocessor = Preprocessor(model.preprocessor)
+    tokens = preprocessor.tokenize(list(PROBES))
+    try:
+        plain_graph(vectors, preprocessor.pack(tokens, np.arange(len(PROBES)), vectors.max_seq_length or 128))
+        encoder = vectors.bert()
+    except ValueError as error:
+        raise ValueError(f"expected {model.name} to be a BERT that is known: {error}") from error
+    _copy(resolve(model.preprocessor), str(target / "preprocessor"))
+    return _write(encoder, target, model.cased, licence or model.licence)
+
+
+def _copy(source: str, target: str) -> None:
+    """A directory, from wherever TensorFlow reads."""
+    for folder, _, files in tf.io.gfile.walk(source):
+        copied = os.path.join(target, os.path.relpath(folder, source))
+        tf.io.gfile.makedirs(copied)
+        for name in files:
+            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(copied, name))
+
+
+def _write(encoder: Bert, target: pathlib.Path, cased: bool, licence: str) -> Model:
+    """Save the encoder beside its preprocessor, with a card that describes them."""
+    tf.saved_model.save(encoder, str(target / "encoder"), signatures=encoder.__call__)
     model = Model(
         name=target.name,
         encoder=str(target / "encoder"),
         preprocessor=str(target / "preprocessor"),
-        dimension=config["hidden_size"],
-        pooling=pooling,
-        normalize=normalize,
-        cased=not lower_case,
-        max_seq_length=config["max_position_embeddings"],
+        dimension=int(encoder.words.shape[1]),
+        pooling=encoder.config.pooling,
+        normalize=encoder.config.normalize,
+        cased=cased,
+        max_seq_length=int(encoder.positions.shape[0]),
         licence=licence,
-        poolings=tuple(p for p in POOLINGS if has_pooler or p != "pooled_output"),
+        poolings=tuple(p for p in POOLINGS if encoder.pooler is not None or p != "pooled_output"),
     )
     write_card(target, model)
     return model

@@ -53,8 +53,8 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
         ValueError: if its variables are not those of a BERT encoder.
     """
     variables = _variables(module)
-    if described := getattr(module, "described", None):
-        config = BertConfig(**json.loads(described.numpy()))
+    config = config_of(module)
+    if config is not None:
         tensors = _renamed(variables, _OWN_NAMES)
         for name in [name for name in tensors if ".self.qkv." in name]:
             parts = np.split(tensors.pop(name), 3)
@@ -66,6 +66,12 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
         config = BertConfig(heads=int(queries[0].shape[1]), activation=_activation(module))
         tensors = _renamed(variables, _EXPORTER_NAMES)
     return tensors, config
+
+
+def config_of(module: Any) -> BertConfig | None:
+    """The configuration kept in a SavedModel of `transforms.bert.Bert`; None for any other."""
+    described = getattr(module, "described", None)
+    return None if described is None else BertConfig(**json.loads(described.numpy()))
 
 
 def _variables(module: Any) -> dict[str, tf.Variable]:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.bert import INPUT_NAMES, Bert, l2_normalize, pool
-from transforms.lifting import lift
+from transforms.lifting import config_of, lift
 from transforms.models import Model
 
 Array = np.ndarray[Any, Any]
@@ -203,22 +203,16 @@ class BertVectors:
     def __init__(self, model: Model, pooling: str, normalize: bool) -> None:
         encoder = load(model.encoder)
         self.max_seq_length = max_positions(encoder)
-        probe = {name: tf.ones([1, 3], tf.int32) for name in INPUT_NAMES}
-        try:
-            outputs = encoder(probe)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"expected an encoder of {', '.join(INPUT_NAMES)} at {model.encoder}, it refused them: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-        needed = {"mean": "sequence_output", "cls": "sequence_output", "model_default": "default"}.get(pooling, pooling)
-        if needed not in outputs:
-            raise ValueError(f"--pooling={pooling} needs the output {needed!r}, {model.name} has {sorted(outputs)}")
-        self.dimension = int(outputs[needed].shape[-1])
-        self.is_plain = hasattr(encoder, "described") and pooling == "mean"
+        own = config_of(encoder)
+        if own and pooling == "model_default":
+            pooling, normalize = own.pooling, normalize or own.normalize
+        self.is_plain = own is not None and pooling == own.pooling and hasattr(encoder, "vectors")
+        self.dimension = int(encoder.words.shape[1]) if self.is_plain else _dimension(encoder, model, pooling)
         self._encoder, self._pooling, self._normalize = encoder, pooling, normalize
 
         def original(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+            if self.is_plain:
+                return encoder.vectors(ids, mask, types)
             found = encoder(dict(zip(INPUT_NAMES, (ids, mask, types), strict=True)))
             return pool(found, mask, pooling)
 
@@ -230,13 +224,37 @@ class BertVectors:
         Raises:
             ValueError: if the model's variables are not those of a BERT.
         """
+        bert = self.bert(precision)
+        return VectorFunction(bert.vectors, self._normalize, bert)
+
+    def bert(self, precision: str = "float32") -> Bert:
+        """This model's weights as a module that can be saved, with the pooling and normalisation in use as its own.
+
+        Raises:
+            ValueError: if the model's variables are not those of a BERT, or lack what the pooling needs.
+        """
+        tensors, config = lift(self._encoder)
+        if self._pooling != "model_default":
+            config = dataclasses.replace(config, pooling=self._pooling)
         try:
-            bert = Bert(*lift(self._encoder), precision)
-            return VectorFunction(
-                lambda ids, mask, types: bert.vectors(ids, mask, types, self._pooling), self._normalize, bert
-            )
+            return Bert(tensors, dataclasses.replace(config, normalize=self._normalize), precision)
         except KeyError as error:
             raise ValueError(f"its variables lack {error.args[0]}") from error
+
+
+def _dimension(encoder: Any, model: Model, pooling: str) -> int:
+    """The length of an encoder's vectors, by a first run that its interface must bear."""
+    try:
+        outputs = encoder({name: tf.ones([1, 3], tf.int32) for name in INPUT_NAMES})
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected an encoder of {', '.join(INPUT_NAMES)} at {model.encoder}, it refused them: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    needed = {"mean": "sequence_output", "cls": "sequence_output", "model_default": "default"}.get(pooling, pooling)
+    if needed not in outputs:
+        raise ValueError(f"--pooling={pooling} needs the output {needed!r}, {model.name} has {sorted(outputs)}")
+    return int(outputs[needed].shape[-1])
 
 
 class TextVectors:

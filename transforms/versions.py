@@ -7,17 +7,28 @@ A watched model is a directory whose subdirectories are versions by number, as T
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from transforms.encoder import TextEncoder, load_encoder
+from transforms.encoder import Encoding, TextEncoder, load_encoder
 from transforms.models import newest_version
 
 _PROBES = ["A sentence to try the model on.", ""]
 
 _log = logging.getLogger(__name__)
+
+
+class Encoded(NamedTuple):
+    """An Encoding, and what its encoder's attributes of the same names say of how it was made."""
+
+    encoding: Encoding
+    name: str
+    version: str
+    engine: str
+    precision: str
+    load_ms: int
 
 
 class CurrentEncoder:
@@ -51,6 +62,16 @@ class CurrentEncoder:
         self._looking = threading.Lock()
         self._looked = time.monotonic()
         self._encoder = load(self._path, **options)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Vectors of `texts` by the encoder in use: plain values, so that another process can ask for them.
+
+        Raises:
+            UnicodeEncodeError: if a text holds a lone surrogate.
+        """
+        encoder = self.get()
+        encoding = encoder.encode_with_counts(texts)
+        return Encoded(encoding, encoder.name, encoder.version, encoder.engine, encoder.precision, encoder.load_ms)
 
     def get(self) -> TextEncoder:
         """The encoder to use for one whole batch."""
