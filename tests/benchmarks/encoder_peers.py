@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import pathlib
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -65,15 +66,20 @@ def _openvino(checkpoint: str, hint: str) -> Encode:
     return sentence_transformers(checkpoint, "openvino", ov_config={"INFERENCE_PRECISION_HINT": hint}, export=True)
 
 
+# What sentence-transformers calls its file for each kind of processor.
+_QUANTISED = {"avx512_vnni": "onnx/model_qint8_avx512_vnni.onnx", "avx2": "onnx/model_quint8_avx2.onnx"}
+
+
 def _onnx_int8(checkpoint: str) -> Encode:
-    """ONNX Runtime on weights quantised as sentence-transformers does it for AVX-512 VNNI."""
+    """ONNX Runtime on weights quantised as sentence-transformers does it for this processor."""
     from sentence_transformers import SentenceTransformer, export_dynamic_quantized_onnx_model
 
+    kind = "avx512_vnni" if "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text() else "avx2"
     folder = tempfile.mkdtemp()
     whole = SentenceTransformer(_needed(checkpoint), backend="onnx", device="cpu", model_kwargs={"export": True})
     whole.save_pretrained(folder)
-    export_dynamic_quantized_onnx_model(whole, "avx512_vnni", folder)  # type: ignore[arg-type]
-    return sentence_transformers(folder, "onnx", file_name="onnx/model_qint8_avx512_vnni.onnx")
+    export_dynamic_quantized_onnx_model(whole, kind, folder)  # type: ignore[arg-type]
+    return sentence_transformers(folder, "onnx", file_name=_QUANTISED[kind])
 
 
 def _needed(checkpoint: str) -> str:

@@ -1,10 +1,12 @@
 """Compares the pipeline, its stages, its engines and its peers on the same sentences, in interleaved rounds.
 
-python -m tests.benchmarks.throughput --sentences=FILE [--model=minilm] [--checkpoint=DIR] [--count=20000] [--to=PREFIX]
+python -m tests.benchmarks.throughput --sentences=FILE [--model=minilm] [--checkpoint=DIR] [--count=20000]
+    [--rounds=3] [--only=REGEX] [--python=PYTHON] [--to=PREFIX]
 
 FILE holds a sentence a line; past its end come the same lines with their words in other orders, each different and
 each one sentence. A peer that is not installed is named as absent. A slow one runs on as many of the same sentences
-as fit a minute. Warm rates leave the start out; cold ones are from the command to its end.
+as fit a minute. Warm rates leave the start out; cold ones are from the command to its end. The rows "matmul peak" are
+what a program that did nothing but the model's products at that peak would reach.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ from transforms.engines import streams
 _SLOW_SECONDS = 60
 _SAMPLE = 512
 _TRIAL = 64
+PRECISIONS = ("float32", "bfloat16")
 # The order of the engines and precisions in the table is the order of this.
-OURS = [(engine, precision) for engine in ("tensorflow", "openvino") for precision in ("float32", "bfloat16")]
+OURS = [(engine, precision) for engine in ("tensorflow", "openvino") for precision in PRECISIONS]
 
 
 class Run(NamedTuple):
@@ -55,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--checkpoint", default="", help="the same weights in Hugging Face layout, for the peers")
     made.add_argument("--count", type=int, default=20_000)
     made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--only", default="", help="a regular expression of the engines and peers to run")
+    made.add_argument("--python", default=sys.executable, help="what runs the program, if this one is full of peers")
     made.add_argument("--to", type=pathlib.Path, default=pathlib.Path("out/throughput"))
     return made
 
@@ -97,14 +102,14 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     padding = sum(batch.padded_tokens for batch in batches)
     runs, cosine, absent = _prepared(texts, expected, arguments)
     stages = _stages(texts, reference, expected)
-    peaks: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+    peaks: dict[str, list[float]] = {precision: [] for precision in PRECISIONS if any(precision in run for run in runs)}
     rates: dict[str, list[float]] = {name: [] for name in [*runs, *stages]}
     whole: dict[tuple[str, str], list[Run]] = {pair: [] for pair in OURS if ", ".join(pair) in runs}
     for _ in range(arguments.rounds):
         for precision, found in peaks.items():
             found.append(matmul_peak(precision))
         for pair, found_runs in whole.items():
-            found_runs.append(_program(texts, arguments.model, *pair))
+            found_runs.append(program(texts, arguments.model, *pair, python=arguments.python))
         for name, (encode, count) in {**runs, **{name: (stage, len(texts)) for name, stage in stages.items()}}.items():
             start = time.perf_counter()
             encode(texts[:count])
@@ -114,6 +119,8 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
         rates[f"whole pipeline, cold, {engine}, {precision}"] = [run.cold for run in found_runs]
     peak = {precision: statistics.median(found) for precision, found in peaks.items()}
     flops = _flops(reference, arguments.model, tokens)
+    for precision, found_peaks in peaks.items():
+        rates[f"matmul peak, {precision}"] = [found * 1e9 / flops for found in found_peaks]
     rows = []
     for name, found in sorted(rates.items(), key=lambda item: statistics.median(item[1])):
         rate = statistics.median(found)
@@ -122,7 +129,7 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
         row["tokens_per_second"] = rate * tokens.mean()
         if name not in stages:
             row["gflops"] = rate * flops / 1e9
-            row["share_of_peak"] = row["gflops"] / peak["bfloat16" if "bfloat16" in name else "float32"]
+            row["share_of_peak"] = row["gflops"] / peak.get("bfloat16" if "bfloat16" in name else "float32", np.nan)
         rows.append(row)
     return {
         "model": arguments.model,
@@ -131,7 +138,7 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
         "tokens_a_sentence": float(tokens.mean()),
         "padding_share": padding / (padding + int(tokens.sum())),
         "matmul_peak_gflops": peak,
-        "start_seconds": _starts(arguments.model, arguments.rounds),
+        "start_seconds": _starts(arguments.model, arguments.rounds, arguments.python),
         "pipeline_peak_megabytes": {", ".join(pair): max(run.megabytes for run in r) for pair, r in whole.items()},
         "absent": absent,
         "rows": rows,
@@ -154,6 +161,9 @@ def _prepared(
     }
     runs, cosine, absent = {}, {}, {}
     for name, make in makers.items():
+        if not re.search(arguments.only, name):
+            absent[name] = f"not in --only={arguments.only}"
+            continue
         try:
             encode = make()
             encode(texts[:8])
@@ -233,11 +243,11 @@ print("kilobytes", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def _program(texts: list[str], model: str, engine: str, precision: str) -> Run:
+def program(texts: list[str], model: str, engine: str, precision: str, python: str = sys.executable) -> Run:
     """The program on `texts`, a line each, to Parquet."""
     with tempfile.TemporaryDirectory() as directory:
         pathlib.Path(directory, "in.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-        command = [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", "pipeline", f"--input={directory}/in.txt"]
+        command = [python, "-c", _LAUNCHER, python, "-m", "pipeline", f"--input={directory}/in.txt"]
         command += ["--input_format=text", f"--output={directory}/rows", "--output_format=parquet"]
         command += [f"--model={model}", f"--engine={engine}", f"--precision={precision}"]
         start = time.perf_counter()
@@ -259,7 +269,7 @@ for path in sys.argv[1:]:
 """
 
 
-def _starts(model: str, rounds: int) -> dict[str, float]:
+def _starts(model: str, rounds: int, python: str) -> dict[str, float]:
     """Seconds of a program that imports TensorFlow and loads the models, and of ours for one sentence, paired."""
     entry = models.find_model(model)
     bare: list[float] = []
@@ -267,9 +277,9 @@ def _starts(model: str, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         start = time.perf_counter()
         paths = [entry.encoder, entry.preprocessor]
-        subprocess.run([sys.executable, "-c", _IMPORT_AND_LOAD, *paths], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([python, "-c", _IMPORT_AND_LOAD, *paths], check=True, stderr=subprocess.DEVNULL)
         bare.append(time.perf_counter() - start)
-        ours.append(1 / _program(["Thanks!"], model, "tensorflow", "float32").cold)
+        ours.append(1 / program(["Thanks!"], model, "tensorflow", "float32", python).cold)
     return {
         "tensorflow imported and the model loaded": statistics.median(bare),
         "the program with one sentence": statistics.median(ours),
