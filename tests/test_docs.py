@@ -12,7 +12,7 @@ import pytest
 import transforms
 from pipeline import evaluate, report, search
 from pipeline.options import options_table
-from tests.benchmarks import throughput
+from tests.benchmarks import scale, throughput
 from tests.conftest import ROOT
 from transforms.encoder import TextEncoder
 
@@ -22,6 +22,7 @@ PARSERS: list[argparse.ArgumentParser] = [
     evaluate._parser(),
     report._parser(),
     search._parser(),
+    scale._parser(),
     throughput._parser(),
 ]
 # Beam's own, and those of programs without a parser to ask.

@@ -1,19 +1,22 @@
-"""How much memory a process takes that embeds: the program's peak resident memory, by model and precision.
+"""How much memory the program takes at its peak, by model and precision, or by workers.
 
 python -m tests.benchmarks.memory [--sizes=minilm,base,large] [--precisions=float32,bfloat16] [--count=2000]
+    [--workers=1]
 
-`minilm` has to be there. `base` and `large` are BERTs of these sizes with random weights and minilm's vocabulary, made
-for the measurement.
+With several workers it compares a copy of the model in each with one for all (--large_model), in float32. A page of
+memory that processes share counts once; Linux only. `minilm` has to be there. `base` and `large` are BERTs of these
+sizes with random weights and minilm's vocabulary, made for the measurement.
 """
 
 import argparse
+import contextlib
 import json
-import os
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
+import time
 
 from pipeline import export_encoder
 from tests.benchmarks.throughput import different
@@ -21,6 +24,7 @@ from tests.conftest import ROOT, Size, write_checkpoint
 from transforms import SentenceSplitter
 from transforms.models import CATALOGUE, models_directory
 
+_SAMPLE_SECONDS = 0.2
 SIZES = {"base": Size(12, 768, 12, 3072, 512), "large": Size(24, 1024, 16, 4096, 512)}
 
 
@@ -30,18 +34,27 @@ def main() -> None:
     parser.add_argument("--sizes", default="minilm,base,large")
     parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--count", type=int, default=2000, help="How many messages of a sentence each.")
+    parser.add_argument("--workers", type=int, default=1, help="How many worker processes.")
     arguments = parser.parse_args()
-    print("| model | precision | weights | peak resident memory | sentences a second |", flush=True)
+    by = "precision" if arguments.workers == 1 else "copies of the model"
+    print(f"| model | {by} | weights | peak memory | sentences a second |", flush=True)
     print("| --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "texts.txt").write_text(_sentences(arguments.count), encoding="utf-8")
         for size in arguments.sizes.split(","):
             model = _made(size, folder) if size in SIZES else str(models_directory() / size)
-            for precision in arguments.precisions.split(","):
-                peak, rate = measure(folder, model, precision)
-                weights = sum(path.stat().st_size for path in pathlib.Path(model).rglob("variables.data*"))
-                print(f"| {size} | {precision} | {weights / 1e6:,.0f} MB | {peak / 1e9:.2f} GB | {rate} |", flush=True)
+            weights = sum(path.stat().st_size for path in pathlib.Path(model).rglob("variables.data*"))
+            if arguments.workers > 1:
+                mode = ["--direct_running_mode=multi_processing", f"--direct_num_workers={arguments.workers}"]
+                # Small batches, so that every worker has some.
+                mode.append("--batch_size=64")
+                runs = {str(arguments.workers): mode, "1": [*mode, "--large_model"]}
+            else:
+                runs = {name: [f"--precision={name}"] for name in arguments.precisions.split(",")}
+            for name, options in runs.items():
+                peak, rate = measure(folder, model, *options)
+                print(f"| {size} | {name} | {weights / 1e6:,.0f} MB | {peak / 1e9:.2f} GB | {rate} |", flush=True)
 
 
 def _sentences(count: int) -> str:
@@ -65,26 +78,46 @@ def _made(size: str, folder: pathlib.Path) -> str:
     return str(folder / size)
 
 
-def measure(folder: pathlib.Path, model: str, precision: str) -> tuple[int, str]:
-    """Peak resident memory in bytes of the program over the texts, and the sentences a second that it reports.
+def measure(folder: pathlib.Path, model: str, *options: str) -> tuple[int, str]:
+    """Peak memory in bytes of the program and its workers over the texts, and the sentences a second that it reports.
 
     Raises:
         RuntimeError: if the program fails.
     """
     command = [sys.executable, "-m", "pipeline", f"--input={folder}/texts.txt", "--input_format=text"]
-    command += [f"--model={model}", f"--precision={precision}", "--engine=tensorflow"]
+    command += [f"--model={model}", "--engine=tensorflow", *options]
     command += [f"--output={folder}/rows", "--output_format=parquet"]
+    peak = 0
     with (folder / "log.txt").open("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        while process.poll() is None:
+            peak = max(peak, sum(map(_proportional, _with_children(process.pid))))
+            time.sleep(_SAMPLE_SECONDS)
         log.seek(0)
         said = log.read()
     rate = re.search(r"([\d,]+) sentences a second", said)
     if process.returncode or rate is None:
         raise RuntimeError(f"expected the program to embed, got exit code {process.returncode}: {said[-2000:]}")
-    # Linux counts in kB, macOS in bytes.
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), rate[1]
+    return peak, rate[1]
+
+
+def _with_children(process: int) -> list[int]:
+    found = [process]
+    # A process may end at any time.
+    with contextlib.suppress(OSError):
+        for task in pathlib.Path(f"/proc/{process}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += _with_children(int(child))
+    return found
+
+
+def _proportional(process: int) -> int:
+    """Bytes of memory of a process, each page divided by those that share it."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,14 +12,19 @@ import statistics
 from tests.benchmarks.throughput import different, program
 
 
+def _parser() -> argparse.ArgumentParser:
+    """Its options."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    made.add_argument("--sentences", type=pathlib.Path, required=True)
+    made.add_argument("--model", default="minilm")
+    made.add_argument("--counts", default="2000,20000")
+    made.add_argument("--rounds", type=int, default=3)
+    return made
+
+
 def main() -> None:
     """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--sentences", type=pathlib.Path, required=True)
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--counts", default="2000,20000")
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     counts = sorted(int(count) for count in arguments.counts.split(","))
     texts = different(arguments.sentences.read_text(encoding="utf-8"), counts[-1])
     rounds = [
