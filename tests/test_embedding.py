@@ -6,7 +6,7 @@ import pytest
 
 from tests.beam import run
 from tests.conftest import sentence
-from transforms.embedding import EmbedSentences
+from transforms.embedding import EmbedSentences, EncoderHandler
 from transforms.encoder import TextEncoder
 from transforms.types import Sentence
 
@@ -30,6 +30,19 @@ def test_the_failing_sentences_are_dead_letters_and_no_other(text_encoder: pathl
     assert all(np.frombuffer(row.embedding, "<f4")[0] == len(row.content) for row in result.output)
     assert [json.loads(letter.payload_string)["sentence_index"] for letter in result.dead_letters] == [7, 31]
     assert all("refused by the model" in letter.error_message for letter in result.dead_letters)
+
+
+@pytest.mark.parametrize("gone", [ConnectionResetError(), EOFError()])
+def test_a_lost_model_makes_no_dead_letters(gone: Exception) -> None:
+    """Where another process holds the model and ends, the bundle fails and is tried again."""
+
+    class Lost:
+        def encode(self, texts: list[str]) -> Any:
+            raise gone
+
+    handler = EncoderHandler(Lost, 10, "disabled", None, large_model=True)  # type: ignore[arg-type]
+    with pytest.raises(type(gone)):
+        handler.run_inference([sentence("fine")], handler.load_model())
 
 
 def test_a_vector_with_nan_is_a_dead_letter(text_encoder: pathlib.Path) -> None:

@@ -75,6 +75,9 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
     def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
         try:
             encoded = model.encode([clean(sentence.content, self._cleanup) for sentence in batch])
+        except (ConnectionError, EOFError):
+            # The process that holds a large model is gone: no sentence is at fault, and a retry finds another.
+            raise
         # An encoder may raise anything, for one sentence or for lack of memory; halving meets both.
         except Exception as error:
             if len(batch) == 1:
