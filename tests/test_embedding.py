@@ -1,5 +1,6 @@
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest

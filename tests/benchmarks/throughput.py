@@ -5,8 +5,8 @@ python -m tests.benchmarks.throughput --sentences=FILE [--model=minilm] [--check
 
 FILE holds a sentence a line; past its end come the same lines with their words in other orders, each different and
 each one sentence. A peer that is not installed is named as absent. A slow one runs on as many of the same sentences
-as fit half a minute. Warm rates leave the start out; cold ones are from the command to its end. The rows "matmul peak" are
-what a program that did nothing but the model's products at that peak would reach.
+as fit half a minute. Warm rates leave the start out; cold ones are from the command to its end. The rows "matmul
+peak" are what a program that did nothing but the model's products at that peak would reach.
 """
 
 from __future__ import annotations
