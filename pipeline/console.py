@@ -11,6 +11,8 @@ def prepare() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Micro-batches run on a core each, which is faster than one on all of them; read when TensorFlow starts.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    # By itself TensorFlow uses oneDNN's matmuls only on processors with AVX-512 VNNI; with AVX2 they are faster too.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     # Beam says this of any machine without an optional package.
     logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("Resource module is not available"))

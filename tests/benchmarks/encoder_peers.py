@@ -15,6 +15,7 @@ import numpy as np
 from transforms.models import find_model
 
 Encode = Callable[[list[str]], Any]
+_OURS = ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
 # In word pieces, as TextEncoder's default.
 _MAX_SEQ_LENGTH = 128
 
@@ -22,12 +23,11 @@ _MAX_SEQ_LENGTH = 128
 def beams_own(model: str) -> Encode:
     """Beam's MLTransform with TensorflowHubTextEmbeddings on the same SavedModels."""
     find_model(model)
-    # TensorFlow's threads are set as this project's program wants them, which would leave this peer one core.
-    ours = os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
+    # TensorFlow is set as this project's program wants it, which would leave this peer one core.
+    ours = {name: os.environ.pop(name) for name in _OURS if name in os.environ}
     pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     pool.submit(os.getpid).result()
-    if ours:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = ours
+    os.environ |= ours
     return lambda texts: pool.submit(_beams_own, model, texts).result()
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import json
-import os
 import pathlib
 import random
 import re
@@ -28,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline import console
 from tests.benchmarks.encoder_peers import PEERS, Encode
 from transforms import SentenceSplitter, models
 from transforms.embedding import DEFAULT_BATCH_SIZE
@@ -67,9 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Prints a Markdown table and writes PREFIX.json and, with matplotlib, PREFIX.svg."""
     arguments = _parser().parse_args()
-    # As the program sets them; read when TensorFlow starts.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # As the program does; its settings are read when TensorFlow starts.
+    console.prepare()
     report = _measure(different(arguments.sentences.read_text(encoding="utf-8"), arguments.count), arguments)
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
     arguments.to.with_suffix(".json").write_text(json.dumps(report, indent=1))
