@@ -3,6 +3,9 @@ PYTHON ?= python3
 QUERY ?= the staff were friendly and the food was good
 MODELS := $(or $(EMBEDDING_MODELS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sentence-embeddings/models)
 BIN := .venv/bin
+# Installs a lock five times as fast as pip does.
+UV := 0.13.9
+INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
 
 .PHONY: demo report test lint venv minilm templates lock clean
 
@@ -30,20 +33,18 @@ minilm: $(MODELS)/minilm/model.json  ## make the model that needs no download of
 $(MODELS)/minilm/model.json: | .venv/runtime
 	$(BIN)/python -m pipeline.export_encoder --model=minilm --to='$(MODELS)/minilm'
 
-# A lock is its own constraint, for pip 23.2 takes name[extra] to be pinned by nothing else.
 # The marks hold what is installed; a changed lock installs again, anything else does not.
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "expected Python 3.11 to 3.13, got $$($(PYTHON) --version); set PYTHON=, as in make PYTHON=python3.12 demo" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		--requirement requirements.txt --constraint requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	$(INSTALL) --require-hashes --requirement requirements.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev: requirements-dev.txt | .venv/runtime
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		--requirement requirements-dev.txt --constraint requirements-dev.txt
+	$(INSTALL) --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 templates: .venv/runtime  ## render the Flex Templates from the options
@@ -60,7 +61,7 @@ lock:  ## write the hash-pinned locks anew from pyproject.toml
 		--extra embed --extra report --extra evaluate --extra yaml --extra openvino --extra test --extra lint \
 		pyproject.toml --output-file requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command 'make lock' --group bqemulator --output-file pipeline/bqemulator_lock.txt
+		--custom-compile-command 'make lock' --group bqemulator --output-file pipeline/emulators/bqemulator_lock.txt
 
 clean:  ## remove the environment and what the demo wrote
 	rm -rf .venv out

@@ -13,14 +13,15 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
-from pipeline import checks, console, graph, sinks
-from pipeline.local_runner import local_runner
+from pipeline import checks, console, graph
 from pipeline.options import parse
 from pipeline.summary import Progress, summary
-from transforms import pubsub
-from transforms.encoder import load_encoder
-from transforms.models import newest_version
-from transforms.one_stage import check_one_stage
+from transforms.encoder.catalogue import newest_version
+from transforms.encoder.text_encoder import load_encoder
+from transforms.io.files import write as sinks
+from transforms.io.pubsub import read as pubsub
+from transforms.runners.fused_stream import check_one_stage
+from transforms.runners.local import local_runner
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,12 +17,12 @@ from google.api_core.exceptions import Forbidden, GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
-from pipeline.sources import FILE_FORMATS
-from transforms.bigquery_tables import check_readable, create_table
-from transforms.encoder import check_model_options
-from transforms.models import find_model
-from transforms.pubsub_resources import check_subscription, check_topic, temporary_subscription
-from transforms.rows import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
+from transforms.encoder.catalogue import find_model
+from transforms.encoder.text_encoder import check_model_options
+from transforms.io.bigquery.tables import check_readable, create_table
+from transforms.io.files.read import FILE_FORMATS
+from transforms.io.pubsub.resources import check_subscription, check_topic, temporary_subscription
+from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 MESSAGE_FORMATS = ("text", "json")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import console
-from transforms.table import embed
+from transforms.dataframe import embed
 
 Array = np.ndarray[Any, Any]
 

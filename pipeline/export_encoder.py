@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 
 from pipeline import console
-from transforms.models import CATALOGUE, Model, find_model, models_directory
+from transforms.encoder.catalogue import CATALOGUE, Model, find_model, models_directory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def _maker(
     arguments: argparse.Namespace, entry: Model | None, folder: pathlib.Path
 ) -> Callable[[pathlib.Path, str], Model]:
     """What writes the pair, given where and its licence."""
-    from transforms.export import export_checkpoint, export_pair
+    from transforms.encoder.bert.export import export_checkpoint, export_pair
 
     if arguments.source:
         return functools.partial(export_checkpoint, pathlib.Path(arguments.source))

@@ -8,19 +8,19 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from pipeline.bundle_files import WriteBundleFiles
 from pipeline.checks import Inputs
-from pipeline.sinks import DEAD_LETTERS, ROWS, Kind, WriteFiles
-from pipeline.sources import ReadFiles
-from pipeline.table_source import ReadTable
-from transforms.bigquery import METHODS, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
-from transforms.models import find_model
+from transforms.encoder.catalogue import find_model
+from transforms.io.bigquery.read import ReadTable
+from transforms.io.bigquery.write import METHODS, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
+from transforms.io.files.read import ReadFiles
+from transforms.io.files.write import DEAD_LETTERS, ROWS, Kind, WriteFiles
+from transforms.io.files.write_stream import WriteBundleFiles
+from transforms.io.pubsub.read import ReadFromSubscription
+from transforms.io.pubsub.write import WriteToTopic
 from transforms.parsing import ParseMessages
-from transforms.pubsub import ReadFromSubscription
-from transforms.pubsub_write import WriteToTopic
-from transforms.rows import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
+from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
 from transforms.schema import Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import SplitSentences
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding

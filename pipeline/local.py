@@ -20,10 +20,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.bigquery_emulator import bigquery_emulator
 from pipeline.emulators import EmulatorMissingError
-from pipeline.pubsub_emulator import PubsubEmulator, Subscription, pubsub_emulator
-from transforms.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
+from pipeline.emulators.bigquery import bigquery_emulator
+from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
+from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 
 _PROJECT = "local-project"
 _ROWS = f"{_PROJECT}.local.rows"

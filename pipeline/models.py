@@ -2,7 +2,7 @@
 
 import sys
 
-from transforms.models import CATALOGUE, DEFAULT_MODEL, models_directory
+from transforms.encoder.catalogue import CATALOGUE, DEFAULT_MODEL, models_directory
 
 _ROW = "{:34} {:>9}  {:14} {:9} {:5} {:>10}  {:10}  {}"
 

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import sinks
-from transforms.bigquery import METHODS as BIGQUERY_METHODS
-from transforms.cleanup import CLEANUP_MODES
 from transforms.embedding import DEFAULT_BATCH_SIZE
-from transforms.encoder import DEFAULT_MAX_SEQ_LENGTH
-from transforms.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, ENGINES, PRECISIONS
-from transforms.models import DEFAULT_MODEL, POOLINGS
+from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS
+from transforms.encoder.cleanup import CLEANUP_MODES
+from transforms.encoder.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, ENGINES, PRECISIONS
+from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH
+from transforms.io.bigquery.write import METHODS as BIGQUERY_METHODS
+from transforms.io.files import write as sinks
+from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
 from transforms.parsing import DEFAULT_MAX_MESSAGE_BYTES, FORMATS
-from transforms.pubsub_resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
-from transforms.rows import ROW_FORMATS
+from transforms.reembedding import ROW_FORMATS
 from transforms.splitter import BOUND_STRATEGIES, NEWLINES
 
 

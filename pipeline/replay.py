@@ -15,16 +15,16 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph
-from pipeline.local_runner import local_runner
 from pipeline.options import add_options, check_values
 from pipeline.summary import summary
 from transforms import embedding, parsing, splitting
-from transforms.bigquery import STAGE as WRITE_STAGE
-from transforms.bigquery_tables import parse_table
 from transforms.dead_letters import payload_of
-from transforms.google_clients import bigquery_client
-from transforms.pubsub_resources import check_topic
-from transforms.pubsub_write import Outgoing, TopicPublisher
+from transforms.io.bigquery.tables import parse_table
+from transforms.io.bigquery.write import STAGE as WRITE_STAGE
+from transforms.io.google_clients import bigquery_client
+from transforms.io.pubsub.resources import check_topic
+from transforms.io.pubsub.write import Outgoing, TopicPublisher
+from transforms.runners.local import local_runner
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 _PUBLISH_SECONDS = 300.0

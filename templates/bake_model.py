@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import export_encoder
-from transforms.models import CATALOGUE, find_model, models_directory
+from transforms.encoder.catalogue import CATALOGUE, find_model, models_directory
 
 _BAKED = "baked.txt"
 
@@ -48,7 +48,7 @@ def bake(model: str) -> str:
     if pathlib.Path(model).is_dir():
         return str(shutil.copytree(model, models_directory() / pathlib.Path(model).resolve().name))
     # TensorFlow is heavy, and needed for downloads only.
-    from transforms.saved_model import resolve
+    from transforms.encoder.saved_model import resolve
 
     for handle in filter(None, (found.encoder, found.preprocessor)):
         print(resolve(handle))

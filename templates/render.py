@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from pipeline.checks import MESSAGE_FORMATS
 from pipeline.options import OPTIONS, SOURCES, Option
-from pipeline.sources import FILE_FORMATS
 from templates.bake_model import baked_model
 from templates.launcher import FIXED
-from transforms.bigquery_tables import TABLE_REGEX
-from transforms.models import DEFAULT_MODEL
-from transforms.rows import ROW_FORMATS
+from transforms.encoder.catalogue import DEFAULT_MODEL
+from transforms.io.bigquery.tables import TABLE_REGEX
+from transforms.io.files.read import FILE_FORMATS
+from transforms.reembedding import ROW_FORMATS
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
 
 DIRECTORY = pathlib.Path(__file__).parent

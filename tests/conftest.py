@@ -13,8 +13,8 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from pipeline import export_encoder
-from transforms.encoder import TextEncoder, load_encoder
-from transforms.models import models_directory
+from transforms.encoder.catalogue import models_directory
+from transforms.encoder.text_encoder import TextEncoder, load_encoder
 from transforms.types import Message, Record, Sentence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -10,11 +10,13 @@ import re
 import pytest
 
 import transforms
-from pipeline import evaluate, report, search
+from pipeline import evaluate
 from pipeline.options import options_table
+from pipeline.report import __main__ as report
+from pipeline.search import __main__ as search
 from tests.benchmarks import scale, throughput
 from tests.conftest import ROOT
-from transforms.encoder import TextEncoder
+from transforms.encoder.text_encoder import TextEncoder
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

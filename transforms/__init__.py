@@ -8,40 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transforms.adapters import AsEmbeddableItems, AsMessages, AsSentences
-    from transforms.bigquery import WriteDeadLettersToBigQuery, WriteRowsToBigQuery
+    from transforms.dataframe import embed
     from transforms.dead_letters import WithDeadLetters
     from transforms.embedding import EmbedSentences
-    from transforms.encoder import TextEncoder
-    from transforms.ml_transform import SentenceEmbeddings
-    from transforms.models import CATALOGUE, Model, find_model
+    from transforms.encoder.catalogue import CATALOGUE, Model, find_model
+    from transforms.encoder.text_encoder import TextEncoder
+    from transforms.integrations.ml_transform import SentenceEmbeddings
+    from transforms.io.bigquery.write import WriteDeadLettersToBigQuery, WriteRowsToBigQuery
+    from transforms.io.pubsub.read import ReadFromSubscription
     from transforms.parsing import ParseMessages
     from transforms.splitter import SentenceSplitter
     from transforms.splitting import SplitSentences
-    from transforms.table import embed
     from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 _MODULES = {
     "AsEmbeddableItems": "adapters",
     "AsMessages": "adapters",
     "AsSentences": "adapters",
-    "CATALOGUE": "models",
+    "CATALOGUE": "encoder.catalogue",
     "DeadLetter": "types",
     "EmbedSentences": "embedding",
     "Message": "types",
-    "Model": "models",
+    "Model": "encoder.catalogue",
     "ParseMessages": "parsing",
+    "ReadFromSubscription": "io.pubsub.read",
     "Record": "types",
     "Sentence": "types",
     "SentenceEmbedding": "types",
-    "SentenceEmbeddings": "ml_transform",
+    "SentenceEmbeddings": "integrations.ml_transform",
     "SentenceSplitter": "splitter",
     "SplitSentences": "splitting",
-    "TextEncoder": "encoder",
+    "TextEncoder": "encoder.text_encoder",
     "WithDeadLetters": "dead_letters",
-    "WriteDeadLettersToBigQuery": "bigquery",
-    "WriteRowsToBigQuery": "bigquery",
-    "embed": "table",
-    "find_model": "models",
+    "WriteDeadLettersToBigQuery": "io.bigquery.write",
+    "WriteRowsToBigQuery": "io.bigquery.write",
+    "embed": "dataframe",
+    "find_model": "encoder.catalogue",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "Message",
     "Model",
     "ParseMessages",
+    "ReadFromSubscription",
     "Record",
     "Sentence",
     "SentenceEmbedding",

@@ -9,7 +9,6 @@ import numpy as np
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 
 from transforms.adapters import as_sentences
-from transforms.cleanup import CLEANUP_MODES, clean
 from transforms.counters import Counters
 from transforms.dead_letters import (
     TAG,
@@ -19,11 +18,12 @@ from transforms.dead_letters import (
     element_json,
     split_dead_letters,
 )
-from transforms.encoder import DEFAULT_MAX_SEQ_LENGTH, check_encoder_options
-from transforms.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, check_engine_options
-from transforms.models import DEFAULT_MODEL
+from transforms.encoder.catalogue import DEFAULT_MODEL
+from transforms.encoder.cleanup import CLEANUP_MODES, clean
+from transforms.encoder.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, check_engine_options
+from transforms.encoder.hot_swap import CurrentEncoder, Encoded
+from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH, check_encoder_options
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding
-from transforms.versions import CurrentEncoder, Encoded
 
 STAGE = "Embed sentences"
 DEFAULT_BATCH_SIZE = 2048

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.bigquery_emulator import Emulator, bigquery_emulator
+from pipeline.emulators.bigquery import Emulator, bigquery_emulator
 from tests.integration.tcp_forwarder import TcpForwarder
-from transforms.bigquery_tables import create_table, parse_table
-from transforms.delivery import WRITTEN, Answer, deliver
-from transforms.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
+from transforms.io.bigquery.storage_write import ArrowAppender
+from transforms.io.bigquery.streaming_inserts import JsonInserter
+from transforms.io.bigquery.tables import create_table, parse_table
+from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
+from transforms.io.retries import WRITTEN, Answer, deliver
 from transforms.schema import (
     EMBEDDING_COLUMNS,
     EMBEDDING_LAYOUT,
@@ -25,8 +27,6 @@ from transforms.schema import (
     embeddings_to_arrow,
     json_row,
 )
-from transforms.storage_write import ArrowAppender
-from transforms.streaming_inserts import JsonInserter
 from transforms.types import SentenceEmbedding
 
 PROJECT = "local-project"

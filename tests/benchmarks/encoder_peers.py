@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.models import find_model
+from transforms.encoder.catalogue import find_model
 
 Encode = Callable[[list[str]], Any]
 _OURS = ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")

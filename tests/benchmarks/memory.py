@@ -22,7 +22,7 @@ from pipeline import export_encoder
 from tests.benchmarks.throughput import different
 from tests.conftest import ROOT, Size, write_checkpoint
 from transforms import SentenceSplitter
-from transforms.models import CATALOGUE, models_directory
+from transforms.encoder.catalogue import CATALOGUE, models_directory
 
 _SAMPLE_SECONDS = 0.2
 SIZES = {"base": Size(12, 768, 12, 3072, 512), "large": Size(24, 1024, 16, 4096, 512)}

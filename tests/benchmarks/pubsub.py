@@ -13,9 +13,9 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.pubsub_emulator import PubsubEmulator, Subscription, pubsub_emulator
-from transforms import pubsub
+from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
 from transforms.counters import process_counts
+from transforms.io.pubsub import read as pubsub
 from transforms.types import Record
 
 

@@ -29,10 +29,11 @@ import numpy as np
 
 from pipeline import console
 from tests.benchmarks.encoder_peers import PEERS, Encode
-from transforms import SentenceSplitter, models
+from transforms import SentenceSplitter
 from transforms.embedding import DEFAULT_BATCH_SIZE
-from transforms.encoder import TextEncoder, micro_batches
-from transforms.engines import streams
+from transforms.encoder import catalogue as models
+from transforms.encoder.engines import streams
+from transforms.encoder.text_encoder import TextEncoder, micro_batches
 
 _SLOW_SECONDS = 30
 _SAMPLE = 512
@@ -184,7 +185,7 @@ def _prepared(
 
 def uncached(encoder: TextEncoder) -> TextEncoder:
     """The encoder without a memory of earlier rounds."""
-    from transforms.cache import VectorCache
+    from transforms.encoder.cache import VectorCache
 
     encoder._cache = VectorCache(entries=0)
     return encoder
@@ -327,8 +328,8 @@ def matmul_peak(precision: str, size: int = 2048) -> float:
 
 def _flops(encoder: TextEncoder, model: str, tokens: Any) -> float:
     """Operations a sentence on average, on its own word pieces: the dense layers, and attention between them."""
-    from transforms.lifting import lift
-    from transforms.saved_model import load
+    from transforms.encoder.bert.weights import lift
+    from transforms.encoder.saved_model import load
 
     tensors, _ = lift(load(models.find_model(model).encoder))
     dense = sum(2.0 * array.size for name, array in tensors.items() if ".layer." in name and array.ndim == 2)

@@ -9,12 +9,12 @@ from typing import NoReturn
 import pytest
 from google.cloud import bigquery
 
-from pipeline.bigquery_emulator import Emulator, bigquery_emulator
 from pipeline.emulators import EmulatorMissingError
-from pipeline.pubsub_emulator import PubsubEmulator, pubsub_emulator
+from pipeline.emulators.bigquery import Emulator, bigquery_emulator
+from pipeline.emulators.pubsub import PubsubEmulator, pubsub_emulator
 from tests.integration.fault_proxy import FaultProxy
-from transforms.bigquery_tables import create_table
-from transforms.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
+from transforms.io.bigquery.tables import create_table
+from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 PROJECT = "local-project"

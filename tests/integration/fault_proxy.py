@@ -18,7 +18,7 @@ import grpc
 import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
 
-from pipeline.bigquery_emulator import Emulator
+from pipeline.emulators.bigquery import Emulator
 from tests.integration.tcp_forwarder import TcpForwarder
 
 _APPEND_ROWS = "/google.cloud.bigquery.storage.v1.BigQueryWrite/AppendRows"

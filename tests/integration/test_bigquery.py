@@ -13,11 +13,11 @@ from apache_beam.testing.util import assert_that, equal_to
 from google.cloud import bigquery
 
 from tests.integration.fault_proxy import FAULTS, FaultProxy
-from transforms import storage_write, streaming_inserts
-from transforms.bigquery import METHODS, STAGE, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
-from transforms.bigquery_tables import newest_rows_view
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, element_json
+from transforms.io.bigquery import storage_write, streaming_inserts
+from transforms.io.bigquery.tables import newest_rows_view
+from transforms.io.bigquery.write import METHODS, STAGE, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
 from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding
 

@@ -3,8 +3,8 @@
 import pytest
 from google.cloud import bigquery
 
-from tests.test_sql import DIRECTORY, EXPECTED
-from transforms.bigquery_tables import _misfits, create_table
+from tests.templates.test_sql import DIRECTORY, EXPECTED
+from transforms.io.bigquery.tables import _misfits, create_table
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, bigquery_schema
 
 pytestmark = pytest.mark.emulator

@@ -18,19 +18,19 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline.pubsub_emulator import PubsubEmulator, Subscription
-from transforms import pubsub
+from pipeline.emulators.pubsub import PubsubEmulator, Subscription
 from transforms.counters import process_counts
 from transforms.dead_letters import payload_of
-from transforms.pubsub import ReadFromSubscription
-from transforms.pubsub_resources import (
+from transforms.io.pubsub import read as pubsub
+from transforms.io.pubsub.read import ReadFromSubscription
+from transforms.io.pubsub.resources import (
     check_subscription,
     check_topic,
     publisher_client,
     subscriber_client,
     temporary_subscription,
 )
-from transforms.pubsub_write import WriteToTopic
+from transforms.io.pubsub.write import WriteToTopic
 from transforms.types import Record
 
 pytestmark = pytest.mark.emulator

@@ -9,11 +9,11 @@ import pytest
 from google.cloud import bigquery
 
 from pipeline.__main__ import main
-from pipeline.table_source import ReadTable, _streams
 from tests.beam import run
 from tests.integration.test_bigquery import embedding, ids_of, write
-from transforms.bigquery_tables import newest_rows_view
-from transforms.rows import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
+from transforms.io.bigquery.read import ReadTable, _streams
+from transforms.io.bigquery.tables import newest_rows_view
+from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
 from transforms.types import Sentence
 
 pytestmark = pytest.mark.emulator

@@ -14,9 +14,9 @@ from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 from sqlglot import expressions
 
-from pipeline.search_bigquery import BigQueryRows, search_sql
+from pipeline.search.bigquery import BigQueryRows, search_sql
 from tests.integration.test_bigquery import embedding, write, write_letters
-from tests.test_sql import DIRECTORY
+from tests.templates.test_sql import DIRECTORY
 from transforms.dead_letters import dead_letters
 from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding

@@ -18,12 +18,12 @@ import pytest
 from google.cloud import bigquery
 
 from pipeline.__main__ import main
-from pipeline.pubsub_emulator import PubsubEmulator, Subscription
+from pipeline.emulators.pubsub import PubsubEmulator, Subscription
 from tests.conftest import ROOT
 from tests.integration.fault_proxy import FaultProxy
-from transforms import pubsub
-from transforms.bigquery import METHODS
-from transforms.bigquery_tables import newest_rows_view
+from transforms.io.bigquery.tables import newest_rows_view
+from transforms.io.bigquery.write import METHODS
+from transforms.io.pubsub import read as pubsub
 
 pytestmark = pytest.mark.emulator
 

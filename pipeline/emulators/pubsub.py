@@ -1,0 +1,118 @@
+"""Google's Pub/Sub emulator as a real process on a free port, with topics and subscriptions to use in a test."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from pipeline.emulators import EmulatorMissingError, free_port
+from transforms.io.pubsub.resources import publisher_client, subscriber_client
+
+_HOST = "PUBSUB_EMULATOR_HOST"
+_START_SECONDS = 60
+_INSTALL = (
+    "install it with `gcloud components install pubsub-emulator beta` or the package google-cloud-cli-pubsub-emulator"
+)
+
+
+class Subscription(NamedTuple):
+    """A topic and a subscription of it, by their full names."""
+
+    topic: str
+    name: str
+
+
+class PubsubEmulator:
+    """A running emulator.
+
+    Attributes:
+        host: its host:port, what PUBSUB_EMULATOR_HOST holds.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._publisher = publisher_client()
+        self._subscriber = subscriber_client()
+
+    def subscription(self, ack_deadline_seconds: int = 60) -> Subscription:
+        """A new topic with a new subscription."""
+        name = uuid.uuid4().hex
+        made = Subscription(f"projects/tests/topics/t-{name}", f"projects/tests/subscriptions/s-{name}")
+        self._publisher.create_topic(name=made.topic)
+        self._subscriber.create_subscription(
+            request={"name": made.name, "topic": made.topic, "ack_deadline_seconds": ack_deadline_seconds}
+        )
+        return made
+
+    def publish(self, topic: str, payloads: Sequence[bytes], **attributes: str) -> list[str]:
+        """Publish, 500 messages a request, and give their ids."""
+        ids: list[str] = []
+        for start in range(0, len(payloads), 500):
+            messages = [{"data": data, "attributes": attributes} for data in payloads[start : start + 500]]
+            ids += self._publisher.publish(topic=topic, messages=messages).message_ids
+        return ids
+
+    def receive(self, subscription: str, count: int, seconds: float = 20) -> list[Any]:
+        """Pull and acknowledge until `count` messages came, or `seconds` passed."""
+        messages: list[Any] = []
+        until = time.monotonic() + seconds
+        while len(messages) < count and time.monotonic() < until:
+            received = self._subscriber.pull(subscription=subscription, max_messages=1000, timeout=5).received_messages
+            if received:
+                ids = [one.ack_id for one in received]
+                self._subscriber.acknowledge(subscription=subscription, ack_ids=ids)
+            messages += [one.message for one in received]
+        return messages
+
+    def left(self, subscription: str, seconds: float = 3) -> int:
+        """How many messages nobody has acknowledged or holds; at least `seconds` pass if it is none."""
+        return len(self.receive(subscription, 1, seconds))
+
+
+@contextlib.contextmanager
+def pubsub_emulator() -> Iterator[PubsubEmulator]:
+    """Start the emulator, point PUBSUB_EMULATOR_HOST at it, and stop it with its Java child.
+
+    Raises:
+        EmulatorMissingError: if gcloud, the emulator or Java is missing.
+    """
+    if not shutil.which("gcloud"):
+        raise EmulatorMissingError(f"expected gcloud on the path, got none; {_INSTALL}")
+    host = f"127.0.0.1:{free_port()}"
+    command = ["gcloud", "beta", "emulators", "pubsub", "start", f"--host-port={host}", "--project=tests", "--quiet"]
+    before = os.environ.get(_HOST)
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as data:
+        # A session of its own: gcloud is killed together with the Java process that it starts.
+        process = subprocess.Popen(
+            [*command, f"--data-dir={data}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _wait_until_up(process, host, log)
+            os.environ[_HOST] = host
+            yield PubsubEmulator(host)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            os.environ.pop(_HOST, None)
+            if before is not None:
+                os.environ[_HOST] = before
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", host: str, log: Any) -> None:
+    until = time.monotonic() + _START_SECONDS
+    address, port = host.split(":")
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((address, int(port)), timeout=1):
+            return
+        time.sleep(0.1)
+    log.seek(0)
+    said = log.read().decode(errors="replace").strip()[-2000:]
+    raise EmulatorMissingError(f"expected the Pub/Sub emulator to start on {host}, got: {said}; {_INSTALL}")

@@ -1,0 +1,1 @@
+"""Search the rows of a run."""

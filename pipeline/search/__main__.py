@@ -1,0 +1,126 @@
+"""`python -m pipeline.search`: the sentences of a run that are nearest to a query."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from pipeline import console
+from pipeline.search.bigquery import BigQueryRows
+from pipeline.search.parquet import ParquetRows
+from transforms.encoder.text_encoder import TextEncoder, load_encoder
+
+
+class ModelVersion(NamedTuple):
+    """A model whose vectors are among the rows."""
+
+    name: str
+    version: str
+
+
+class Found(NamedTuple):
+    """A sentence near the query; `score` is the cosine of the two."""
+
+    score: float
+    content: str
+    message_id: str
+    metadata: Mapping[str, str]
+
+
+class Rows(Protocol):
+    """Where rows are searched."""
+
+    def models(self) -> list[tuple[str, str]]:
+        """Name and version of each model that made a row."""
+
+    def nearest(
+        self, query: "np.ndarray[tuple[int], np.dtype[np.float32]]", version: str, limit: int
+    ) -> list[tuple[float, str, str, Mapping[str, str]]]:
+        """Score, content, message id and metadata of the best rows of that version, best first, each content once."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; 2 if it was refused."""
+    arguments = _parser().parse_args(argv)
+    console.prepare()
+    try:
+        where = filters(arguments.filter)
+        if arguments.limit < 1:
+            raise ValueError(f"expected --limit of at least 1, got {arguments.limit}")
+        rows: Rows = (
+            BigQueryRows(arguments.bigquery, where) if arguments.bigquery else ParquetRows(arguments.embeddings, where)
+        )
+        for found in search(rows, arguments.query, arguments.model, arguments.limit):
+            fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
+            print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
+    except ValueError as error:
+        print(f"python -m pipeline.search: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.search", description="Print the embedded sentences nearest to a query, by cosine."
+    )
+    parser.add_argument("query", help="What to look for.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--embeddings", metavar="GLOB", help="Parquet files that the pipeline wrote.")
+    source.add_argument("--bigquery", metavar="PROJECT:DATASET.TABLE", help="A table that the pipeline wrote.")
+    parser.add_argument(
+        "--model", default="", help="Model of the query, if the rows are of several or it is not where its name says."
+    )
+    parser.add_argument("--limit", type=int, default=5, help="How many sentences to print. [5]")
+    parser.add_argument(
+        "--filter", action="append", default=[], metavar="KEY=VALUE", help="Search rows with this metadata only."
+    )
+    return parser
+
+
+def filters(given: Sequence[str]) -> dict[str, str]:
+    """KEY=VALUE options as a mapping.
+
+    Raises:
+        ValueError: if one is not of that form.
+    """
+    for option in given:
+        if "=" not in option:
+            raise ValueError(f"expected --filter as KEY=VALUE, got {option!r}; as in --filter=genre=reviews")
+    return {key: value for key, _, value in (option.partition("=") for option in given)}
+
+
+def search(rows: Rows, query: str, model: str = "", limit: int = 5) -> list[Found]:
+    """The `limit` sentences nearest to `query`, best first, each content once.
+
+    Raises:
+        ValueError: if `model` did not make the rows, or there are none.
+    """
+    encoder = encoder_of([ModelVersion(*found) for found in rows.models()], model)
+    return [Found(*found) for found in rows.nearest(encoder.encode([query])[0], encoder.version, limit)]
+
+
+def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
+    """The encoder that made rows of `models`, loaded from `model` or from the one name that they carry.
+
+    Raises:
+        ValueError: if it is another one: vectors of two models say nothing of each other.
+    """
+    listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
+    if not models:
+        raise ValueError("expected rows to search, found none; look at the pipeline's summary")
+    if len(models) > 1 and not model:
+        raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
+    console.import_tensorflow()
+    encoder = load_encoder(model or models[0].name)
+    if encoder.version not in {found.version for found in models}:
+        raise ValueError(
+            f"expected the model of the rows, {listed}, got {encoder.name} version {encoder.version}; "
+            "pass its directory with --model"
+        )
+    return encoder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""The program as its users run it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.__main__ import main
+from tests.conftest import ROOT
+from transforms.encoder.text_encoder import TextEncoder
+
+
+def arguments(folder: pathlib.Path, model_directory: pathlib.Path | str, **options: Any) -> list[str]:
+    """A run over folder/in.jsonl to folder/out/rows in Parquet, `options` changing or adding some."""
+    chosen = {
+        "input": folder / "in.jsonl",
+        "input_format": "jsonl",
+        "id_field": "id",
+        "output": folder / "out" / "rows",
+        "output_format": "parquet",
+        "model": model_directory,
+        **options,
+    }
+    return [f"--{name}={value}" for name, value in chosen.items()]
+
+
+def write_messages(folder: pathlib.Path, *messages: dict[str, Any]) -> None:
+    """Write folder/in.jsonl."""
+    (folder / "in.jsonl").write_text("".join(json.dumps(message) + "\n" for message in messages))
+
+
+def read_rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of folder/out in the order of their messages."""
+    rows = [row for path in sorted((folder / "out").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return sorted(rows, key=lambda row: (row["message_id"], row["sentence_index"]))
+
+
+def program(*args: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """`python -m pipeline` in a process of its own."""
+    command = [sys.executable, "-m", "pipeline", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **options)
+
+
+def test_files_become_rows_and_a_summary(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every invariant of a row holds, and the end of the run says what it did."""
+    texts = {"a": "Hello there. How are you?", "b": "Fine."}
+    write_messages(tmp_path, *({"id": key, "text": text, "lang": "en"} for key, text in texts.items()))
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    rows = read_rows(tmp_path)
+    assert [(row["message_id"], row["sentence_index"]) for row in rows] == [("a", 0), ("a", 1), ("b", 0)]
+    for row in rows:
+        assert texts[row["message_id"]][row["begin"] : row["end"]] == row["content"]
+        assert row["embedding"][0] == len(row["content"])
+        assert row["metadata"] == [{"key": "lang", "value": "en"}]
+    printed = capsys.readouterr().out
+    assert "rows          3" in printed
+    assert "dead letters  none" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "metadata"),
+    [
+        ({}, "Hello there.", {"lang": "en", "user": "u1"}),
+        ({"metadata_fields": "lang, other"}, "Hello there.", {"lang": "en"}),
+        ({"metadata_fields": ""}, "Hello there.", {}),
+        ({"store_content": "false"}, "", {"lang": "en", "user": "u1"}),
+    ],
+)
+def test_a_row_keeps_what_is_asked_for(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, options: dict[str, str], content: str, metadata: dict[str, str]
+) -> None:
+    """The vector, id and offsets are those of the sentence all the same."""
+    write_messages(tmp_path, {"id": "a", "text": "Hello there.", "lang": "en", "user": "u1"})
+    assert main(arguments(tmp_path, text_encoder, **options)) == 0
+    (row,) = read_rows(tmp_path)
+    assert (row["content"], {pair["key"]: pair["value"] for pair in row["metadata"]}) == (content, metadata)
+    assert (row["begin"], row["end"], row["embedding"][0]) == (0, 12, 12.0)
+
+
+def test_the_same_run_twice_gives_the_same_rows(tmp_path: pathlib.Path, tiny_bert: pathlib.Path) -> None:
+    """Ids are equal, vectors too; the second run's files replace the first's, whatever their number."""
+    write_messages(tmp_path, *({"id": i, "text": f"Good dog. Bad cat {i}!"} for i in range(20)))
+    (tmp_path / "out").mkdir()
+    stale = tmp_path / "out" / "rows-00001-of-00002.parquet"
+    stale.write_bytes(b"of an earlier run")
+    os.utime(stale, (0, 0))
+    runs = []
+    for _ in range(2):
+        assert main(arguments(tmp_path, tiny_bert, max_seq_length=40)) == 0
+        runs.append(read_rows(tmp_path))
+    assert [row["id"] for row in runs[0]] == [row["id"] for row in runs[1]]
+    np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in runs), atol=1e-6)
+
+
+BROKEN = [
+    b'{"id": "x", "text": "cut',
+    b'{"id": "x", "text": "\xff\xfe"}',
+    b'{"id": "x", "body": "no text"}',
+    b'{"id": "x", "text": 7}',
+    b'{"id": "x", "text": "lone \\ud800"}',
+    b'["a list"]',
+    b'{"id": "x", "text": "raw \x00 NUL"}',
+    b'{"id": "x", "text": "bad time", "at": "noon"}',
+    b'{"id": "x", "text": "raise the model"}',
+    b'{"id": "x", "text": "' + b"long " * 1000 + b'"}',
+]
+
+
+def test_of_a_thousand_messages_a_hundred_broken_ones_are_dead_letters(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All else is embedded, and the dead letters give back what came in, byte for byte."""
+    lines = [
+        BROKEN[(i // 10) % 10].replace(b'"x"', b'"x%d"' % i)
+        if i % 10 == 5
+        else json.dumps({"id": i, "text": f"Message number {i} is fine"}).encode()
+        for i in range(1000)
+    ]
+    (tmp_path / "in.jsonl").write_bytes(b"\n".join(lines))
+    assert main(arguments(tmp_path, text_encoder, timestamp_field="at", max_message_bytes=4000)) == 0
+    assert len({row["message_id"] for row in read_rows(tmp_path)}) == 900
+    (path,) = (tmp_path / "out" / "dead_letters").glob("*.parquet")
+    letters = pq.read_table(path).to_pylist()
+    assert len(letters) == 100
+    parsed = [
+        letter["payload_bytes"] if letter["payload_string"] is None else letter["payload_string"].encode()
+        for letter in letters
+        if letter["stage"] == "Parse messages"
+    ]
+    broken = [line for i, line in enumerate(lines) if i % 10 == 5]
+    assert sorted(parsed) == sorted(line for line in broken if b"raise" not in line)
+    embedded = [json.loads(letter["payload_string"]) for letter in letters if letter["stage"] == "Embed sentences"]
+    assert {element["content"] for element in embedded} == {"raise the model"}
+    printed = capsys.readouterr().out
+    assert f"dead letters  100 (10 in embed, 90 in parse), each with its whole input, in {path.parent}" in printed
+
+
+@pytest.fixture
+def counting_encoder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A text-in encoder of one dimension: how often it was called since it was loaded."""
+    import tensorflow as tf
+
+    class Encoder(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, texts: Any) -> Any:
+            return tf.fill([tf.size(texts), 1], self.calls.assign_add(1.0))
+
+    path = tmp_path / "counting"
+    tf.saved_model.save(Encoder(), str(path))
+    return path
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_bert: pathlib.Path) -> None:
+    """Both processes embed, and together they write each row once."""
+    write_messages(tmp_path, *({"id": i, "text": f"Good dog, number {i}. Bad cat! {'dog ' * 90}"} for i in range(500)))
+    assert main(arguments(tmp_path, tiny_bert, max_seq_length=40)) == 0
+    alone = read_rows(tmp_path)
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    done = program(*arguments(tmp_path, tiny_bert, max_seq_length=40), *workers)
+    assert done.returncode == 0, done.stderr
+    # A process writes a file of its own, so two files are two processes that embedded.
+    assert len(list((tmp_path / "out").glob("rows-*"))) == 2
+    together = read_rows(tmp_path)
+    assert [row["id"] for row in together] == [row["id"] for row in alone]
+    np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in (alone, together)), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, counting_encoder: pathlib.Path) -> None:
+    """The model counts its calls, and no count is in the rows of both processes."""
+    write_messages(tmp_path, *({"id": i, "text": f"Number {i} {'x' * 200}."} for i in range(500)))
+    workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--batch_size=50", "--large_model"]
+    done = program(*arguments(tmp_path, counting_encoder), *workers)
+    assert done.returncode == 0, done.stderr
+    files = [pq.read_table(path).to_pylist() for path in (tmp_path / "out").glob("rows-*")]
+    counts = [{row["embedding"][0] for row in rows} for rows in files]
+    assert len(counts) == 2
+    assert not counts[0] & counts[1]
+    assert sum(map(len, files)) == 500
+
+
+def test_standard_input_is_read(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """- is a file like any other, with ids that do not depend on where it was spooled."""
+    ids = []
+    for _ in range(2):
+        run = arguments(tmp_path, text_encoder, input="-", input_format="text", id_field="")
+        done = program(*run, input="From standard input.\n")
+        assert done.returncode == 0, done.stderr
+        ids.append([row["id"] for row in read_rows(tmp_path)])
+    assert ids[0] == ids[1]
+    assert len(ids[0]) == 1
+
+
+def test_a_directory_is_read_whole(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """Every file under it, at any depth."""
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("One.")
+    (tmp_path / "in" / "deeper" / "b.txt").write_text("Two.")
+    assert main(arguments(tmp_path, text_encoder, input=tmp_path / "in", input_format="document")) == 0
+    assert sorted(row["content"] for row in read_rows(tmp_path)) == ["One.", "Two."]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"model": "no_such_model"}, "expected a model's name, handle or directory, got 'no_such_model'"),
+        ({"input": "/no/such/file"}, "expected --input to match a file, '/no/such/file' matches none"),
+        ({"input": "/no/such/*.jsonl"}, "matches none; check the path"),
+        (
+            {"output": "dataset.table", "output_format": "bigquery"},
+            "--output: expected a table as project:dataset.table",
+        ),
+        ({"output": "/proc/nothing/rows"}, "expected --output in a directory that can be written"),
+        ({"output": "out/"}, "expected --output to be a path prefix"),
+        ({"pooling": "pooled_output", "model": "universal_sentence_encoder"}, "expected --pooling that universal"),
+        ({"max_seq_length": 600, "model": "bert_base_cased"}, "up to 512, the most bert_base_cased reads, got 600"),
+        ({"custom_bounds": "("}, "custom_bounds"),
+        ({"runner": "DaskRunner"}, "expected a runner that keeps its data, got --runner=DaskRunner"),
+        ({"preprocessor": "/no/such/directory"}, "expected a SavedModel at /no/such/directory"),
+    ],
+)
+def test_a_wrong_run_is_refused_with_one_line_before_any_work(
+    in_directory: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    reason: str,
+) -> None:
+    """Exit code 2, one line on standard error, no traceback."""
+    write_messages(in_directory, {"id": 1, "text": "Hi."})
+    assert main(arguments(in_directory, text_encoder, **options)) == 2
+    printed = capsys.readouterr()
+    assert reason in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+def test_keras_is_left_for_those_who_ask_for_it() -> None:
+    """Not imported with TensorFlow, and there for who wants it later."""
+    code = (
+        "import sys; from pipeline import console; console.import_tensorflow(); from transforms import saved_model; "
+        "saved_model.register_text_ops(); assert 'keras' not in sys.modules; "
+        "import tensorflow; print(tensorflow.keras.layers.Dense(3).units)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == "3\n", done.stderr
+
+
+def test_the_program_says_what_it_can_do() -> None:
+    """--help lists each option under its heading."""
+    done = program("--help")
+    assert done.returncode == 0
+    assert "--max_seq_length" in done.stdout
+
+
+def test_search_finds_the_nearest_sentence(
+    tmp_path: pathlib.Path, minilm: TextEncoder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By meaning, not by words; and only with the model that made the rows."""
+    from pipeline.search import __main__ as search
+
+    write_messages(tmp_path, {"id": "p", "text": "My dog likes long walks.\n\nThe invoice is overdue."})
+    assert main(arguments(tmp_path, "minilm")) == 0
+    capsys.readouterr()
+    assert search.main([f"--embeddings={tmp_path}/out/*.parquet", "pets", "--limit=1"]) == 0
+    assert "My dog likes long walks.  [p]" in capsys.readouterr().out
+
+
+def test_search_refuses_another_model(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, tiny_bert: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Vectors of two models say nothing of each other."""
+    from pipeline.search import __main__ as search
+
+    write_messages(tmp_path, {"id": "p", "text": "Hi."})
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    assert search.main([f"--embeddings={tmp_path}/out/*.parquet", f"--model={text_encoder}", "x"]) == 0
+    assert search.main([f"--embeddings={tmp_path}/out/*.parquet", "--model=bert_base_cased", "x"]) == 2
+    assert "python -m pipeline.search: expected" in capsys.readouterr().err

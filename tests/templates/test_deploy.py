@@ -1,0 +1,154 @@
+"""Cloud Build and Terraform: what can be said of them without a cloud."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from templates import render
+from tests.conftest import ROOT
+from tests.templates.test_dockerfile import ARGUMENTS
+from tests.templates.test_render import parameters, takes
+from transforms.io.bigquery.tables import newest_rows_view
+from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, Partitioning
+
+TERRAFORM = render.DIRECTORY / "terraform"
+MAIN = (TERRAFORM / "main.tf").read_text()
+BUILD: dict[str, Any] = yaml.safe_load((render.DIRECTORY / "cloudbuild.yaml").read_text())
+
+
+def block(kind: str, name: str) -> str:
+    """A resource's text in main.tf."""
+    (found,) = re.findall(rf'^resource "{kind}" "{name}" {{\n(.*?)^}}', MAIN, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_terraform_is_formatted_and_can_be_read() -> None:
+    """`terraform fmt -check`, which fails on what is no HCL."""
+    command = ["terraform", f"-chdir={TERRAFORM}", "fmt", "-check", "-recursive", "-diff"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_every_variable_is_used_and_described() -> None:
+    """And no other is."""
+    text = "".join(path.read_text() for path in TERRAFORM.glob("*.tf"))
+    declared = re.findall(r'^variable "(\w+)" {\n  description = ".+"$', text, re.MULTILINE)
+    assert len(declared) == text.count('\nvariable "') + text.startswith('variable "')
+    assert set(declared) == set(re.findall(r"\bvar\.(\w+)", text))
+
+
+def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment() -> None:
+    """What is required is given; machine type, service account and the like are the resource's own arguments."""
+    text = block("google_dataflow_flex_template_job", "streaming")
+    given = re.search(r"parameters = merge\(var.parameters, {\n(.*?)}\)", text, re.DOTALL)
+    assert given
+    names = set(re.findall(r"^ +(\w+) +=", given[1], re.MULTILINE))
+    known = parameters("streaming")
+    assert names <= set(known)
+    assert {name for name, parameter in known.items() if not parameter["isOptional"]} <= names
+
+
+@pytest.mark.parametrize(("table", "layout"), [("embeddings", EMBEDDING_LAYOUT), ("error_records", DEAD_LETTER_LAYOUT)])
+def test_tables_are_laid_out_as_the_program_lays_them_out(table: str, layout: Partitioning) -> None:
+    """The same partitions, clusters and columns, whoever makes the table."""
+    text = block("google_bigquery_table", table)
+    assert re.search(r'field += "(\w+)"', text)[1] == layout.partition  # type: ignore[index]
+    assert tuple(re.findall(r'"(\w+)"', re.search(r"clustering += \[(.*)\]", text)[1])) == layout.cluster  # type: ignore[index]
+    assert f"{table}_schema.json" in text
+
+
+def test_the_subscription_has_no_dead_letter_topic() -> None:
+    """Dataflow does not support one."""
+    assert "dead_letter_policy" not in block("google_pubsub_subscription", "messages")
+
+
+def test_the_service_account_has_no_role_that_administers() -> None:
+    """Least privilege: of a project only what every worker needs, all else of single resources."""
+    roles = set(re.findall(r"roles/[\w.]+", MAIN))
+    assert roles == {
+        "roles/dataflow.worker",
+        "roles/storage.objectAdmin",
+        "roles/artifactregistry.reader",
+        "roles/pubsub.subscriber",
+        "roles/pubsub.viewer",
+        "roles/bigquery.dataEditor",
+    }
+    assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job")) == ["roles/dataflow.worker"]
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_view_and_index_are_the_kept_sql(tmp_path: pathlib.Path) -> None:
+    """As Terraform itself computes them: the files that are tested, with the project's names."""
+    (kept,) = re.findall(r"^locals {\n.*?^}\n", MAIN, re.MULTILINE | re.DOTALL)
+    values = {
+        "google_bigquery_dataset.embeddings.dataset_id": '"texts"',
+        "var.project": '"my-project"',
+        "path.module": json.dumps(str(TERRAFORM)),
+    }
+    for reference, value in values.items():
+        kept = kept.replace(reference, value)
+    (tmp_path / "main.tf").write_text(kept.replace(f'${{"{TERRAFORM}"}}', str(TERRAFORM)))
+    (view,) = re.findall(r"query += (regex\(.*)", block("google_bigquery_table", "newest_embeddings"))
+    (index,) = re.findall(r"query += (local.*)", block("google_bigquery_job", "vector_index"))
+    command = ["terraform", f"-chdir={tmp_path}", "console"]
+    asked = f"jsonencode([{view}, {index}])\n"
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    names = ("my-project.texts.newest_embeddings", "my-project.texts.embeddings")
+    sql = (render.DIRECTORY / "sql" / "vector_index.sql").read_text()
+    assert json.loads(json.loads(done.stdout)) == [
+        newest_rows_view(*names).split(" AS\n")[1].removesuffix(";\n"),
+        sql.replace("PROJECT", "my-project").replace("DATASET", "texts"),
+    ]
+
+
+def test_the_index_is_made_again_with_its_table() -> None:
+    """The id of a job that made the index of a table that is gone would be refused."""
+    assert "${google_bigquery_table.embeddings.creation_time}" in block("google_bigquery_job", "vector_index")
+
+
+def test_private_addresses_take_a_subnetwork() -> None:
+    """Without Private Google Access, which the default network lacks, workers wait for ever for their image."""
+    text = block("google_dataflow_flex_template_job", "streaming")
+    assert re.search(r"precondition {\n +condition +=  *!var.private_ips \|\| var.subnetwork != null\n", text)
+
+
+def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
+    """And is raised where no row was written at all, so that there is no series to divide by."""
+    text = (TERRAFORM / "alerts.tf").read_text()
+    written = (ROOT / "transforms" / "bigquery.py").read_text()
+    names = re.findall(r'metric_name="(\w+)"', text)
+    assert names == ["dead_letters_written", "rows_written"]
+    assert all(f'"{name}"' in written for name in names)
+    assert re.search(r'clamp_min\(sum\(delta\(.*"rows_written".*\)\) or vector\(0\), 1\)', text)
+
+
+def test_the_build_gives_the_dockerfile_its_arguments() -> None:
+    """Each of them, with the Dockerfile's own defaults."""
+    (build,) = [step["args"] for step in BUILD["steps"] if step["id"] == "build"]
+    given = dict(argument.removeprefix("--build-arg=").split("=", 1) for argument in build if "--build-arg" in argument)
+    assert set(given) == set(ARGUMENTS)
+    for name, value in given.items():
+        if name != "IMAGE":
+            assert BUILD["substitutions"][value.strip("${}")] == ARGUMENTS[name].strip('"')
+
+
+def test_every_substitution_is_declared_and_used() -> None:
+    """Cloud Build refuses others."""
+    text = "".join(str(step) for step in BUILD["steps"])
+    assert set(re.findall(r"\${(_\w+)}", text)) == set(BUILD["substitutions"])
+
+
+def test_the_image_that_is_built_is_one_that_the_template_takes() -> None:
+    """Its name passes the parameter's regex, and all steps speak of the same."""
+    images = {image for step in BUILD["steps"] for image in re.findall(r"\S*/sentence-embeddings:[^'\s\"]+", str(step))}
+    names = {image.removeprefix("--build-arg=IMAGE=").split("=")[-1].strip("'[],") for image in images}
+    assert len(names) == 1
+    name = names.pop().replace("${_REPOSITORY}", "europe-west1-docker.pkg.dev/p/r").replace("${BUILD_ID}", "ab-12")
+    assert takes(parameters("batch")["sdk_container_image"], name)

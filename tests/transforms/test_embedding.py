@@ -1,0 +1,75 @@
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.beam import run
+from tests.conftest import sentence
+from transforms.embedding import EmbedSentences, EncoderHandler
+from transforms.encoder.text_encoder import TextEncoder
+from transforms.types import Sentence
+
+
+def test_each_sentence_gets_its_row(text_encoder: pathlib.Path) -> None:
+    """The sentence's fields are kept, the vector is float32 bytes, and the model is named."""
+    (row,) = run([sentence("abc")], EmbedSentences(str(text_encoder)), Sentence)
+    assert tuple(row)[:8] == tuple(sentence("abc"))
+    assert np.frombuffer(row.embedding, "<f4").tolist() == [3, 6, 1, 1]
+    assert (row.model, row.precision, row.truncated) == (text_encoder.name, "float32", False)
+    assert row.model_version == TextEncoder(str(text_encoder)).version
+
+
+def test_the_failing_sentences_are_dead_letters_and_no_other(text_encoder: pathlib.Path) -> None:
+    """A batch in which the model itself raises is halved until the failing sentences stand alone."""
+    texts = [f"text {i}" for i in range(40)]
+    texts[7] = texts[31] = "raise"
+    sentences = [sentence(text, i) for i, text in enumerate(texts)]
+    result = run(sentences, EmbedSentences(str(text_encoder)).with_dead_letters(), Sentence)
+    assert sorted(row.sentence_index for row in result.output) == [i for i in range(40) if i not in (7, 31)]
+    assert all(np.frombuffer(row.embedding, "<f4")[0] == len(row.content) for row in result.output)
+    assert [json.loads(letter.payload_string)["sentence_index"] for letter in result.dead_letters] == [7, 31]
+    assert all("refused by the model" in letter.error_message for letter in result.dead_letters)
+
+
+@pytest.mark.parametrize("gone", [ConnectionResetError(), EOFError()])
+def test_a_lost_model_makes_no_dead_letters(gone: Exception) -> None:
+    """Where another process holds the model and ends, the bundle fails and is tried again."""
+
+    class Lost:
+        def encode(self, texts: list[str]) -> Any:
+            raise gone
+
+    handler = EncoderHandler(Lost, 10, "disabled", None, large_model=True)  # type: ignore[arg-type]
+    with pytest.raises(type(gone)):
+        handler.run_inference([sentence("fine")], handler.load_model())
+
+
+def test_a_vector_with_nan_is_a_dead_letter(text_encoder: pathlib.Path) -> None:
+    """No row ever holds a number that is none."""
+    sentences = [sentence("fine", 0), sentence("nan", 1)]
+    result = run(sentences, EmbedSentences(str(text_encoder)).with_dead_letters(), Sentence)
+    assert [row.content for row in result.output] == ["fine"]
+    assert "NaN or Inf" in result.dead_letters[0].error_message
+
+
+def test_cleanup_changes_what_the_encoder_reads_and_nothing_else(text_encoder: pathlib.Path) -> None:
+    """The row's content stays as it came; its vector is of the cleaned text."""
+    (row,) = run([sentence("a \n b")], EmbedSentences(str(text_encoder), cleanup="shrink"), Sentence)
+    assert row.content == "a \n b"
+    assert np.frombuffer(row.embedding, "<f4")[0] == 3
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_job(tmp_path: pathlib.Path) -> None:
+    """Good messages are not at fault, so none becomes a dead letter."""
+    with pytest.raises(Exception, match="expected a SavedModel, or a pair of them"):
+        run([sentence("abc")], EmbedSentences(str(tmp_path)).with_dead_letters(), Sentence)
+
+
+def test_truncated_sentences_are_marked(tiny_bert: pathlib.Path) -> None:
+    """A row says that its vector is of a part of the sentence."""
+    rows = run(
+        [sentence("dog " * 50, 0), sentence("dog", 1)], EmbedSentences(str(tiny_bert), max_seq_length=8), Sentence
+    )
+    assert sorted((row.sentence_index, row.tokens, row.truncated) for row in rows) == [(0, 8, True), (1, 3, False)]

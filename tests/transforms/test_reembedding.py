@@ -1,0 +1,254 @@
+"""Rows of an earlier run: embedded again by another model, or left out of the next run."""
+
+import json
+import pathlib
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.checks import Inputs, check_already_written
+from pipeline.options import parse
+from tests.beam import run
+from tests.conftest import record
+from transforms.encoder.text_encoder import load_encoder, name_and_version
+from transforms.reembedding import ParseRows
+
+TEXTS = [
+    {"id": f"m{number}", "text": f"Good dog {number}. Bad cat!", "at": number, "lang": "en"} for number in range(6)
+]
+
+
+def embed(folder: pathlib.Path, model: Any, messages: list[dict[str, Any]], to: str, **options: Any) -> int:
+    """A run over `messages` to folder/`to`/rows; its exit code."""
+    folder.mkdir(exist_ok=True)
+    (folder / "in.jsonl").write_text("".join(json.dumps(message) + "\n" for message in messages))
+    chosen = {"input": folder / "in.jsonl", "input_format": "jsonl", "id_field": "id", "timestamp_field": "at"}
+    return run_program(folder, model, to, **{**chosen, **options})
+
+
+def run_program(folder: pathlib.Path, model: Any, to: str, **options: Any) -> int:
+    """A run to folder/`to`/rows, in Parquet if `options` do not say otherwise; its exit code."""
+    chosen = {"output": folder / to / "rows", "output_format": "parquet", "model": model, "max_seq_length": 40}
+    return main([f"--{name}={value}" for name, value in {**chosen, **options}.items()])
+
+
+def rows_of(folder: pathlib.Path) -> Iterator[dict[str, Any]]:
+    """The rows of a folder's Parquet files."""
+    for path in sorted(folder.glob("*.parquet")):
+        yield from pq.read_table(path).to_pylist()
+
+
+def by_id(*folders: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The rows of folders by id, no id twice."""
+    rows = [row for folder in folders for row in rows_of(folder)]
+    found = {row["id"]: row for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A row's sentence as JSON holds it."""
+    made = {"id": "i", "message_id": "m", "sentence_index": 0, "begin": 0, "end": 3, "content": "Hi.", "metadata": []}
+    return {**made, "event_time": None, **changes}
+
+
+def parsed(*rows: Any) -> Any:
+    """What ParseRows makes of rows, and its dead letters."""
+    return run([record(json.dumps(row)) for row in rows], ParseRows().with_dead_letters())
+
+
+def test_rows_embedded_by_another_model_are_those_of_the_messages(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, other_tiny_bert: pathlib.Path
+) -> None:
+    """The same ids, offsets, times and metadata; the vectors are the other model's."""
+    assert embed(tmp_path, tiny_bert, TEXTS, "old") == 0
+    assert run_program(tmp_path, other_tiny_bert, "again", input=tmp_path / "old/*.parquet", input_format="rows") == 0
+    assert embed(tmp_path, other_tiny_bert, TEXTS, "direct") == 0
+    old, again, direct = (by_id(tmp_path / name) for name in ("old", "again", "direct"))
+    assert set(old) == set(again) == set(direct)
+    for id, found in again.items():
+        assert not np.allclose(found.pop("embedding"), old[id]["embedding"])
+        assert found == {name: value for name, value in direct[id].items() if name != "embedding"}
+    again = by_id(tmp_path / "again")
+    vectors = ([rows[id]["embedding"] for id in sorted(rows)] for rows in (again, direct))
+    np.testing.assert_allclose(*vectors, atol=1e-5)
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl", "avro"])
+def test_a_run_after_another_embeds_what_is_new(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], output_format: str
+) -> None:
+    """Both runs together have each row of one run over everything, once."""
+    options = {"output_format": output_format}
+    assert embed(tmp_path, text_encoder, TEXTS[:4], "first", **options) == 0
+    earlier = tmp_path / "first" / f"*.{output_format}"
+    capsys.readouterr()
+    assert embed(tmp_path, text_encoder, TEXTS, "second", already_written=earlier, **options) == 0
+    printed = capsys.readouterr().out
+    assert "rows          4 in" in printed
+    assert "sentences     12, of them truncated 0, written already 8" in printed
+    if output_format == "parquet":
+        assert embed(tmp_path, text_encoder, TEXTS, "whole") == 0
+        assert by_id(tmp_path / "first", tmp_path / "second") == by_id(tmp_path / "whole")
+
+
+def test_rows_of_another_model_are_not_taken_for_written(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, other_tiny_bert: pathlib.Path
+) -> None:
+    """Nor are those of another version of the same model."""
+    version = tmp_path / tiny_bert.name
+    shutil.copytree(other_tiny_bert, version)
+    assert embed(tmp_path, tiny_bert, TEXTS, "old") == 0
+    for number, model in enumerate((other_tiny_bert, version)):
+        to = f"new{number}"
+        assert embed(tmp_path, model, TEXTS, to, already_written=tmp_path / "old/*.parquet") == 0
+        assert set(by_id(tmp_path / to)) == set(by_id(tmp_path / "old"))
+    assert {row["model"] for row in rows_of(tmp_path / to)} == {row["model"] for row in rows_of(tmp_path / "old")}
+
+
+def test_re_embedding_goes_on_where_it_stopped(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, tiny_bert: pathlib.Path
+) -> None:
+    """Both options together embed the rows that the other model has not."""
+    assert embed(tmp_path, text_encoder, TEXTS, "old") == 0
+    assert embed(tmp_path, tiny_bert, TEXTS[:2], "begun") == 0
+    rows = {"input": tmp_path / "old/*.parquet", "input_format": "rows"}
+    assert run_program(tmp_path, tiny_bert, "rest", already_written=tmp_path / "begun/*.parquet", **rows) == 0
+    assert set(by_id(tmp_path / "begun", tmp_path / "rest")) == set(by_id(tmp_path / "old"))
+
+
+def test_the_name_and_version_are_the_encoders(tiny_bert: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """Of a pair and of a single SavedModel, without loading it."""
+    for model in map(str, (tiny_bert, text_encoder)):
+        encoder = load_encoder(model, **({"max_seq_length": 40} if "tiny" in model else {}))
+        assert name_and_version(model) == (encoder.name, encoder.version)
+
+
+def test_of_rows_with_one_id_the_newest_counts() -> None:
+    """Whatever their order; one that has its sentence counts before any that has not."""
+    time = "2026-01-0{}T00:00:00.000001+00:00"
+    rows = [
+        row(event_time=time.format(2), metadata=[{"key": "k", "value": "new"}]),
+        row(event_time=time.format(1)),
+        row(event_time=time.format(3), content=""),
+        row(),
+        row(id="other"),
+    ]
+    for order in (rows, rows[::-1]):
+        found = parsed(*order)
+        assert sorted((sentence.id, sentence.metadata.get("k")) for sentence in found.output) == [
+            ("i", "new"),
+            ("other", None),
+        ]
+        assert found.dead_letters == []
+        assert next(s.event_time for s in found.output if s.id == "i") == 1_767_312_000_000_001
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (row(content=""), "expected a row's sentence in its column 'content', got none; .*--store_content=false"),
+        (row(content=None), "expected STRING in a row's column 'content', got None"),
+        (row(begin="0"), "expected INT64 in a row's column 'begin', got '0'"),
+        (row(metadata=None), "expected a list in a row's column 'metadata', got None"),
+        (row(metadata=[{"value": "v"}]), "KeyError: 'key'"),
+        (row(event_time="noon"), "expected RFC 3339"),
+        ({"text": "a message"}, "expected STRING in a row's column 'id', got None"),
+    ],
+)
+def test_a_row_that_cannot_be_embedded_again_is_a_dead_letter(broken: dict[str, Any], reason: str) -> None:
+    """With what was read of it; the others pass."""
+    found = parsed(broken, row(id="fine"))
+    assert [sentence.id for sentence in found.output] == ["fine"]
+    (letter,) = found.dead_letters
+    assert json.loads(letter.payload_string) | {"metadata": broken.get("metadata")} == {"metadata": None, **broken}
+    assert re.search(reason, letter.error_message)
+
+
+def test_rows_and_dead_letters_add_up(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every row read is embedded, a double, or a dead letter."""
+    assert embed(tmp_path, text_encoder, TEXTS[:2], "a") == 0
+    assert embed(tmp_path, text_encoder, TEXTS[1:3], "b") == 0
+    assert embed(tmp_path, text_encoder, TEXTS[3:4], "c", store_content="false") == 0
+    capsys.readouterr()
+    rows = {"input": tmp_path / "[abc]/*.parquet", "input_format": "rows"}
+    assert run_program(tmp_path, text_encoder, "again", **rows) == 0
+    printed = capsys.readouterr().out
+    assert "rows read     10, and 2 doubles left out" in printed
+    assert "sentences     6," in printed
+    assert "dead letters  2 (2 in rows)" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"already_written": "nothing/*.parquet"}, "expected --already_written to match a file"),
+        ({"already_written": "out/rows*"}, "expected --already_written apart from the files under --output"),
+        ({"input": "out/rows*", "input_format": "rows"}, "expected --input apart from the files under --output"),
+        ({"input": "dataset.table", "input_format": "bigquery"}, "--input: expected a table as project:dataset.table"),
+    ],
+)
+def test_a_wrong_run_is_refused(
+    in_directory: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    reason: str,
+) -> None:
+    """With one line, before any work: a run must not replace the files that it reads."""
+    assert embed(in_directory, text_encoder, TEXTS, "out") == 0
+    capsys.readouterr()
+    assert embed(in_directory, text_encoder, TEXTS, "out", **options) == 2
+    printed = capsys.readouterr()
+    assert reason in printed.err
+    assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("output_format", "inputs", "reason"),
+    [
+        (
+            "parquet",
+            Inputs(subscription="s"),
+            "expected --already_written with --input, which has an end",
+        ),
+        ("bigquery", Inputs(native=True), "got a stream; leave it out"),
+        ("pubsub", Inputs(["x"]), "expected --already_written with files or a table as output, got pubsub"),
+    ],
+)
+def test_where_no_rows_can_be_there_already_the_option_is_refused(
+    output_format: str, inputs: Inputs, reason: str
+) -> None:
+    """A stream remembers by itself what it has acknowledged, and a topic keeps nothing to look at."""
+    options, _ = parse(["--input=x", "--input_format=text", "--output=y", "--output_format", output_format])
+    options.already_written = "x"
+    with pytest.raises(ValueError, match=reason):
+        check_already_written(options, inputs)
+
+
+def test_something_else_than_rows_is_not_taken_for_rows_written(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It fails the run, which else would embed everything again without a word."""
+    assert embed(tmp_path, text_encoder, TEXTS, "a", max_message_bytes=1) == 0
+    letters = tmp_path / "a" / "dead_letters" / "*.parquet"
+    assert embed(tmp_path, text_encoder, TEXTS, "b", already_written=letters) == 1
+    assert "expected rows written earlier, with id, model, model_version, got" in capsys.readouterr().err
+
+
+def test_a_broken_file_of_rows_written_fails_the_run(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name: what it held would else be embedded again."""
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 cut short")
+    assert embed(tmp_path, text_encoder, TEXTS, "a", already_written=tmp_path / "broken.parquet") == 1
+    assert f"could not use {tmp_path}/broken.parquet: " in capsys.readouterr().err
+    assert not list((tmp_path / "a").glob("*.parquet"))

@@ -1,0 +1,1 @@
+"""BERT as a graph of our own: its weights, and pairs of SavedModels made of it."""

@@ -1,0 +1,255 @@
+"""A BERT as a pair of SavedModels with TF-Hub's text interface and the plain graph inside.
+
+It comes from a checkpoint in Hugging Face layout, or from another such pair.
+"""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
+from transforms.encoder.catalogue import POOLINGS, Model, write_card
+from transforms.encoder.engines import PROBES, plain_graph
+from transforms.encoder.saved_model import BertVectors, Preprocessor, resolve
+
+_SPECIAL_TOKENS = {
+    "start_of_sequence_id": "[CLS]",
+    "end_of_segment_id": "[SEP]",
+    "padding_id": "[PAD]",
+    "mask_id": "[MASK]",
+}
+
+
+class BertPreprocessor(tf.Module):
+    """TF-Hub's preprocessor for BERT: texts in, word ids, mask and type ids out, each int32 [batch, seq_length].
+
+    `.tokenize` gives a RaggedTensor [batch, (word pieces)]; `.bert_pack_inputs([tokens], seq_length=n)` packs them.
+    Source of the interface: https://www.tensorflow.org/hub/common_saved_model_apis/text.
+    """
+
+    def __init__(self, vocabulary: list[str], lower_case: bool, seq_length: int = 128) -> None:
+        super().__init__(name="preprocessor")
+        index = {token: number for number, token in enumerate(vocabulary)}
+        special = {key: index[token] for key, token in _SPECIAL_TOKENS.items() if token in index}
+        self.tokenize = _Tokenize(vocabulary, lower_case, special)
+        self.bert_pack_inputs = _Pack(special, seq_length)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="sentences")], autograph=False)
+    def __call__(self, sentences: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The encoder's inputs for `sentences`, string [batch], padded to the default length."""
+        packed: dict[str, tf.Tensor] = self.bert_pack_inputs([self.tokenize(sentences)])
+        return packed
+
+
+class _Tokenize(tf.Module):
+    """Text to word pieces, exactly as Hugging Face's BERT tokenizer does it.
+
+    TensorFlow Text's own lower-casing folds compatibility characters too ("…" becomes "..."), which the checkpoint
+    never saw; so the text is normalised here, and its tokenizer splits.
+    """
+
+    def __init__(self, vocabulary: list[str], lower_case: bool, special: dict[str, int]) -> None:
+        super().__init__(name="tokenize")
+        self._lower_case = lower_case
+        self._tokenizer = tf_text.FastBertTokenizer(
+            vocab=vocabulary,
+            token_out_type=tf.int32,
+            unknown_token="[UNK]",
+            lower_case_nfd_strip_accents=False,
+        )
+        self.get_special_tokens_dict = tf.function(
+            lambda: {key: tf.constant(value, tf.int32) for key, value in special.items()}, input_signature=[]
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="sentences")], autograph=False)
+    def __call__(self, sentences: tf.Tensor) -> tf.RaggedTensor:
+        text = tf.strings.regex_replace(sentences, r"[\t\n\r\p{Z}]", " ")
+        text = tf.strings.regex_replace(text, r"[\p{C}\x{FFFD}]", "")
+        if self._lower_case:
+            text = tf_text.normalize_utf8(text, "NFD")
+            text = tf.strings.regex_replace(text, r"\p{Mn}", "")
+            # The tokenizer lower-cases letter by letter, which makes no final sigma.
+            text = tf.strings.regex_replace(text, "\u03a3", "\u03c3")
+            text = tf.strings.lower(text, encoding="utf-8")
+        return self._tokenizer.tokenize(text)
+
+
+class _Pack(tf.Module):
+    def __init__(self, special: dict[str, int], seq_length: int) -> None:
+        super().__init__(name="bert_pack_inputs")
+        self._special = special
+        self._seq_length = seq_length
+        for segments in (1, 2):
+            spec = [tf.RaggedTensorSpec([None, None], tf.int32) for _ in range(segments)]
+            self.__call__.get_concrete_function(spec, seq_length=tf.TensorSpec([], tf.int32))
+            self.__call__.get_concrete_function(spec)
+
+    @tf.function(autograph=False)
+    def __call__(self, inputs: list[tf.RaggedTensor], seq_length: Any = None) -> dict[str, tf.Tensor]:
+        if seq_length is None:
+            seq_length = self._seq_length
+        trimmed = tf_text.RoundRobinTrimmer(seq_length - len(inputs) - 1).trim(inputs)
+        ids, types = tf_text.combine_segments(
+            trimmed, self._special["start_of_sequence_id"], self._special["end_of_segment_id"]
+        )
+        word_ids, mask = tf_text.pad_model_inputs(ids, seq_length, pad_value=self._special["padding_id"])
+        type_ids, _ = tf_text.pad_model_inputs(types, seq_length)
+        return {"input_word_ids": word_ids, "input_mask": mask, "input_type_ids": type_ids}
+
+
+def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str = "") -> Model:
+    """Write the BERT checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
+
+    Args:
+        source: a directory with config.json, *.safetensors, vocab.txt or tokenizer.json and, if the checkpoint is one
+            of sentence-transformers', modules.json with its pooling and normalise modules.
+        target: the directory to make.
+        licence: SPDX identifier of the weights' licence, written to the card.
+
+    Raises:
+        ValueError: if the checkpoint is not a BERT, or lacks a file.
+    """
+    config = _read_json(source, "config.json")
+    if config.get("model_type") != "bert":
+        raise ValueError(f"expected model_type 'bert' in {source / 'config.json'}, got {config.get('model_type')!r}")
+    activation = config.get("hidden_act", "gelu")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"expected hidden_act among {sorted(ACTIVATIONS)}, got {activation!r}")
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise ValueError(f"expected absolute position embeddings, got {config['position_embedding_type']!r}")
+    vocabulary, lower_case = _vocabulary(source)
+    tensors = _tensors(source)
+    pooling, normalize = _sentence_transformers(source)
+    if not pooling:
+        pooling = "pooled_output" if "pooler.dense.weight" in tensors else "mean"
+    encoder = Bert(
+        tensors,
+        BertConfig(
+            heads=config["num_attention_heads"],
+            activation=activation,
+            epsilon=config.get("layer_norm_eps", 1e-12),
+            pooling=pooling,
+            normalize=normalize,
+        ),
+    )
+    tf.saved_model.save(BertPreprocessor(vocabulary, lower_case), str(target / "preprocessor"))
+    return _write(encoder, target, not lower_case, licence)
+
+
+def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
+    """Write the BERT of `model`, a pair of SavedModels, as `target`/encoder, its preprocessor beside it, and a card.
+
+    The plain graph is compared with the encoder as it came before anything is written.
+
+    Raises:
+        ValueError: if it is no pair, or its encoder is not a BERT that is known.
+    """
+    if not model.preprocessor:
+        raise ValueError(f"expected a pair of preprocessor and encoder, {model.name} has no preprocessor")
+    vectors = BertVectors(model, model.pooling or "pooled_output", model.normalize)
+    preprocessor = Preprocessor(model.preprocessor)
+    tokens = preprocessor.tokenize(list(PROBES))
+    try:
+        plain_graph(vectors, preprocessor.pack(tokens, np.arange(len(PROBES)), vectors.max_seq_length or 128))
+        encoder = vectors.bert()
+    except ValueError as error:
+        raise ValueError(f"expected {model.name} to be a BERT that is known: {error}") from error
+    _copy(resolve(model.preprocessor), str(target / "preprocessor"))
+    return _write(encoder, target, model.cased, licence or model.licence)
+
+
+def _copy(source: str, target: str) -> None:
+    """A directory, from wherever TensorFlow reads."""
+    for folder, _, files in tf.io.gfile.walk(source):
+        copied = os.path.join(target, os.path.relpath(folder, source))
+        tf.io.gfile.makedirs(copied)
+        for name in files:
+            tf.io.gfile.copy(os.path.join(folder, name), os.path.join(copied, name))
+
+
+def _write(encoder: Bert, target: pathlib.Path, cased: bool, licence: str) -> Model:
+    """Save the encoder beside its preprocessor, with a card that describes them."""
+    tf.saved_model.save(encoder, str(target / "encoder"), signatures=encoder.__call__)
+    model = Model(
+        name=target.name,
+        encoder=str(target / "encoder"),
+        preprocessor=str(target / "preprocessor"),
+        dimension=int(encoder.words.shape[1]),
+        pooling=encoder.config.pooling,
+        normalize=encoder.config.normalize,
+        cased=cased,
+        max_seq_length=int(encoder.positions.shape[0]),
+        licence=licence,
+        poolings=tuple(p for p in POOLINGS if encoder.pooler is not None or p != "pooled_output"),
+    )
+    write_card(target, model)
+    return model
+
+
+def _read_json(source: pathlib.Path, name: str) -> Any:
+    path = source / name
+    if not path.exists():
+        raise ValueError(f"expected a checkpoint in Hugging Face layout, {path} is missing; pass its directory")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _tensors(source: pathlib.Path) -> dict[str, Any]:
+    """The checkpoint's tensors as float32 arrays, without the prefix that a task head's checkpoint has."""
+    from safetensors.tensorflow import load_file
+
+    files = sorted(source.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"expected *.safetensors in {source}, found none; convert the checkpoint's weights first")
+    tensors = {name: tensor for file in files for name, tensor in load_file(str(file)).items()}
+    found = {name.removeprefix("bert."): tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
+    # Checkpoints converted from TensorFlow call a layer norm's weights gamma and beta.
+    return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in found.items()}
+
+
+def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
+    """The word pieces in order of their ids, and whether text is lower-cased."""
+    tokenizer_config = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
+    lower_case = tokenizer_config.get("do_lower_case")
+    if _has(source, "vocab.txt"):
+        vocabulary = (source / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    else:
+        tokenizer = _read_json(source, "tokenizer.json")
+        if tokenizer["model"].get("type", "WordPiece") != "WordPiece":
+            raise ValueError(f"expected a WordPiece tokenizer in {source}, got {tokenizer['model']['type']}")
+        vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
+        if lower_case is None:
+            lower_case = (tokenizer.get("normalizer") or {}).get("lowercase")
+    return vocabulary, True if lower_case is None else bool(lower_case)
+
+
+def _has(source: pathlib.Path, name: str) -> bool:
+    return (source / name).exists()
+
+
+def _sentence_transformers(source: pathlib.Path) -> tuple[str, bool]:
+    """Pooling ("" if nothing says) and normalisation, from sentence-transformers' modules."""
+    if not _has(source, "modules.json"):
+        return "", False
+    pooling, normalize = "", False
+    for module in _read_json(source, "modules.json"):
+        kind = module["type"].rsplit(".", 1)[-1]
+        if kind == "Pooling":
+            pooling = _pooling(_read_json(source, f"{module['path']}/config.json"))
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            raise ValueError(f"expected Transformer, Pooling and Normalize modules in {source}, got {kind}")
+    return pooling, normalize
+
+
+def _pooling(config: dict[str, Any]) -> str:
+    supported = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    chosen = [key for key, value in config.items() if key.startswith("pooling_mode") and value is True]
+    if len(chosen) != 1 or chosen[0] not in supported:
+        raise ValueError(f"expected one of {sorted(supported)} in the pooling module, got {chosen}")
+    return supported[chosen[0]]

@@ -1,0 +1,110 @@
+"""The weights of a BERT-family SavedModel, lifted out by the names of its variables.
+
+Known are the variables that tf-models' TF-Hub exporter writes and those of `graph.Bert`. What was
+lifted is a guess until its vectors are compared with the model's own.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from transforms.encoder.bert.graph import BertConfig
+
+Tensors = Mapping[str, "np.ndarray[Any, Any]"]
+
+# Source: official/nlp/modeling in tensorflow/models; the right side is Hugging Face's name for the same.
+_EXPORTER_NAMES = {
+    r"word_embeddings/embeddings": "embeddings.word_embeddings.weight",
+    r"position_embeddings?/embeddings": "embeddings.position_embeddings.weight",
+    r"type_embeddings/embeddings": "embeddings.token_type_embeddings.weight",
+    r"embeddings/layer_norm/(\w+)": "embeddings.LayerNorm.{}",
+    r"layer_(\d+)/self_attention/(query|key|value)/(\w+)": "encoder.layer.{}.attention.self.{}.{}",
+    r"layer_(\d+)/self_attention/attention_output/(\w+)": "encoder.layer.{}.attention.output.dense.{}",
+    r"layer_(\d+)/self_attention_layer_norm/(\w+)": "encoder.layer.{}.attention.output.LayerNorm.{}",
+    r"layer_(\d+)/intermediate/(\w+)": "encoder.layer.{}.intermediate.dense.{}",
+    r"layer_(\d+)/output/(\w+)": "encoder.layer.{}.output.dense.{}",
+    r"layer_(\d+)/output_layer_norm/(\w+)": "encoder.layer.{}.output.LayerNorm.{}",
+    r"pooler_transform/(\w+)": "pooler.dense.{}",
+}
+_OWN_NAMES = {
+    r"words": "embeddings.word_embeddings.weight",
+    r"positions": "embeddings.position_embeddings.weight",
+    r"types": "embeddings.token_type_embeddings.weight",
+    r"embeddings/(\w+)": "embeddings.LayerNorm.{}",
+    r"layer_(\d+)/qkv/(\w+)": "encoder.layer.{}.attention.self.qkv.{}",
+    r"layer_(\d+)/attention/(\w+)": "encoder.layer.{}.attention.output.dense.{}",
+    r"layer_(\d+)/attention_norm/(\w+)": "encoder.layer.{}.attention.output.LayerNorm.{}",
+    r"layer_(\d+)/inner/(\w+)": "encoder.layer.{}.intermediate.dense.{}",
+    r"layer_(\d+)/outer/(\w+)": "encoder.layer.{}.output.dense.{}",
+    r"layer_(\d+)/norm/(\w+)": "encoder.layer.{}.output.LayerNorm.{}",
+    r"pooler/(\w+)": "pooler.dense.{}",
+}
+_PARTS = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
+
+
+def lift(module: Any) -> tuple[Tensors, BertConfig]:
+    """The tensors and the configuration that `graph.Bert` takes, of a loaded SavedModel.
+
+    Raises:
+        ValueError: if its variables are not those of a BERT encoder.
+    """
+    variables = _variables(module)
+    config = config_of(module)
+    if config is not None:
+        tensors = _renamed(variables, _OWN_NAMES)
+        for name in [name for name in tensors if ".self.qkv." in name]:
+            parts = np.split(tensors.pop(name), 3)
+            tensors |= {name.replace("qkv", part): parts[i] for i, part in enumerate(("query", "key", "value"))}
+    else:
+        queries = [v for name, v in variables.items() if name.endswith("layer_0/self_attention/query/kernel")]
+        if len(queries) != 1:
+            raise ValueError("its variables are not those of tf-models' BERT")
+        config = BertConfig(heads=int(queries[0].shape[1]), activation=_activation(module))
+        tensors = _renamed(variables, _EXPORTER_NAMES)
+    return tensors, config
+
+
+def config_of(module: Any) -> BertConfig | None:
+    """The configuration kept in a SavedModel of `graph.Bert`; None for any other."""
+    described = getattr(module, "described", None)
+    return None if described is None else BertConfig(**json.loads(described.numpy()))
+
+
+def _variables(module: Any) -> dict[str, tf.Variable]:
+    # A Keras model lists its variables, a plain module's are those that its function reads.
+    listed = getattr(module, "variables", ())
+    if not listed and callable(module):
+        functions = getattr(module.__call__, "concrete_functions", ())
+        listed = [variable for function in functions for variable in function.variables]
+    return {variable.name.split(":")[0]: variable for variable in listed}
+
+
+def _renamed(variables: Mapping[str, tf.Variable], names: Mapping[str, str]) -> dict[str, "np.ndarray[Any, Any]"]:
+    """Arrays under Hugging Face's names, kernels as [out, in]."""
+    found = {}
+    for name, variable in variables.items():
+        for pattern, target in names.items():
+            if match := re.fullmatch(f"(?:.*/)?{pattern}", name):
+                array = variable.numpy()
+                if name.endswith("/kernel"):
+                    # Heads are an axis of their own on the side that is split by heads.
+                    rows = -1 if "attention_output" in name else array.shape[0]
+                    array = array.reshape(rows, array.shape[-1] if rows == -1 else -1).T
+                elif name.endswith("/bias"):
+                    array = array.reshape(-1)
+                found[target.format(*(_PARTS.get(group, group) for group in match.groups()))] = array
+                break
+    return found
+
+
+def _activation(module: Any) -> str:
+    """The activation, told by the operations of the module's graph."""
+    definition = module.__call__.concrete_functions[0].graph.as_graph_def()
+    operations = {node.op for function in definition.library.function for node in function.node_def}
+    if "Erf" in operations or "Erfc" in operations:
+        return "gelu"
+    return "relu" if "Relu" in operations else "gelu_new"

@@ -1,0 +1,269 @@
+"""What runs an encoder: TensorFlow or OpenVINO, in float32 or bfloat16, chosen by what agrees and what is fast.
+
+A fast wrong vector is worse than none, so every engine is compared at load with TensorFlow in float32, on sentences
+that are padded in the one and alone in the other.
+"""
+
+import concurrent.futures
+import functools
+import importlib.util
+import logging
+import os
+import queue
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from transforms.encoder.saved_model import BertVectors, VectorFunction
+
+Array = np.ndarray[Any, Any]
+Packed = tuple[Array, Array, Array]
+
+ENGINES = ("tensorflow", "openvino", "auto")
+PRECISIONS = ("float32", "bfloat16", "auto")
+DEFAULT_ENGINE = "tensorflow"
+DEFAULT_PRECISION = "float32"
+# The least agreement with float32 TensorFlow, on the worst probe.
+AGREEMENT = {"float32": 0.9999, "bfloat16": 0.9995}
+# The least for a plain graph to stand for the model it was lifted from, both in float32.
+_SAME = 0.99999
+PROBES = (
+    "",
+    "Thanks!",
+    "The staff were friendly and the food was good.",
+    "It doesn't matter: 1,234 people (or more) saw http://example.com on 5/6/2020 — çà et là.",
+    "A long sentence is here so that all the others are padded, for an engine that is right on a full row may still "
+    "take padding for words, and what it gives then is of the right shape and length, but not the right vector.",
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """An encoder with its pooling, ready to run; it may be called from `streams()` threads at once.
+
+    Attributes:
+        name: one of ENGINES.
+        precision: what it multiplies matrices in, one of PRECISIONS.
+    """
+
+    name: str
+    precision: str
+
+    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
+        """Vectors, float32 [batch, dimension], of word ids, mask and types, int32 [batch, length]."""
+
+
+class TensorFlowEngine:
+    """A TensorFlow function, run where TensorFlow puts it."""
+
+    name = "tensorflow"
+
+    def __init__(self, function: "VectorFunction", precision: str = "float32") -> None:
+        self.precision = precision
+        self._function = function
+
+    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
+        """Vectors of a micro-batch."""
+        return self._function(ids, mask, types)
+
+
+class OpenVinoEngine:
+    """A TensorFlow function, read and compiled by OpenVINO, with a stream a core.
+
+    Raises:
+        ImportError: if OpenVINO is not installed.
+        ValueError: if OpenVINO has no such precision on this processor.
+    """
+
+    name = "openvino"
+
+    def __init__(self, function: "VectorFunction", precision: str = "float32") -> None:
+        import openvino
+        import tensorflow as tf
+
+        core, hint = openvino.Core(), {"float32": "f32", "bfloat16": "bf16"}[precision]
+        with tempfile.TemporaryDirectory() as directory:
+            # Read from a SavedModel in a second, converted in memory in a minute.
+            tf.saved_model.save(function, directory, signatures=function.concrete)
+            read = core.read_model(directory)
+        compiled = core.compile_model(
+            read,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": hint,
+                "NUM_STREAMS": str(streams()),
+                "INFERENCE_NUM_THREADS": str(streams()),
+            },
+        )
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if used != hint:
+            raise ValueError(f"expected a processor that multiplies in {precision}, got one on which it takes {used}")
+        self.precision = precision
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(streams() + 1):
+            self._requests.put(compiled.create_infer_request())
+
+    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
+        """Vectors of a micro-batch."""
+        request = self._requests.get()
+        try:
+            request.infer({"ids": ids, "mask": mask, "types": types}, share_inputs=True)
+            return np.array(request.get_output_tensor().data, np.float32)
+        finally:
+            self._requests.put(request)
+
+
+def streams() -> int:
+    """Micro-batches to run at once: one for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def agreement(found: Array, expected: Array) -> float:
+    """How well the worst row agrees: 1 - |a - b|² / 2|b|², which for vectors of one length is their cosine."""
+    error = ((found - expected) ** 2).sum(axis=1) / np.maximum((expected**2).sum(axis=1), 1e-30)
+    # NaN agrees with nothing.
+    return float(np.nan_to_num(1 - error / 2, nan=-1).min())
+
+
+def one_by_one(engine: Callable[..., Array], packed: Packed) -> Array:
+    """The vectors of a padded batch's rows, each run alone and without its padding."""
+    lengths = packed[1].sum(axis=1)
+    return np.concatenate(
+        [engine(*(part[row : row + 1, :length] for part in packed)) for row, length in enumerate(lengths)]
+    )
+
+
+def _shortest(packed: Packed, count: int) -> Packed:
+    """The `count` shortest rows of a batch, padded to the longest of them."""
+    rows = np.argsort(packed[1].sum(axis=1), kind="stable")[:count]
+    ids, mask, types = (part[rows, : packed[1][rows].sum(axis=1).max()] for part in packed)
+    return ids, mask, types
+
+
+# An engine's name, its precision, and what makes it.
+Maker = tuple[str, str, Callable[[], Engine]]
+
+
+def choose(makers: Sequence[Maker], expected: Array, probes: Packed) -> Engine:
+    """The fastest engine of those that agree with `expected` on `probes`, a padded batch.
+
+    One that cannot be made, or disagrees, is passed over with one line.
+
+    Raises:
+        ValueError: if none is left; the message says why the last one is not.
+    """
+    agreed, reason = [], "there is none"
+    for name, precision, make in makers:
+        try:
+            engine = make()
+            reached = agreement(engine(*probes), expected)
+        # A converter or compiler of another project raises what it likes.
+        except Exception as error:
+            reason = f"{name} in {precision} cannot run this model: {str(error).strip().splitlines()[-1]}"
+            _log.warning("%s", reason)
+            continue
+        if reached >= AGREEMENT[precision]:
+            agreed.append(engine)
+        else:
+            reason = (
+                f"refused {name} in {precision}: expected agreement of at least {AGREEMENT[precision]} with "
+                f"TensorFlow in float32, got {reached:.5f}"
+            )
+            _log.warning("%s", reason)
+    if not agreed:
+        raise ValueError(reason)
+    if len(agreed) == 1:
+        return agreed[0]
+    fastest = min(agreed, key=lambda engine: _seconds(engine, probes))
+    _log.warning("chose %s in %s, the fastest of %d engines that agree", fastest.name, fastest.precision, len(agreed))
+    return fastest
+
+
+def _seconds(engine: Engine, probes: Packed) -> float:
+    """Seconds for a few large micro-batches on every stream, once warm."""
+    batch = [np.ascontiguousarray(np.tile(part, (4, 1))) for part in probes]
+    count = streams()
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+
+        def run(times: int) -> float:
+            start = time.perf_counter()
+            list(pool.map(lambda _: engine(*batch), range(times * count)))
+            return time.perf_counter() - start
+
+        run(1)
+        return min(run(2) for _ in range(2))
+
+
+def plain_graph(model: "BertVectors", probes: Packed) -> "VectorFunction":
+    """The plain graph of `model` in float32, compared with the model as it came.
+
+    Raises:
+        ValueError: if the model is not a BERT that is known, or its vectors are others than the graph's.
+    """
+    if model.is_plain:
+        return model.original
+    plain = model.lifted()
+    reached = agreement(plain(*probes), model.original(*probes))
+    if reached < _SAME:
+        raise ValueError(f"its vectors have agreement {reached:.6f} with the plain graph's")
+    return plain
+
+
+def load_engine(model: "BertVectors", name: str, engine: str, precision: str, probes: Packed) -> Engine:
+    """The engine to run `model` by: its plain graph if that can be had, on the fastest engine allowed that agrees.
+
+    Raises:
+        ValueError: if `engine` and `precision` leave none.
+    """
+    if model.is_plain and (engine, precision) == (DEFAULT_ENGINE, DEFAULT_PRECISION):
+        # It is what others are compared with, so a look at its two shortest probes is enough.
+        probes = _shortest(probes, 2)
+    function, expected = model.original, one_by_one(model.original, probes)
+    unknown = ""
+    try:
+        function = plain_graph(model, probes)
+    except ValueError as error:
+        unknown = str(error)
+        _log.warning("%s runs as it came: %s", name, unknown)
+
+    def tensorflow(precision: str) -> Engine:
+        if precision == "float32":
+            return TensorFlowEngine(function)
+        if unknown:
+            raise ValueError(f"not a BERT that is known, {unknown}; use --precision=float32")
+        return TensorFlowEngine(model.lifted(precision), precision)
+
+    makers: list[Maker] = []
+    for each in PRECISIONS[:2] if precision == "auto" else (precision,):
+        if engine != "openvino" and (not unknown or each == "float32" or precision != "auto"):
+            makers.append(("tensorflow", each, functools.partial(tensorflow, each)))
+        if engine == "openvino" or (engine == "auto" and importlib.util.find_spec("openvino")):
+            makers.append(("openvino", each, functools.partial(OpenVinoEngine, function, each)))
+    try:
+        return choose(makers, expected, probes)
+    except ValueError as error:
+        raise ValueError(
+            f"--engine={engine} and --precision={precision} leave no engine for {name}: {error}"
+        ) from error
+
+
+def check_engine_options(engine: str, precision: str) -> None:
+    """Refuse what there is not.
+
+    Raises:
+        ValueError: one line that names the option, what was expected and what was given.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"expected --engine to be one of {', '.join(ENGINES)}, got {engine!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"expected --precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    if engine == "openvino" and not importlib.util.find_spec("openvino"):
+        raise ValueError(
+            "expected the package openvino for --engine=openvino, it is not installed; "
+            "pip install 'beam-sentence-embeddings[openvino]', or use --engine=auto"
+        )

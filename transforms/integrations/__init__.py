@@ -1,0 +1,1 @@
+"""The transforms as MLTransform and Beam YAML take them."""

@@ -1,0 +1,74 @@
+"""SentenceEmbeddings: the encoder as Beam's MLTransform takes it."""
+
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.ml.rag.embeddings.base import create_text_adapter
+from apache_beam.ml.transforms.base import EmbeddingsManager
+
+from transforms.encoder.catalogue import DEFAULT_MODEL
+from transforms.encoder.text_encoder import TextEncoder, load_encoder
+
+_BATCH = 1024
+
+
+class SentenceEmbeddings(EmbeddingsManager):
+    """An EmbeddingsManager: `MLTransform(...).with_transform(SentenceEmbeddings("minilm", columns=["text"]))`.
+
+    As Beam's own managers do, it puts the vector, as a list of floats, where the text was: into the named columns of
+    dicts and rows, or, without `columns`, into the `embedding` of `ml.rag` EmbeddableItems. Each text is encoded whole.
+
+    >>> SentenceEmbeddings("minilm", columns=["text"]).columns
+    ['text']
+
+    Args:
+        model: a catalogue name, a TF-Hub handle, or a directory.
+        columns: the columns that hold texts; by default elements are EmbeddableItems.
+        max_batch_size: the most texts given to the encoder at once, which orders them by length.
+        encoder_options: TextEncoder's: preprocessor, pooling, normalize, max_seq_length, token_budget.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        columns: Optional[list[str]] = None,
+        *,
+        max_batch_size: int = _BATCH,
+        **encoder_options: Any,
+    ) -> None:
+        adapter = None if columns else create_text_adapter()
+        super().__init__(columns=columns, type_adapter=adapter, max_batch_size=max_batch_size)
+        self.model = model
+        self.encoder_options = encoder_options
+
+    def get_model_handler(self) -> ModelHandler[Any, Any, TextEncoder]:
+        """RunInference's way to the encoder."""
+        return _Handler(self)
+
+    def get_ptransform_for_processing(self, **kwargs: Any) -> beam.PTransform:
+        """What MLTransform applies."""
+        return RunInference(self.get_model_handler())
+
+
+class _Handler(ModelHandler[Any, Any, TextEncoder]):
+    def __init__(self, manager: SentenceEmbeddings) -> None:
+        super().__init__(min_batch_size=manager.max_batch_size, max_batch_size=manager.max_batch_size)
+        self._model, self._options = manager.model, manager.encoder_options
+        self._adapter = manager.type_adapter
+
+    def load_model(self) -> TextEncoder:
+        return load_encoder(self._model, **self._options)
+
+    def run_inference(
+        self, batch: Sequence[Any], model: TextEncoder, inference_args: Optional[dict[str, Any]] = None
+    ) -> list[Any]:
+        # A list, for errors of a generator escape RunInference's counter of failures.
+        return list(self._adapter.output_fn(batch, model.encode(self._adapter.input_fn(batch)).tolist()))
+
+    def get_num_bytes(self, batch: Sequence[Any]) -> int:
+        return sum(len(text) for text in self._adapter.input_fn(batch))
+
+    def get_metrics_namespace(self) -> str:
+        return "SentenceEmbeddings"

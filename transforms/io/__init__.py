@@ -1,0 +1,1 @@
+"""Reading and writing, one package for each service."""

@@ -1,0 +1,1 @@
+"""BigQuery tables: rows read from them and written to them."""

@@ -1,0 +1,137 @@
+"""BigQuery tables: their names, making them, and whether an existing one fits our columns."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from transforms.io.google_clients import bigquery_client
+from transforms.schema import Column, Partitioning, bigquery_schema
+
+# Old projects have a domain before them. In the syntax that Python, Java and RE2 share.
+TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
+# The REST API still answers in legacy SQL's names.
+_STANDARD_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "STRUCT": "RECORD"}
+
+
+class TableName(NamedTuple):
+    """A table's full name."""
+
+    project: str
+    dataset: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.project}.{self.dataset}.{self.table}"
+
+
+def parse_table(text: str) -> TableName:
+    """The table that `text` names, as "project:dataset.table" or "project.dataset.table".
+
+    Raises:
+        ValueError: if it names none.
+    """
+    match = re.fullmatch(TABLE_REGEX, text)
+    if match is None:
+        raise ValueError(f"expected a table as project:dataset.table, got {text!r}; name all three parts")
+    return TableName(*match.group(1, 4, 5))
+
+
+def create_table(table: str, columns: Sequence[Column], layout: Partitioning) -> None:
+    """Makes `table` if it is not there; if it is, makes sure that rows of `columns` fit it.
+
+    The table comes out as `schema.ddl` would make it, without the right to run a query.
+
+    Raises:
+        ValueError: if the table is there with other columns.
+    """
+    name = parse_table(table)
+    client = bigquery_client(name.project)
+    wanted = bigquery.Table(
+        str(name), [bigquery.SchemaField.from_api_repr(field) for field in bigquery_schema(columns)["fields"]]
+    )
+    wanted.time_partitioning = bigquery.TimePartitioning(field=layout.partition)
+    wanted.clustering_fields = list(layout.cluster)
+    try:
+        found = client.get_table(str(name))
+    except NotFound:
+        found = client.create_table(wanted, exists_ok=True)
+    misfits = _misfits(bigquery_schema(columns)["fields"], [field.to_api_repr() for field in found.schema])
+    if misfits:
+        raise ValueError(
+            f"expected table {name} to take our rows, got {'; '.join(misfits)}; alter the table or name another one"
+        )
+
+
+def check_readable(table: str, columns: Sequence[Column]) -> None:
+    """Makes sure that `columns` can be read from `table` through the Storage Read API.
+
+    Raises:
+        ValueError: if the table is not there, is a view, or lacks a column.
+    """
+    name = parse_table(table)
+    try:
+        found = bigquery_client(name.project).get_table(str(name))
+    except NotFound:
+        raise ValueError(f"expected a table that is there, {name} is not; check its name") from None
+    if found.table_type not in (None, "TABLE"):
+        raise ValueError(
+            f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, doubles do no harm"
+        )
+    missing = {column.name for column in columns} - {field.name for field in found.schema}
+    if missing:
+        raise ValueError(f"expected a table that this program wrote, {name} has no column {', '.join(sorted(missing))}")
+
+
+def newest_rows_view(view: str, table: str) -> str:
+    """The statement that makes `view`: the newest row of each id and model in `table`, and no other.
+
+    Rows of the same time are told apart by their model_version, so that every reader sees the same one: it is a digest,
+    and no column says which version is the later one. Whoever filters by `model` or `id` reads less: BigQuery takes
+    these filters below the view.
+    """
+    return (
+        f"CREATE OR REPLACE VIEW `{view}` AS\n"
+        "SELECT *\n"
+        f"FROM `{table}`\n"
+        "WHERE TRUE\n"
+        "QUALIFY ROW_NUMBER() OVER (\n"
+        "  PARTITION BY id, model\n"
+        "  ORDER BY event_time DESC NULLS LAST, model_version DESC\n"
+        ") = 1;\n"
+    )
+
+
+def _misfits(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], parent: str = "") -> list[str]:
+    """What keeps rows of the columns `ours` out of a table with the columns `theirs`; both in the REST API's form."""
+    found = {field["name"].lower(): field for field in theirs}
+    misfits = []
+    for field in ours:
+        name = parent + field["name"]
+        other = found.pop(field["name"].lower(), None)
+        if other is None:
+            misfits.append(f"no column {name} ({field['type']} {field['mode']})")
+        elif _type(other) != _type(field) or not _takes(_mode(other), _mode(field)):
+            misfits.append(f"column {name} of {_type(other)} {_mode(other)} for {field['type']} {field['mode']}")
+        else:
+            misfits += _misfits(field.get("fields", ()), other.get("fields", ()), f"{name}.")
+    misfits += [f"column {parent}{field['name']} that we do not fill" for field in found.values() if _strict(field)]
+    return misfits
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    return _STANDARD_TYPES.get(field["type"], str(field["type"]))
+
+
+def _mode(field: Mapping[str, Any]) -> str:
+    return str(field.get("mode", "NULLABLE"))
+
+
+def _takes(theirs: str, ours: str) -> bool:
+    return theirs == ours or (theirs, ours) == ("NULLABLE", "REQUIRED")
+
+
+def _strict(field: Mapping[str, Any]) -> bool:
+    return _mode(field) == "REQUIRED" and "defaultValueExpression" not in field

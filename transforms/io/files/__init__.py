@@ -1,0 +1,1 @@
+"""Files: records read from them and rows written to them."""

@@ -1,0 +1,58 @@
+"""WriteBundleFiles: a stream's rows as files, a file a bundle, complete when the bundle ends."""
+
+import datetime
+import uuid
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.io.files.write import WRITERS, Kind
+
+
+class WriteBundleFiles(beam.PTransform):
+    """Elements of `kind` to PREFIX-TIME-UNIQUE.FORMAT.
+
+    A file is written under another name and renamed at the end of its bundle, so that a reader of PREFIX* sees whole
+    files only. A bundle that is tried again writes its rows again: their ids are the same.
+
+    Args:
+        prefix: path of the files up to their time.
+        file_format: one of sinks.FILE_FORMATS.
+        kind: sinks.ROWS or sinks.DEAD_LETTERS.
+    """
+
+    def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
+        super().__init__()
+        self._write = _Write(prefix, file_format, kind)
+
+    def expand(self, pcoll: Any) -> Any:
+        """Writes the elements; gives an empty PCollection."""
+        return pcoll | "Write a file a bundle" >> beam.ParDo(self._write)
+
+
+class _Write(beam.DoFn):
+    def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
+        self._prefix = prefix
+        self._format = file_format
+        self._kind = kind
+
+    def start_bundle(self) -> None:
+        self._elements: list[Any] = []
+
+    def process(self, element: Any) -> None:
+        self._elements.append(element)
+
+    def finish_bundle(self) -> None:
+        if not self._elements:
+            return
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+        folder, name = FileSystems.split(self._prefix)
+        final = FileSystems.join(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}")
+        # A dot keeps an unfinished file out of the globs that readers use.
+        part = FileSystems.join(folder, f".{FileSystems.split(final)[1]}.part")
+        writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
+        writer.write(self._elements)
+        writer.close()
+        FileSystems.rename([part], [final])
+        self._elements = []

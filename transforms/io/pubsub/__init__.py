@@ -1,0 +1,1 @@
+"""Pub/Sub: messages read from subscriptions and written to topics."""

@@ -1,0 +1,207 @@
+"""Read Pub/Sub on any runner: a message is acknowledged after the bundle that worked on it, sinks included."""
+
+import functools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import coders
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
+from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+
+from transforms.counters import Counters
+from transforms.io.pubsub.leases import Delivery
+from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
+from transforms.io.pubsub.resources import validate_subscription
+from transforms.runners.bounded_metrics import bound_runner_metrics
+from transforms.types import Record
+
+# A bundle without messages ends after so long, to move the watermark; a message that comes is taken at once.
+_IDLE_SECONDS = 10.0
+# Where nothing is outstanding, a message may yet be on its way from its publisher.
+_IDLE_LAG_MICROS = 5_000_000
+
+_stop = threading.Event()
+
+
+def stop() -> None:
+    """End this process's streams: nothing more is pulled, what was is finished and acknowledged, `run()` returns.
+
+    A signal handler may call it.
+    """
+    _stop.set()
+
+
+def resume() -> None:
+    """Forget an earlier `stop()`, for a process that runs a stream again."""
+    _stop.clear()
+
+
+class ReadFromSubscription(beam.PTransform):
+    """Messages of a Pub/Sub subscription as `Record`, with their publish time as event time; at least once each.
+
+    A batch of messages is a bundle. Pub/Sub hears that they are done with when the runner says so of the bundle:
+    on Beam's FnApiRunner after every step that is fused with the read, so nothing there may group, reshuffle,
+    flatten or be read as a side input. Until then their deadlines are extended; a bundle that fails gives them back.
+
+    Attributes:
+        subscription: projects/P/subscriptions/S.
+        max_messages: at most so many messages in a bundle.
+        max_bytes: about so many bytes in a bundle; as many again are held ahead.
+        max_wait_seconds: how long the first message of a bundle waits for others.
+        lease_seconds: for how long messages are kept from other subscribers at a time, 10 to 600; what a killed
+            process held is delivered again after it.
+
+    Raises:
+        ValueError: if the subscription's name, or a number, is none.
+    """
+
+    def __init__(
+        self,
+        subscription: str,
+        *,
+        max_messages: int = 1000,
+        max_bytes: int = 16 * 1024 * 1024,
+        max_wait_seconds: float = 0.1,
+        lease_seconds: int = 30,
+    ) -> None:
+        super().__init__()
+        self.subscription = validate_subscription(subscription)
+        self.max_messages = _at_least(1, max_messages, "max_messages")
+        self.max_bytes = _at_least(1, max_bytes, "max_bytes")
+        self.max_wait_seconds = _at_least(0, max_wait_seconds, "max_wait_seconds")
+        self.lease_seconds = _at_least(10, lease_seconds, "lease_seconds")
+
+    def expand(self, pbegin: Any) -> Any:
+        """The read, of one endless restriction."""
+        bound_runner_metrics()
+        limits = Limits(self.max_messages, self.max_bytes, self.max_wait_seconds, self.lease_seconds)
+        return (
+            pbegin
+            | "Start" >> beam.Impulse()
+            | "Pull" >> beam.ParDo(_Pull(self.subscription, limits)).with_output_types(Record)
+        )
+
+
+def _at_least(least: Any, value: Any, name: str) -> Any:
+    if value < least:
+        raise ValueError(f"expected {name} of {least} or more, got {value!r}; leave it out for the default")
+    return value
+
+
+# Beam 2.77 drops a remainder that is false, so a restriction is neither False, 0 nor "".
+_LIVE, _ENDED = "live", "ended"
+
+
+class _Tracker(RestrictionTracker):
+    """An endless restriction without positions: there is a rest until somebody ends it or splits it off."""
+
+    def __init__(self, restriction: str) -> None:
+        self._restriction = restriction
+
+    def current_restriction(self) -> str:
+        return self._restriction
+
+    def try_claim(self, position: None) -> bool:
+        """Claim the end."""
+        before, self._restriction = self._restriction, _ENDED
+        return before == _LIVE
+
+    def try_split(self, fraction_of_remainder: float) -> tuple[str, str] | None:
+        """The rest is all or nothing."""
+        return (_ENDED, _LIVE) if self.try_claim(None) else None
+
+    def check_done(self) -> bool:
+        if self._restriction == _LIVE:
+            raise ValueError("expected the read to have been deferred or ended, got neither; this is a bug")
+        return True
+
+    def current_progress(self) -> RestrictionProgress:
+        done = float(self._restriction == _ENDED)
+        return RestrictionProgress(completed=done, remaining=1 - done)
+
+    def is_bounded(self) -> bool:
+        return False
+
+
+class _Endless(RestrictionProvider):
+    def initial_restriction(self, element: bytes) -> str:
+        return _LIVE
+
+    def create_tracker(self, restriction: str) -> _Tracker:
+        return _Tracker(restriction)
+
+    def restriction_size(self, element: bytes, restriction: str) -> float:
+        return 1.0
+
+    def restriction_coder(self) -> coders.Coder:
+        return coders.StrUtf8Coder()
+
+
+class _Pull(beam.DoFn):
+    """A bundle: take what was pulled, emit it, and have it acknowledged when the bundle is done."""
+
+    def __init__(self, subscription: str, limits: Limits) -> None:
+        self._subscription = subscription
+        self._limits = limits
+        self._counters = Counters()
+
+    def setup(self) -> None:
+        self._puller: Puller | None = None
+        self._at_work: set[Delivery] = set()
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        _start: bytes,
+        # Beam 2.77 confuses the arguments if the finalizer stands after the restriction.
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        rest: Any = beam.DoFn.RestrictionParam(_Endless()),  # noqa: B008
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider()),  # noqa: B008
+    ) -> Iterator[TimestampedValue]:
+        # Not in setup: stages that only prepare the restriction have this DoFn too, and must not pull.
+        puller = self._puller = self._puller or borrow(self._subscription, self._limits, _stop.is_set)
+        taken = puller.take(_IDLE_SECONDS)
+        if taken:
+            self._at_work.update(taken)
+            finalizer.register(functools.partial(self._acknowledge, puller, taken))
+            self._count(taken)
+            for delivery in taken:
+                for record in delivery.records:
+                    yield TimestampedValue(record, Timestamp(micros=record.event_time))
+        _advance(watermark, puller.oldest_unacknowledged())
+        if taken or not _stop.is_set():
+            rest.defer_remainder()
+        else:
+            rest.try_claim(None)
+
+    def _count(self, taken: Sequence[Delivery]) -> None:
+        messages = sum(len(delivery.records) for delivery in taken)
+        self._counters.count("pubsub_pulled", messages)
+        self._counters.observe("pubsub_bundle_messages", messages)
+
+    def _acknowledge(self, puller: Puller, taken: Sequence[Delivery]) -> None:
+        puller.acknowledge(taken)
+        self._at_work.difference_update(taken)
+
+    def teardown(self) -> None:
+        """Give back what no finalizer was called for: the runner tears down the DoFns of a bundle that failed."""
+        if self._puller is not None:
+            hand_back(self._subscription, self._limits, self._at_work)
+            self._at_work.clear()
+            self._puller = None
+
+
+def _advance(watermark: Any, oldest: int | None) -> None:
+    if oldest is None:
+        oldest = time.time_ns() // 1000 - _IDLE_LAG_MICROS
+    to = Timestamp(micros=oldest)
+    # A message that is delivered again may be older than what was promised.
+    now = watermark.current_watermark()
+    if now is None or to > now:
+        watermark.set_watermark(to)

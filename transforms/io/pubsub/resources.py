@@ -1,0 +1,159 @@
+"""Pub/Sub clients, and the names and lives of topics and subscriptions."""
+
+import contextlib
+import logging
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+from google import pubsub_v1
+from google.api_core import exceptions
+from google.auth.exceptions import TransportError
+from google.protobuf import duration_pb2
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from transforms.io.google_clients import emulator_address
+
+# What goes away by itself: the service is down, slow, busy, or out of reach.
+TRANSIENT_ERRORS = (
+    exceptions.ServerError,
+    exceptions.TooManyRequests,
+    exceptions.Aborted,
+    exceptions.Cancelled,
+    TransportError,
+)
+
+_EMULATOR = "PUBSUB_EMULATOR_HOST"
+# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names, in the syntax that Python, Java and RE2 share.
+_ID = "[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
+SUBSCRIPTION_REGEX = f"projects/[^/]+/subscriptions/{_ID}"
+TOPIC_REGEX = f"projects/[^/]+/topics/{_ID}"
+# The shortest that Pub/Sub takes: what a killed run leaves behind is gone after a day.
+_EXPIRES_AFTER = duration_pb2.Duration(seconds=24 * 3600)
+
+_log = logging.getLogger(__name__)
+
+
+def validate_subscription(subscription: str) -> str:
+    """The name as it came.
+
+    Raises:
+        ValueError: if it is not projects/P/subscriptions/S.
+    """
+    return _validated(subscription, "subscription", SUBSCRIPTION_REGEX)
+
+
+def validate_topic(topic: str) -> str:
+    """The name as it came.
+
+    Raises:
+        ValueError: if it is not projects/P/topics/T.
+    """
+    return _validated(topic, "topic", TOPIC_REGEX)
+
+
+def _validated(name: str, kind: str, regex: str) -> str:
+    # Ids that begin with goog are Google's own.
+    if not re.fullmatch(regex, name) or name.split("/")[-1].startswith("goog"):
+        raise ValueError(
+            f"expected a {kind} as projects/P/{kind}s/{kind[0].upper()}, got {name!r}; "
+            f"`gcloud pubsub {kind}s list` prints the names that there are"
+        )
+    return name
+
+
+def check_subscription(subscription: str) -> None:
+    """Ask Pub/Sub whether `subscription` is there.
+
+    Raises:
+        ValueError: if it is not. That one may not look is not held against it.
+    """
+    validate_subscription(subscription)
+    with contextlib.suppress(exceptions.PermissionDenied), subscriber_client() as client:
+        try:
+            client.get_subscription(subscription=subscription, timeout=30)
+        except exceptions.NotFound:
+            raise missing_subscription(subscription) from None
+
+
+def check_topic(topic: str) -> None:
+    """Ask Pub/Sub whether `topic` is there.
+
+    Raises:
+        ValueError: if it is not. That one may not look is not held against it.
+    """
+    validate_topic(topic)
+    with contextlib.suppress(exceptions.PermissionDenied), publisher_client() as client:
+        try:
+            client.get_topic(topic=topic, timeout=30)
+        except exceptions.NotFound:
+            raise missing_topic(topic) from None
+
+
+def missing_subscription(subscription: str) -> ValueError:
+    """The error that says so, and what to do."""
+    return ValueError(
+        f"expected a subscription that exists, got {subscription!r}; make it with "
+        f"`gcloud pubsub subscriptions create {subscription} --topic=TOPIC`"
+    )
+
+
+def missing_topic(topic: str) -> ValueError:
+    """The error that says so, and what to do."""
+    return ValueError(
+        f"expected a topic that exists, got {topic!r}; make it with `gcloud pubsub topics create {topic}`"
+    )
+
+
+@contextlib.contextmanager
+def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterator[str]:
+    """A subscription of `topic` for as long as the block runs; it receives what is published from then on.
+
+    Pub/Sub deletes it after an unused day, should the process be killed before it can.
+
+    Raises:
+        ValueError: if `topic` is not projects/P/topics/T, or not there.
+    """
+    project = validate_topic(topic).split("/")[1]
+    name = f"projects/{project}/subscriptions/sentence-embeddings-{uuid.uuid4().hex}"
+    with subscriber_client() as client:
+        try:
+            client.create_subscription(
+                request={
+                    "name": name,
+                    "topic": topic,
+                    "ack_deadline_seconds": ack_deadline_seconds,
+                    "expiration_policy": {"ttl": _EXPIRES_AFTER},
+                }
+            )
+        except exceptions.NotFound:
+            raise missing_topic(topic) from None
+        try:
+            yield name
+        finally:
+            try:
+                client.delete_subscription(subscription=name)
+            except (*TRANSIENT_ERRORS, exceptions.GoogleAPICallError) as error:
+                _log.warning("could not delete %s: %s; it expires after an unused day", name, error)
+
+
+def subscriber_client() -> Any:
+    """A client for subscriptions, of the emulator if PUBSUB_EMULATOR_HOST names one."""
+    if address := emulator_address(_EMULATOR):
+        return pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=_emulator_channel(address)))
+    return pubsub_v1.SubscriberClient()
+
+
+def publisher_client() -> Any:
+    """A client for topics, of the emulator if PUBSUB_EMULATOR_HOST names one."""
+    if address := emulator_address(_EMULATOR):
+        return pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=_emulator_channel(address)))
+    return pubsub_v1.PublisherClient()
+
+
+def _emulator_channel(address: str) -> grpc.Channel:
+    # The library's own channel to an emulator refuses answers past gRPC's 4 MB; a message may have 10.
+    return grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])

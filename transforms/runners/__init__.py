@@ -1,0 +1,1 @@
+"""What Beam's local runner needs to keep its promises."""
