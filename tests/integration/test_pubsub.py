@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -237,12 +238,13 @@ def test_nothing_is_lost_by_kill_9(pubsub_server: PubsubEmulator, subscription: 
     def written() -> list[bytes]:
         return path.read_bytes().split(b"\n")[:-1]
 
+    def has_written(enough: int | None) -> bool:
+        return len(written()) >= enough if enough else set(written()) >= set(payloads(count))
+
     for enough in (count // 4, count // 2, None):
         process = subprocess.Popen([sys.executable, "-c", program])
         try:
-            wait_until(
-                lambda enough=enough: len(written()) >= enough if enough else set(written()) >= set(payloads(count))
-            )
+            wait_until(functools.partial(has_written, enough))
         finally:
             process.send_signal(signal.SIGKILL if enough else signal.SIGTERM)
             code = process.wait(timeout=60)

@@ -61,7 +61,7 @@ def exact(sql: str) -> str:
         FROM {base} AS found CROSS JOIN {query} AS query
         ORDER BY distance LIMIT {search.args["top_k"].expression.sql()})"""
     search.parent.replace(sqlglot.parse_one(f"SELECT * FROM {stand_in}", dialect="bigquery").find(expressions.Subquery))
-    return parsed.sql("bigquery")
+    return str(parsed.sql("bigquery"))
 
 
 @pytest.fixture

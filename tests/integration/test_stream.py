@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -163,10 +164,14 @@ def test_killed_three_times_the_stream_loses_nothing(
     # So slow that there is always more to come when the program is killed.
     publisher = threading.Thread(target=publish, args=(pubsub_server, subscription, payloads(count), 0, 0.05))
     publisher.start()
+
+    def has_rows(goal: int) -> bool:
+        return len(messages_in(client, f"{dataset}.rows")) >= goal
+
     for goal in goals:
         process = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait_for(lambda goal=goal: len(messages_in(client, f"{dataset}.rows")) >= goal)  # type: ignore[misc]
+            wait_for(functools.partial(has_rows, goal))
         finally:
             process.send_signal(signal.SIGTERM if goal == count else signal.SIGKILL)
             code = process.wait(SECONDS)

@@ -97,7 +97,8 @@ def test_the_same_run_twice_gives_the_same_rows(tmp_path: pathlib.Path, tiny_ber
         assert main(arguments(tmp_path, tiny_bert, max_seq_length=40)) == 0
         runs.append(read_rows(tmp_path))
     assert [row["id"] for row in runs[0]] == [row["id"] for row in runs[1]]
-    np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in runs), atol=1e-6)
+    first, second = ([row["embedding"] for row in rows] for rows in runs)
+    np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 BROKEN = [
@@ -175,7 +176,8 @@ def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_be
     assert len(list((tmp_path / "out").glob("rows-*"))) == 2
     together = read_rows(tmp_path)
     assert [row["id"] for row in together] == [row["id"] for row in alone]
-    np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in (alone, together)), atol=1e-5)
+    found, expected = ([row["embedding"] for row in rows] for rows in (together, alone))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.slow
