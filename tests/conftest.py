@@ -22,6 +22,25 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
 
 
+# What a test needs if it uses the fixture.
+_MARKS = {"browser": "browser", "installed": "subprocess", "launched": "subprocess"}
+
+
+# Before pytest-xdist, which takes note of the groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by folder and fixtures, and put slow ones first, so that none is left to run alone at the end."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "integration"):
+            item.add_marker("emulator")
+        for fixture in set(getattr(item, "fixturenames", ())) & set(_MARKS):
+            item.add_marker(_MARKS[fixture])
+        if item.get_closest_marker("browser"):
+            # A browser, and the large page that it shows, for one process only.
+            item.add_marker(pytest.mark.xdist_group("browser"))
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("slow", "emulator", "browser")])
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """What is made once for the whole run."""

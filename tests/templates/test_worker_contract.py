@@ -167,6 +167,7 @@ def test_no_step_of_ours_is_named_by_a_lambda(launched: Launch) -> None:
     assert not [name for name in names if "lambda" in name.replace("<lambda at core.py", "")]
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -190,6 +191,7 @@ def test_a_wrong_parameter_stops_before_anything_is_staged(
     assert not refused.job
 
 
+@pytest.mark.subprocess
 def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.Path) -> None:
     """Beam's own image, the default, lacks the program."""
     refused = launch(tmp_path, *ADDED, *REQUIRED["batch"], SDK_CONTAINER_IMAGE="")
@@ -197,6 +199,7 @@ def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.
     assert "expected --sdk_container_image=IMAGE, got none" in refused.errors
 
 
+@pytest.mark.subprocess
 def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -> None:
     """What a spec says is only what a form shows: who launches by a command leaves the parameter out."""
     (tmp_path / "baked.txt").write_text("model_of_the_image")

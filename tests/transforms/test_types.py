@@ -26,6 +26,7 @@ def test_an_element_survives_its_row_coder(element: tuple[Any, ...]) -> None:
     assert tuple(coder.decode(coder.encode(element))) == tuple(element)
 
 
+@pytest.mark.subprocess
 def test_schema_ids_are_the_same_at_every_launch() -> None:
     """A streaming job is updated by its coders, so a launch must not draw new ids."""
     code = (
