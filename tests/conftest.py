@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Threads of OpenMP that spin while they wait for each other take the cores from the other processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from pipeline import export_encoder
 from tests.shared import Shared

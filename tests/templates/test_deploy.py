@@ -124,7 +124,7 @@ def test_private_addresses_take_a_subnetwork() -> None:
 def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
     """And is raised where no row was written at all, so that there is no series to divide by."""
     text = (TERRAFORM / "alerts.tf").read_text()
-    written = (ROOT / "transforms" / "bigquery.py").read_text()
+    written = (ROOT / "transforms" / "io" / "bigquery" / "write.py").read_text()
     names = re.findall(r'metric_name="(\w+)"', text)
     assert names == ["dead_letters_written", "rows_written"]
     assert all(f'"{name}"' in written for name in names)
