@@ -1,24 +1,26 @@
-"""The program's options, said once: the command line, the templates and the README's table are made from them."""
+"""The command line: options classes and what only a program has, as arguments, templates' parameters and a table."""
 
 import argparse
+import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from transforms.embedding import DEFAULT_BATCH_SIZE
-from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS
-from transforms.encoder.cleanup import CLEANUP_MODES
-from transforms.encoder.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, ENGINES, PRECISIONS
-from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH
+from transforms.embedding import EmbeddingOptions
+from transforms.encoder.options import EncoderOptions
 from transforms.io.bigquery.write import METHODS as BIGQUERY_METHODS
-from transforms.io.files import write as sinks
+from transforms.io.bigquery.write import RETRY_FOR_SECONDS
+from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
-from transforms.parsing import DEFAULT_MAX_MESSAGE_BYTES, FORMATS
+from transforms.options import descriptions
+from transforms.parsing import FORMATS, ParserOptions
 from transforms.reembedding import ROW_FORMATS
-from transforms.splitter import BOUND_STRATEGIES, NEWLINES
+from transforms.splitter import SplitterOptions
+from transforms.splitting import SplittingOptions
 
 
 class Option(NamedTuple):
@@ -57,7 +59,39 @@ class Option(NamedTuple):
     triggers: tuple[str, ...] = ()
 
 
-_WITH_FIELDS = ("json", "jsonl", "csv", "tsv", "parquet", "avro")
+_WITH_FIELDS = {"parent": "input_format", "triggers": ("json", "jsonl", "csv", "tsv", "parquet", "avro")}
+_TRUE_OR_FALSE = ("true", "false")
+
+
+def _options_of(cls: type, group: str, without: Sequence[str] = (), **more: Mapping[str, Any]) -> list[Option]:
+    """The options that stand for the fields of an options class; `more` says of some what only a command line has."""
+    said, types = descriptions(cls), typing.get_type_hints(cls)
+    options = []
+    for field in dataclasses.fields(cls):
+        if field.name in without:
+            continue
+        option = Option(
+            name=field.name,
+            help=said[field.name][0].upper() + said[field.name][1:],
+            group=group,
+            default=_default(field.default, types[field.name]),
+            choices=_TRUE_OR_FALSE
+            if field.default is True or types[field.name] == bool | None
+            else tuple(field.metadata.get("choices", ())),
+            minimum=field.metadata.get("minimum", 0),
+        )
+        options.append(option._replace(**more.get(field.name, {})))
+    return options
+
+
+def _default(default: Any, kind: Any) -> Any:
+    """A field's default in the command line's types: a number that may be absent is 0 then, anything else ""."""
+    if default is True:
+        return "true"
+    if kind == int | None:
+        return default or 0
+    return "" if default in (None, ()) else default
+
 
 OPTIONS = (
     Option("input", "Files to read: a path, glob, directory or gs:// path, or - for standard input; or a table.",
@@ -70,19 +104,21 @@ OPTIONS = (
            metavar="projects/P/topics/T",
            reads="stream", label="Pub/Sub topic", param_type="PUBSUB_TOPIC",
            regex=TOPIC_REGEX),
-    Option("input_format", "What files or messages hold; never guessed. 'document' takes a file as one message; "
-           "messages are 'text' or 'json'. 'rows' (Parquet) and 'bigquery' are rows of an earlier run, to be embedded "
-           "by another model.", "Input", choices=(*FORMATS, *ROW_FORMATS), required=True),
-    Option("text_field", "Field or column that holds the text, where the format has fields.", "Input", "text",
-           parent="input_format", triggers=_WITH_FIELDS),
-    Option("id_field", "Field that holds the message's id; by default an id is made from path and position.", "Input",
-           parent="input_format", triggers=_WITH_FIELDS, label="Id field"),
-    Option("timestamp_field", "Field that holds the event time: RFC 3339, or milliseconds since 1970.", "Input",
-           parent="input_format", triggers=_WITH_FIELDS),
-    Option("id_attribute", "Attribute that holds the message's id; by default Pub/Sub's own id is taken.", "Input",
-           reads="stream", label="Id attribute"),
-    Option("timestamp_attribute", "Attribute that holds the event time; by default the time of publishing.", "Input",
-           reads="stream"),
+    *_options_of(
+        ParserOptions, "Input",
+        input_format={
+            "help": "What files or messages hold; never guessed. 'document' takes a file as one message; messages are "
+            "'text' or 'json'. 'rows' (Parquet) and 'bigquery' are rows of an earlier run, to be embedded by another "
+            "model.",
+            "default": "", "choices": (*FORMATS, *ROW_FORMATS), "required": True,
+        },
+        text_field=_WITH_FIELDS,
+        id_field={**_WITH_FIELDS, "label": "Id field"},
+        timestamp_field=_WITH_FIELDS,
+        id_attribute={"reads": "stream", "label": "Id attribute"},
+        timestamp_attribute={"reads": "stream"},
+        max_message_bytes={"label": "Largest message (bytes)"},
+    ),
     Option("source", "How Pub/Sub is read: by Beam's native read (Dataflow only), or by our own that any runner runs; "
            "by default what fits the runner.", "Input", choices=("native", "splittable"),
            reads="stream", label="Way to read Pub/Sub"),
@@ -91,58 +127,32 @@ OPTIONS = (
            parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read whole.", "Input", False,
            reads="files", label="Separated records span lines", parent="input_format", triggers=("csv", "tsv")),
-    Option("max_message_bytes", "Largest message taken; a larger one is a dead letter.", "Input",
-           DEFAULT_MAX_MESSAGE_BYTES, label="Largest message (bytes)"),
-    Option("language", "Language of the texts, as an ISO 639-1 code.", "Sentences", "en",
-           regex="[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"),
-    Option("language_field", "Field or attribute that names a message's own language.", "Sentences"),
-    Option("newlines", "Whether a line break ends a sentence: each, each that is no soft wrap, or none but a blank "
-           "line.", "Sentences", "soft", NEWLINES),
-    Option("use_abbreviations", "Whether abbreviations keep their period from ending a sentence.", "Sentences",
-           "true", ("true", "false")),
-    Option("detect_lists", "Whether bullets and numbered items begin a sentence.", "Sentences", "true",
-           ("true", "false")),
-    Option("abbreviations", "More abbreviations, separated by commas.", "Sentences"),
-    Option("custom_bounds", "Regular expression whose matches part sentences, besides the rules.", "Sentences",
-           metavar="REGEX"),
-    Option("use_custom_bounds_only", "Part sentences at --custom_bounds and nowhere else.", "Sentences", False,
-           parent="custom_bounds"),
-    Option("custom_bounds_strategy", "Where a matched bound goes: nowhere, to the next sentence, or to the last.",
-           "Sentences", "none", BOUND_STRATEGIES, parent="custom_bounds"),
-    Option("split_length", "Cut longer sentences at white space, in characters; 0 for no limit.", "Sentences", 0,
-           minimum=0),
-    Option("min_length", "Drop and count shorter sentences, in characters.", "Sentences", 0, minimum=0),
-    Option("max_length", "Drop and count longer sentences, in characters; 0 for no limit.", "Sentences", 0,
-           minimum=0),
-    Option("model", "Model: a name of `python -m pipeline.models`, a TF-Hub handle, or a directory.", "Vectors",
-           DEFAULT_MODEL, metavar="NAME|HANDLE|DIRECTORY"),
-    Option("preprocessor", "Preprocessor's handle or directory, if not the model's own.", "Vectors",
-           metavar="HANDLE|DIRECTORY"),
-    Option("pooling", "How a sentence's vector is made from the encoder's outputs; by default as the model asks.",
-           "Vectors", choices=POOLINGS),
-    Option("normalize", "Scale vectors to length 1; by default as the model asks.", "Vectors",
-           choices=("true", "false")),
-    Option("max_seq_length", "Most word pieces read of a sentence, special ones included.", "Vectors",
-           DEFAULT_MAX_SEQ_LENGTH, minimum=3, label="Most word pieces of a sentence"),
-    Option("cleanup", "What the encoder reads of a sentence, as Spark NLP's cleanup modes; content stays.", "Vectors",
-           "disabled", tuple(CLEANUP_MODES)),
-    Option("batch_size", "Most sentences given to the encoder at once, which orders them by length; of a stream, most "
-           "messages taken at once.", "Vectors", DEFAULT_BATCH_SIZE),
-    Option("token_budget", "Most positions, padding included, in one run of the encoder; 0 for what its device likes.",
-           "Vectors", 0, minimum=0),
-    Option("engine", "What runs the encoder; auto takes the fastest that agrees with TensorFlow in float32.", "Vectors",
-           DEFAULT_ENGINE, ENGINES),
-    Option("precision", "What matrices are multiplied in; auto takes the fastest that agrees.", "Vectors",
-           DEFAULT_PRECISION, PRECISIONS),
-    Option("model_poll_seconds", "How often to look for a newer version under a directory of versions; 0 for never.",
-           "Vectors", 0, minimum=0,
-           label="Seconds between looks for a newer model"),
-    Option("large_model", "Load the model once a machine, in one of its worker processes, for all of them.", "Vectors",
-           False, label="One copy of the model a machine"),
+    *_options_of(
+        SplitterOptions, "Sentences",
+        language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
+        abbreviations={"help": "Further abbreviations, separated by commas, with or without their last period."},
+        custom_bounds={"help": "Regular expression whose matches end sentences, in addition to the rules.",
+                       "metavar": "REGEX"},
+        use_custom_bounds_only={"parent": "custom_bounds"},
+        custom_bounds_strategy={"parent": "custom_bounds"},
+    ),
+    *_options_of(SplittingOptions, "Sentences"),
+    *_options_of(
+        EncoderOptions, "Vectors",
+        model={"help": "Model: a name of `python -m pipeline.models`, a TF-Hub handle, or a directory.",
+               "metavar": "NAME|HANDLE|DIRECTORY"},
+        preprocessor={"metavar": "HANDLE|DIRECTORY"},
+        max_seq_length={"label": "Most tokens of a sentence"},
+    ),
+    *_options_of(
+        EmbeddingOptions, "Vectors", without=("max_batch_duration_secs",),
+        model_poll_seconds={"label": "Seconds between looks for a newer model"},
+        large_model={"label": "One copy of the model per machine"},
+    ),
     Option("output", "Where rows go: a path prefix, a table, or a topic.", "Output", required=True,
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
     Option("output_format", "What to write; 'pubsub' is JSON messages to a topic.", "Output",
-           choices=(*sinks.FILE_FORMATS, "bigquery", "pubsub"), required=True),
+           choices=(*FILE_FORMATS, "bigquery", "pubsub"), required=True),
     Option("dead_letters", "Where dead letters go, in the same format; by default dead_letters/ beside the rows, or "
            "the table's name with _error_records.", "Output",
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
@@ -158,7 +168,7 @@ OPTIONS = (
            (*BIGQUERY_METHODS, "FILE_LOADS", "STORAGE_WRITE_API"),
            label="BigQuery write method"),
     Option("retry_seconds", "How long an outage of BigQuery or Pub/Sub is waited out before the run fails.", "Output",
-           6 * 3600, minimum=0,
+           int(RETRY_FOR_SECONDS), minimum=0,
            label="Longest outage waited out (s)"),
 )  # fmt: skip
 
@@ -167,7 +177,7 @@ OPTIONS = (
 SOURCES = ("input", "input_subscription", "input_topic")
 
 
-class EmbeddingOptions(PipelineOptions):
+class ProgramOptions(PipelineOptions):
     """The program's options as Beam pipeline options."""
 
     @classmethod
@@ -225,7 +235,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     """
     parser = _Parser(
         prog="python -m pipeline",
-        description="Text in, one row a sentence with its vector out.",
+        description="Text in, one row per sentence with its vector out.",
         epilog="Beam's own options (--runner, --direct_num_workers, --project, ...) are taken too.",
         allow_abbrev=False,
     )
@@ -287,6 +297,20 @@ def _refuse_unknown(unknown: Sequence[str]) -> None:
     name = unknown[0].split("=")[0]
     close = difflib.get_close_matches(name, list(_every_option()._option_string_actions), 1)
     raise ValueError(f"unknown option {name!r}" + (f"; did you mean {close[0]}?" if close else "; see --help"))
+
+
+_NAMES = "|".join(sorted((option.name for option in OPTIONS), key=len, reverse=True))
+_COMPOUND_NAMES = "|".join(name for name in _NAMES.split("|") if "_" in name)
+# A single word is an option only before its value, or where a message says what it expected.
+_MENTIONED = re.compile(
+    rf"(?<![\w'\"`/.=-])"
+    rf"(?:(?:{_COMPOUND_NAMES})\b(?!['\"])|(?:{_NAMES})(?==)|(?<=^expected )(?:{_NAMES})(?= (?:as|of|to)\b))"
+)
+
+
+def in_command_line(message: str) -> str:
+    """A message about Python arguments in the words of the command line: "expected --pooling to be one of ..."."""
+    return _MENTIONED.sub(lambda match: f"--{match[0]}", message)
 
 
 def options_table() -> str:

@@ -15,7 +15,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph
-from pipeline.options import add_options, check_values
+from pipeline.inputs import Inputs
+from pipeline.options import add_options, check_values, in_command_line
+from pipeline.outputs import make_outputs
+from pipeline.settings import Settings, settings_of
 from pipeline.summary import summary
 from transforms import embedding, parsing, splitting
 from transforms.dead_letters import payload_of
@@ -24,6 +27,7 @@ from transforms.io.bigquery.write import STAGE as WRITE_STAGE
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub.resources import check_topic
 from transforms.io.pubsub.write import Outgoing, TopicPublisher
+from transforms.parsing import ParserOptions
 from transforms.runners.local import local_runner
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
@@ -51,11 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_topic(arguments.to_topic)
             return _publish(elements, arguments.to_topic)
         check_values(arguments)
-        checks.check_model(arguments)
-        checks.check_outputs(arguments, checks.Inputs())
-        return _run(elements, arguments)
+        settings = settings_of(arguments)
+        if settings.parser is None:
+            raise ValueError(f"expected --input_format of messages, got {settings.input_format!r}")
+        checks.check_model(settings)
+        checks.check_outputs(settings, Inputs())
+        make_outputs(settings)
+        return _run(elements, settings, settings.parser)
     except ValueError as error:
-        print(f"python -m pipeline.replay: {error}", file=sys.stderr)
+        print(f"python -m pipeline.replay: {in_command_line(str(error))}", file=sys.stderr)
         return 2
 
 
@@ -116,7 +124,7 @@ def _publish(elements: dict[str, list[Any]], topic: str) -> int:
     return 1 if refused or left else 0
 
 
-def _run(elements: dict[str, list[Any]], options: argparse.Namespace) -> int:
+def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptions) -> int:
     console.import_tensorflow()
     started = time.monotonic()
     beam_options = PipelineOptions([])
@@ -129,14 +137,14 @@ def _run(elements: dict[str, list[Any]], options: argparse.Namespace) -> int:
     def joined(stage: str, before: Any) -> Any:
         return (before, entering(stage)) | f"Enter {stage.lower()}" >> beam.Flatten()
 
-    messages = graph.parse(entering(parsing.STAGE), options)
-    sentences = graph.split(joined(splitting.STAGE, messages.output), options)
-    rows = graph.embed(joined(embedding.STAGE, sentences.output), options, native_stream=False)
+    messages = graph.parse(entering(parsing.STAGE), parser)
+    sentences = graph.split(joined(splitting.STAGE, messages.output), settings)
+    rows = graph.embed(joined(embedding.STAGE, sentences.output), settings, native_stream=False)
     refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
-    graph.write(joined(WRITE_STAGE, rows.output), refused, options, is_stream=False)
+    graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False)
     result = pipeline.run()
     result.wait_until_finish()
-    print(summary(result, time.monotonic() - started, options.output, options.dead_letters))
+    print(summary(result, time.monotonic() - started, settings.output, settings.dead_letters))
     return 0
 
 

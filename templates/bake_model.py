@@ -48,7 +48,7 @@ def bake(model: str) -> str:
     if pathlib.Path(model).is_dir():
         return str(shutil.copytree(model, models_directory() / pathlib.Path(model).resolve().name))
     # TensorFlow is heavy, and needed for downloads only.
-    from transforms.encoder.saved_model import resolve
+    from transforms.encoder.hub import resolve
 
     for handle in filter(None, (found.encoder, found.preprocessor)):
         print(resolve(handle))

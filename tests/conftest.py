@@ -14,6 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from pipeline import export_encoder
 from transforms.encoder.catalogue import models_directory
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 from transforms.types import Message, Record, Sentence
 
@@ -26,7 +27,7 @@ def minilm() -> TextEncoder:
     """The encoder with all-MiniLM-L6-v2's weights, made from its package if it is not there."""
     if not (models_directory() / "minilm" / "model.json").exists():
         assert export_encoder.main(["--model=minilm"]) == 0
-    return load_encoder("minilm")
+    return load_encoder(EncoderOptions("minilm"))
 
 
 @pytest.fixture

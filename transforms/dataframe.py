@@ -9,7 +9,9 @@ import numpy as np
 
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.cleanup import CLEANUP_MODES, clean
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
+from transforms.options import sort_out, takes
 from transforms.splitter import SentenceSplitter
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _BATCH = 1024
 _LONG_INPUT = 2 * _BATCH
 
 
+@takes(EncoderOptions)
 def embed(
     texts: "str | Sequence[str | None] | pd.Series[Any] | pd.DataFrame",
     model: str = "minilm",
@@ -60,7 +63,7 @@ def embed(
         splitter: a SentenceSplitter with options of its own, as in `SentenceSplitter("de")`.
         cleanup: what the encoder reads of a text, a key of CLEANUP_MODES; sentences and offsets stay.
         progress: whether to show a bar; by default on long input.
-        encoder_options: TextEncoder's: preprocessor, pooling, normalize, max_seq_length, token_budget.
+        encoder_options: EncoderOptions', such as pooling, max_seq_length or precision.
 
     Returns:
         A DataFrame with the user's own index and columns before the new ones. A list gets the index 0, 1, ...; at the
@@ -75,11 +78,13 @@ def embed(
     _check("output_level", output_level, ("sentence", "document"))
     _check("document_vector", document_vector, ("whole", "mean"))
     _check("cleanup", cleanup, tuple(CLEANUP_MODES))
+    options: EncoderOptions
+    (options,) = sort_out({"model": model, **encoder_options}, EncoderOptions)
     frame, contents = _frame(texts, text_column, output_level == "document")
     made = ["sentence", "begin", "end", "embedding"] if output_level == "sentence" else ["embedding"]
     if taken := [column for column in made if column in frame.columns]:
         raise ValueError(f"expected no columns {taken} in the DataFrame, for they are made here; rename them")
-    encoder = load_encoder(model, **encoder_options)
+    encoder = load_encoder(options)
 
     def vectors(parts: list[str]) -> Array:
         found = np.zeros((len(parts), encoder.dimension), np.float32)
@@ -96,8 +101,7 @@ def embed(
     encoded = vectors(sentences)
     owners = [row for row, _, _ in spans]
     if output_level == "document":
-        normalize = encoder_options.get("normalize")
-        scale = find_model(model).normalize if normalize is None else normalize
+        scale = find_model(model).normalize if options.normalize is None else options.normalize
         return frame.assign(embedding=_column(len(frame), *_means(owners, encoded, scale)))
     return frame.iloc[owners].assign(
         sentence=sentences,

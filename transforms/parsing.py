@@ -1,6 +1,7 @@
 """ParseMessages: what a source read becomes messages, or dead letters that hold it whole."""
 
 import csv
+import dataclasses
 import datetime
 import functools
 import json
@@ -14,12 +15,10 @@ from apache_beam.utils.timestamp import Timestamp
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.ids import stable_id
-from transforms.types import Message, Record
+from transforms.options import takes
+from transforms.types import CSV_HEADER, Message, Record
 
 STAGE = "Parse messages"
-DEFAULT_MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-# The attribute of a CSV record that holds its file's first line.
-CSV_HEADER = "csv_header"
 # What a dead letter says of its record's source stands beside the record's own attributes.
 SOURCE_PREFIX = "source."
 
@@ -76,28 +75,43 @@ _DECODERS: dict[str, Callable[[Record, str, str], dict[str, Any]]] = {
 FORMATS = tuple(_DECODERS)
 
 
-class MessageParser:
-    """The pure part of ParseMessages; its fields are ParseMessages'."""
+@dataclasses.dataclass(frozen=True)
+class ParserOptions:
+    """What a record holds, and where; ParseMessages takes them as arguments.
 
-    def __init__(
-        self,
-        input_format: str = "text",
-        text_field: str = "text",
-        id_field: str = "",
-        timestamp_field: str = "",
-        id_attribute: str = "",
-        timestamp_attribute: str = "",
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    ) -> None:
-        if input_format not in _DECODERS:
-            raise ValueError(f"expected --input_format to be one of {', '.join(FORMATS)}, got {input_format!r}")
-        self._input_format = input_format
-        self._text_field = text_field
-        self._id_field = id_field
-        self._timestamp_field = timestamp_field
-        self._id_attribute = id_attribute
-        self._timestamp_attribute = timestamp_attribute
-        self._max_message_bytes = max_message_bytes
+    Attributes:
+        input_format: what records hold, one of FORMATS.
+        text_field: the field or column that holds the text, where the format has fields.
+        id_field: the field that holds the message's id; by default the source's own id is taken, or one is made from
+            path and position.
+        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since 1970.
+        id_attribute: the attribute that holds the message's id, before any field; by default Pub/Sub's own id is taken.
+        timestamp_attribute: the attribute that holds the event time, before any field; by default it is the time of
+            publishing.
+        max_message_bytes: the largest payload taken; a larger one is a dead letter.
+
+    Raises:
+        ValueError: if an option has no such value.
+    """
+
+    input_format: str = dataclasses.field(default="text", metadata={"choices": FORMATS})
+    text_field: str = "text"
+    id_field: str = ""
+    timestamp_field: str = ""
+    id_attribute: str = ""
+    timestamp_attribute: str = ""
+    max_message_bytes: int = dataclasses.field(default=8 * 1024 * 1024, metadata={"minimum": 1})
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.input_format not in FORMATS:
+            raise ValueError(f"expected input_format to be one of {', '.join(FORMATS)}, got {self.input_format!r}")
+        if self.max_message_bytes < 1:
+            raise ValueError(f"expected max_message_bytes to be at least 1, got {self.max_message_bytes}")
+
+
+class MessageParser(ParserOptions):
+    """The pure part of ParseMessages."""
 
     def parse(self, record: Record) -> Optional[Message]:
         """The record's message, or None if its text is null or blank.
@@ -105,28 +119,28 @@ class MessageParser:
         Raises:
             ValueError: if the record is no message; RecursionError if its JSON is nested too deep.
         """
-        if len(record.data) > self._max_message_bytes:
+        if len(record.data) > self.max_message_bytes:
             raise ValueError(
-                f"expected a message of at most {self._max_message_bytes} bytes, got {len(record.data)}; "
-                "raise --max_message_bytes"
+                f"expected a message of at most {self.max_message_bytes} bytes, got {len(record.data)}; "
+                "raise max_message_bytes"
             )
         text = record.data.decode("utf-8")
         if not text.strip():
             return None
-        fields = _DECODERS[self._input_format](record, text, self._text_field)
+        fields = _DECODERS[self.input_format](record, text, self.text_field)
         beside = {key: value for key, value in record.attributes.items() if key != CSV_HEADER}
-        given_ids = (beside.pop(self._id_attribute, None), fields.pop(self._id_field, None), record.id)
+        given_ids = (beside.pop(self.id_attribute, None), fields.pop(self.id_field, None), record.id)
         given_times = (
-            (self._timestamp_attribute, beside.pop(self._timestamp_attribute, None)),
-            (self._timestamp_field, fields.pop(self._timestamp_field, None)),
+            (self.timestamp_attribute, beside.pop(self.timestamp_attribute, None)),
+            (self.timestamp_field, fields.pop(self.timestamp_field, None)),
         )
-        if self._text_field not in fields:
-            raise ValueError(f"expected a field {self._text_field!r}, got {sorted(fields)}")
-        content = fields.pop(self._text_field)
+        if self.text_field not in fields:
+            raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
+        content = fields.pop(self.text_field)
         if content is None:
             return None
         if not isinstance(content, str):
-            raise ValueError(f"expected text in the field {self._text_field!r}, got {_kind(content)}")
+            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
         if not content.strip():
             return None
         return Message(
@@ -147,36 +161,13 @@ class ParseMessages(DeadLetterTransform):
     A record that is no message is a dead letter: not UTF-8, not of the format, without the text field, with a bad time,
     past `max_message_bytes`. Null and blank texts are counted ("messages_blank") and left out.
 
-    Args:
-        input_format: one of FORMATS.
-        text_field: the field or column that holds the text, where the format has fields.
-        id_field: the field that holds the id; else the source's id, else a hash of content and origin.
-        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the epoch.
-        id_attribute: the attribute that holds the id, before any field.
-        timestamp_attribute: the attribute that holds the event time, before any field.
-        max_message_bytes: the largest payload taken.
+    Its options are ParserOptions'.
     """
 
-    def __init__(
-        self,
-        input_format: str = "text",
-        text_field: str = "text",
-        id_field: str = "",
-        timestamp_field: str = "",
-        id_attribute: str = "",
-        timestamp_attribute: str = "",
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    ) -> None:
+    @takes(ParserOptions)
+    def __init__(self, *fields: Any, **options: Any) -> None:
         super().__init__()
-        self._parser = MessageParser(
-            input_format,
-            text_field,
-            id_field,
-            timestamp_field,
-            id_attribute,
-            timestamp_attribute,
-            max_message_bytes,
-        )
+        self._parser = MessageParser(*fields, **options)
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
         """Messages, and the records that are none."""

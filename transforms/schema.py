@@ -236,13 +236,23 @@ def _datetime(micros: int | None) -> datetime.datetime | None:
     return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=micros)
 
 
+def rfc3339(micros: int | None) -> str | None:
+    """Microseconds since the Unix epoch as RFC 3339, in UTC."""
+    time = _datetime(micros)
+    return None if time is None else _rfc3339(time)
+
+
+def _rfc3339(time: datetime.datetime) -> str:
+    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `embedding_to_dict` or `dead_letter_to_dict` in JSON's types: RFC 3339 times, base64 bytes."""
     return {name: _json_value(value) for name, value in row.items()}
 
 
 _JSON_VALUES: dict[type, Callable[[Any], Any]] = {
-    datetime.datetime: lambda time: time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+    datetime.datetime: _rfc3339,
     bytes: lambda data: base64.b64encode(data).decode(),
 }
 

@@ -17,10 +17,22 @@ from transforms.dead_letters import (
     split_dead_letters,
 )
 from transforms.ids import stable_id
-from transforms.splitter import SentenceSplitter
+from transforms.options import sort_out, takes
+from transforms.splitter import SentenceSplitter, SplitterOptions
 from transforms.types import Message, Sentence
 
 STAGE = "Split sentences"
+
+
+@dataclasses.dataclass(frozen=True)
+class SplittingOptions:
+    """What SplitSentences may be told beside SplitterOptions.
+
+    Attributes:
+        language_field: the metadata field that names a message's own language.
+    """
+
+    language_field: str = ""
 
 
 class SplitSentences(DeadLetterTransform):
@@ -33,17 +45,18 @@ class SplitSentences(DeadLetterTransform):
 
     Args:
         language: language of the texts, as an ISO 639-1 code.
-        language_field: the metadata field that names the language of a message, where it has one.
-        options: SentenceSplitter's.
+        options: SplitterOptions', and SplittingOptions': `language_field`, the metadata field that names a message's
+            own language.
 
     Raises:
         ValueError: if an option has no such value.
     """
 
-    def __init__(self, language: str = "en", *, language_field: str = "", **options: Any) -> None:
+    @takes(SplitterOptions, SplittingOptions)
+    def __init__(self, language: str = "en", **options: Any) -> None:
         super().__init__()
-        self._splitter = SentenceSplitter(language, **options)
-        self._language_field = language_field
+        self._splitter, splitting = sort_out({"language": language, **options}, SentenceSplitter, SplittingOptions)
+        self._language_field = splitting.language_field
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """Sentences, and the messages that could not be split."""

@@ -9,6 +9,9 @@ from typing import NamedTuple, Optional
 
 from apache_beam import coders
 
+# The attribute of a CSV record that holds its file's first line.
+CSV_HEADER = "csv_header"
+
 
 class Record(NamedTuple):
     """What a source read, before anything was made of it.

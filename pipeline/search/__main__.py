@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import console
 from pipeline.search.bigquery import BigQueryRows
 from pipeline.search.parquet import ParquetRows
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
 
@@ -113,7 +114,7 @@ def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
     if len(models) > 1 and not model:
         raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
     console.import_tensorflow()
-    encoder = load_encoder(model or models[0].name)
+    encoder = load_encoder(EncoderOptions(model or models[0].name))
     if encoder.version not in {found.version for found in models}:
         raise ValueError(
             f"expected the model of the rows, {listed}, got {encoder.name} version {encoder.version}; "

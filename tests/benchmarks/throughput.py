@@ -30,7 +30,7 @@ import numpy as np
 from pipeline import console
 from tests.benchmarks.encoder_peers import PEERS, Encode
 from transforms import SentenceSplitter
-from transforms.embedding import DEFAULT_BATCH_SIZE
+from transforms.embedding import EmbeddingOptions
 from transforms.encoder import catalogue as models
 from transforms.encoder.engines import streams
 from transforms.encoder.text_encoder import TextEncoder, micro_batches
@@ -198,7 +198,8 @@ def bare(encoder: TextEncoder) -> Encode:
 
 
 def _batches(texts: list[str]) -> list[list[str]]:
-    return [texts[i : i + DEFAULT_BATCH_SIZE] for i in range(0, len(texts), DEFAULT_BATCH_SIZE)]
+    size = EmbeddingOptions().batch_size
+    return [texts[i : i + size] for i in range(0, len(texts), size)]
 
 
 def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, Encode]:
@@ -329,7 +330,7 @@ def matmul_peak(precision: str, size: int = 2048) -> float:
 def _flops(encoder: TextEncoder, model: str, tokens: Any) -> float:
     """Operations a sentence on average, on its own word pieces: the dense layers, and attention between them."""
     from transforms.encoder.bert.weights import lift
-    from transforms.encoder.saved_model import load
+    from transforms.encoder.hub import load
 
     tensors, _ = lift(load(models.find_model(model).encoder))
     dense = sum(2.0 * array.size for name, array in tensors.items() if ".layer." in name and array.ndim == 2)

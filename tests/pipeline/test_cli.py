@@ -225,7 +225,10 @@ def test_a_directory_is_read_whole(tmp_path: pathlib.Path, text_encoder: pathlib
         ),
         ({"output": "/proc/nothing/rows"}, "expected --output in a directory that can be written"),
         ({"output": "out/"}, "expected --output to be a path prefix"),
-        ({"pooling": "pooled_output", "model": "universal_sentence_encoder"}, "expected --pooling that universal"),
+        (
+            {"pooling": "pooled_output", "model": "universal_sentence_encoder"},
+            "expected --pooling=model_default, ",
+        ),
         ({"max_seq_length": 600, "model": "bert_base_cased"}, "up to 512, the most bert_base_cased reads, got 600"),
         ({"custom_bounds": "("}, "custom_bounds"),
         ({"runner": "DaskRunner"}, "expected a runner that keeps its data, got --runner=DaskRunner"),

@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from transforms.encoder.options import PRECISIONS
+
 if TYPE_CHECKING:
     from transforms.encoder.saved_model import BertVectors, VectorFunction
 
 Array = np.ndarray[Any, Any]
 Packed = tuple[Array, Array, Array]
 
-ENGINES = ("tensorflow", "openvino", "auto")
-PRECISIONS = ("float32", "bfloat16", "auto")
-DEFAULT_ENGINE = "tensorflow"
-DEFAULT_PRECISION = "float32"
 # The least agreement with float32 TensorFlow, on the worst probe.
 AGREEMENT = {"float32": 0.9999, "bfloat16": 0.9995}
 # The least for a plain graph to stand for the model it was lifted from, both in float32.
@@ -220,7 +218,7 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
     Raises:
         ValueError: if `engine` and `precision` leave none.
     """
-    if model.is_plain and (engine, precision) == (DEFAULT_ENGINE, DEFAULT_PRECISION):
+    if model.is_plain and (engine, precision) == ("tensorflow", "float32"):
         # It is what others are compared with, so a look at its two shortest probes is enough.
         probes = _shortest(probes, 2)
     function, expected = model.original, one_by_one(model.original, probes)
@@ -235,7 +233,7 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
         if precision == "float32":
             return TensorFlowEngine(function)
         if unknown:
-            raise ValueError(f"not a BERT that is known, {unknown}; use --precision=float32")
+            raise ValueError(f"not a BERT that is known, {unknown}; use precision=float32")
         return TensorFlowEngine(model.lifted(precision), precision)
 
     makers: list[Maker] = []
@@ -247,23 +245,4 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
     try:
         return choose(makers, expected, probes)
     except ValueError as error:
-        raise ValueError(
-            f"--engine={engine} and --precision={precision} leave no engine for {name}: {error}"
-        ) from error
-
-
-def check_engine_options(engine: str, precision: str) -> None:
-    """Refuse what there is not.
-
-    Raises:
-        ValueError: one line that names the option, what was expected and what was given.
-    """
-    if engine not in ENGINES:
-        raise ValueError(f"expected --engine to be one of {', '.join(ENGINES)}, got {engine!r}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"expected --precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if engine == "openvino" and not importlib.util.find_spec("openvino"):
-        raise ValueError(
-            "expected the package openvino for --engine=openvino, it is not installed; "
-            "pip install 'beam-sentence-embeddings[openvino]', or use --engine=auto"
-        )
+        raise ValueError(f"engine={engine} and precision={precision} leave no engine for {name}: {error}") from error

@@ -4,6 +4,7 @@ A watched model is a directory whose subdirectories are versions by number, as T
 `MODEL/1`, `MODEL/2`, each a pair or a SavedModel. The highest number is in use.
 """
 
+import dataclasses
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.encoder.catalogue import newest_version
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import Encoding, TextEncoder, load_encoder
 
 _PROBES = ["A sentence to try the model on.", ""]
@@ -39,29 +41,26 @@ class CurrentEncoder:
     refused with one line, and not tried again until its files change.
 
     Args:
-        model: what `--model` names; for a swap, a directory of versions.
+        options: the encoder's; for a swap, `model` is a directory of versions.
         poll_seconds: how often to look; 0 for never.
-        load: gives a TextEncoder for a model and `options`.
-        options: TextEncoder's arguments beside the model.
+        load: gives the TextEncoder of options.
     """
 
     def __init__(
         self,
-        model: str,
+        options: EncoderOptions,
         poll_seconds: float = 0,
-        load: Callable[..., TextEncoder] = load_encoder,
-        **options: Any,
+        load: Callable[[EncoderOptions], TextEncoder] = load_encoder,
     ) -> None:
-        self._model = model
+        self._options = options
         self._poll_seconds = poll_seconds
         self._load = load
-        self._options = options
-        self._path, _ = newest_version(model)
+        self._path, _ = newest_version(options.model)
         self._last: tuple[str, Any] | None = None
         self._refused: tuple[str, Any] | None = None
         self._looking = threading.Lock()
         self._looked = time.monotonic()
-        self._encoder = load(self._path, **options)
+        self._encoder = load(dataclasses.replace(options, model=self._path))
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Vectors of `texts` by the encoder in use: plain values, so that another process can ask for them.
@@ -83,20 +82,20 @@ class CurrentEncoder:
 
     def _look(self) -> None:
         try:
-            found = newest_version(self._model)
+            found = newest_version(self._options.model)
             settled = found == self._last
             self._last = found
             if settled and found[0] != self._path and found != self._refused:
                 self._take_up(*found)
         # The directory may be out of reach for a while; the version in use goes on.
         except (OSError, ValueError) as error:
-            _log.warning("could not look for versions of %s: %s", self._model, error)
+            _log.warning("could not look for versions of %s: %s", self._options.model, error)
         finally:
             self._looking.release()
 
     def _take_up(self, path: str, seen: Any) -> None:
         try:
-            encoder = self._load(path, **self._options)
+            encoder = self._load(dataclasses.replace(self._options, model=path))
             if encoder.dimension != self._encoder.dimension:
                 raise ValueError(f"expected vectors of {self._encoder.dimension} numbers, got {encoder.dimension}")
             if not np.isfinite(encoder.encode(_PROBES)).all():

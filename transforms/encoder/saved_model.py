@@ -1,14 +1,6 @@
-"""TF-Hub's text interface: a preprocessor and an encoder, loaded from their SavedModels and checked."""
+"""TF-Hub's encoders as TensorFlow functions that compute a vector per text and nothing else."""
 
-import contextlib
 import dataclasses
-import functools
-import hashlib
-import importlib.util
-import os
-import pathlib
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,145 +9,9 @@ import tensorflow as tf
 from transforms.encoder.bert.graph import INPUT_NAMES, Bert, l2_normalize, pool
 from transforms.encoder.bert.weights import config_of, lift
 from transforms.encoder.catalogue import Model
+from transforms.encoder.hub import load
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokens:
-    """Word pieces of a batch of texts, end to end: those of text i are `values[splits[i]:splits[i + 1]]`."""
-
-    values: Array
-    splits: Array
-
-
-@functools.cache
-def register_text_ops() -> None:
-    """Load the operations of TensorFlow Text (CaseFoldUTF8, FastBertNormalize, ...) that preprocessors are made of.
-
-    The package itself would import Keras, which takes a second and is not needed.
-
-    Raises:
-        ImportError: if the package is not installed.
-    """
-    found = importlib.util.find_spec("tensorflow_text")
-    if found is None or found.origin is None:
-        raise ImportError("expected the package tensorflow-text, it is not installed")
-    for library in sorted((pathlib.Path(found.origin).parent / "python" / "ops").glob("_*.so")):
-        tf.load_op_library(str(library))
-
-
-def device() -> str:
-    """What TensorFlow has and places functions on by itself: "GPU" or "CPU".
-
-    A GPU's memory is then taken as it is needed, so that several processes can share it.
-    """
-    found = tf.config.list_physical_devices("GPU")
-    for each in found:
-        # Once it is in use this is refused, and was done.
-        with contextlib.suppress(RuntimeError):
-            tf.config.experimental.set_memory_growth(each, True)
-    return "GPU" if found else "CPU"
-
-
-class Preprocessor:
-    """A TF-Hub text preprocessor: `tokenize` and the ids that it packs word pieces with."""
-
-    def __init__(self, handle: str) -> None:
-        self._module = load(handle)
-        try:
-            tokenize, pack = self._module.tokenize, self._module.bert_pack_inputs
-        except AttributeError:
-            raise ValueError(
-                f"expected a preprocessor with tokenize and bert_pack_inputs, got {handle}; "
-                "pass --preprocessor=HANDLE of one with TF-Hub's text preprocessing interface"
-            ) from None
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        def flat_tokens(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            ragged = tokenize(texts)
-            if ragged.shape.rank > 2:
-                ragged = ragged.merge_dims(1, -1)
-            return ragged.values, ragged.row_splits
-
-        self._tokenize = flat_tokens
-        packed = pack([tokenize(tf.constant([""]))], seq_length=tf.constant(4, tf.int32))
-        self.start, self.end, self.padding = (int(i) for i in packed["input_word_ids"][0, :3])
-
-    def tokenize(self, texts: list[str]) -> Tokens:
-        """The word pieces of `texts`, without the special ones."""
-        values, splits = self._tokenize(tf.constant([text.encode() for text in texts], tf.string))
-        return Tokens(values.numpy(), splits.numpy())
-
-    def pack(self, tokens: Tokens, rows: Array, max_seq_length: int) -> tuple[Array, Array, Array]:
-        """Word ids, mask and types of `rows`, int32 [len(rows), length], padded to the longest of them.
-
-        A row longer than `max_seq_length` with its two special tokens loses its end.
-        """
-        counts = np.minimum(tokens.splits[rows + 1] - tokens.splits[rows], max_seq_length - 2)
-        length = int(counts.max()) + 2
-        ids = np.full((len(rows), length), self.padding, np.int32)
-        ids[:, 0] = self.start
-        within = np.arange(length - 2) < counts[:, None]
-        positions = tokens.splits[rows][:, None] + np.arange(length - 2)
-        ids[:, 1:-1][within] = tokens.values[positions[within]]
-        ids[np.arange(len(rows)), counts + 1] = self.end
-        mask = (np.arange(length) < (counts + 2)[:, None]).astype(np.int32)
-        return ids, mask, np.zeros_like(ids)
-
-
-def load(handle: str) -> Any:
-    """The SavedModel behind a directory, an http(s) handle in TF-Hub's compressed format, or gs://.
-
-    Raises:
-        ValueError: if nothing can be loaded from there.
-    """
-    register_text_ops()
-    path = resolve(handle)
-    with _failures_of(handle):
-        return tf.saved_model.load(path)
-
-
-def resolve(handle: str) -> str:
-    """The directory of `handle`, downloaded to TF-Hub's cache if it is remote.
-
-    Raises:
-        ValueError: if nothing can be had from there.
-    """
-    if os.path.isdir(handle):
-        return handle
-    with warnings.catch_warnings():
-        # It imports pkg_resources, which says that it is going away.
-        warnings.simplefilter("ignore")
-        import tensorflow_hub as hub
-
-    with _failures_of(handle):
-        return str(hub.resolve(handle))
-
-
-@contextlib.contextmanager
-def _failures_of(handle: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a SavedModel at {handle}, could not load it: {error}") from error
-
-
-def version_of(*handles: str) -> str:
-    """A digest of every byte of the SavedModels: 12 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for handle in filter(None, handles):
-        root = resolve(handle)
-        for folder, _, files in sorted(tf.io.gfile.walk(root)):
-            for name in sorted(files):
-                # Written anew at each export, whatever the contents.
-                if name == "fingerprint.pb":
-                    continue
-                digest.update(os.path.relpath(os.path.join(folder, name), root).encode())
-                with tf.io.gfile.GFile(os.path.join(folder, name), "rb") as file:
-                    while chunk := file.read(1 << 22):
-                        digest.update(chunk)
-    return digest.hexdigest()[:12]
 
 
 def max_positions(module: Any) -> int:
@@ -253,7 +109,7 @@ def _dimension(encoder: Any, model: Model, pooling: str) -> int:
         ) from error
     needed = {"mean": "sequence_output", "cls": "sequence_output", "model_default": "default"}.get(pooling, pooling)
     if needed not in outputs:
-        raise ValueError(f"--pooling={pooling} needs the output {needed!r}, {model.name} has {sorted(outputs)}")
+        raise ValueError(f"pooling={pooling} needs the output {needed!r}, {model.name} has {sorted(outputs)}")
     return int(outputs[needed].shape[-1])
 
 
@@ -273,7 +129,7 @@ class TextVectors:
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(
                 f"expected an encoder of texts at {model.encoder}, it refused them: {str(error).splitlines()[0]}; "
-                "if it is one of word ids, pass its --preprocessor"
+                "if it is one of word ids, pass its preprocessor"
             ) from error
         self._encoder = encoder
         self._vectors = tf.function(call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)

@@ -9,11 +9,12 @@ from apache_beam import coders
 
 from transforms.adapters import AsMessages, AsSentences
 from transforms.dead_letters import DeadLetterTransform
-from transforms.embedding import EmbedSentences
-from transforms.encoder.catalogue import DEFAULT_MODEL
-from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH
-from transforms.schema import vector_of
-from transforms.splitting import SplitSentences
+from transforms.embedding import EmbeddingOptions, EmbedSentences
+from transforms.encoder.options import EncoderOptions
+from transforms.options import takes
+from transforms.schema import rfc3339, vector_of
+from transforms.splitter import SplitterOptions
+from transforms.splitting import SplitSentences, SplittingOptions
 from transforms.types import Sentence, SentenceEmbedding
 
 # What a pipeline's `providers: [{include: ...}]` names.
@@ -21,7 +22,7 @@ PROVIDERS = pathlib.Path(__file__).parents[1] / "yaml_providers.yaml"
 
 
 class EmbeddedRow(NamedTuple):
-    """A SentenceEmbedding whose vector YAML can read: a list of floats."""
+    """A SentenceEmbedding in types that YAML's transforms can use: the vector as floats, the event time as RFC 3339."""
 
     id: str
     message_id: str
@@ -30,14 +31,16 @@ class EmbeddedRow(NamedTuple):
     end: int
     content: str
     metadata: Mapping[str, str]
+    event_time: Optional[str]
     embedding: Sequence[float]
     model: str
     model_version: str
+    precision: str
     tokens: int
     truncated: bool
 
 
-EmbeddedRow._beam_schema_id = "sentence-embeddings-EmbeddedRow-v1"  # type: ignore[attr-defined]
+EmbeddedRow._beam_schema_id = "sentence-embeddings-EmbeddedRow-v2"  # type: ignore[attr-defined]
 coders.registry.register_coder(EmbeddedRow, coders.RowCoder)
 
 
@@ -48,39 +51,23 @@ class YamlSplitSentences(beam.PTransform):
         text_field: the field that holds the text.
         id_field: the field that holds its id; without it, an id is made of the row.
         timestamp_field: the field that holds the event time.
-        language: language of the texts, as an ISO 639-1 code.
-        language_field: the field that names a text's own language.
-        newlines: whether a line break ends a sentence: sentence, soft or ignore.
-        split_length: cut longer sentences at white space, in characters.
-        min_length: drop shorter sentences, in characters.
-        max_length: drop longer sentences, in characters.
         error_handling: `output: NAME` gives dead letters as the output NAME instead of failing.
+        options: SplitSentences'.
     """
 
+    @takes(SplitterOptions, SplittingOptions)
     def __init__(
         self,
         text_field: str = "text",
         id_field: str = "id",
         timestamp_field: str = "",
-        language: str = "en",
-        language_field: str = "",
-        newlines: str = "soft",
-        split_length: Optional[int] = None,
-        min_length: int = 0,
-        max_length: Optional[int] = None,
         error_handling: Optional[Mapping[str, str]] = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         self._messages = AsMessages(text_field, id_field, timestamp_field)
         self._errors = _errors(error_handling)
-        self._split = SplitSentences(
-            language,
-            language_field=language_field,
-            newlines=newlines,
-            split_length=split_length,
-            min_length=min_length,
-            max_length=max_length,
-        )
+        self._split = SplitSentences(**options)
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the transform."""
@@ -91,40 +78,26 @@ class YamlEmbedSentences(beam.PTransform):
     """Rows of SplitSentences, or rows with a text that is embedded whole, to rows with a vector of floats.
 
     Args:
-        model: a catalogue name, a TF-Hub handle, or a directory.
-        preprocessor: handle or directory of the preprocessor, if not the model's own.
-        pooling: pooled_output, mean, cls or model_default; by default what the catalogue says of the model.
-        normalize: scale vectors to length 1; by default what the catalogue says.
-        max_seq_length: the most word pieces read of a sentence.
-        cleanup: what the encoder reads of a sentence.
         text_field: the field that holds the text, for rows that are no sentences.
         id_field: the field that holds its id.
+        timestamp_field: the field that holds its event time.
         error_handling: `output: NAME` gives dead letters as the output NAME instead of failing.
+        options: EmbedSentences'.
     """
 
+    @takes(EncoderOptions, EmbeddingOptions)
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
-        preprocessor: str = "",
-        pooling: str = "",
-        normalize: Optional[bool] = None,
-        max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
-        cleanup: str = "disabled",
         text_field: str = "text",
         id_field: str = "id",
+        timestamp_field: str = "",
         error_handling: Optional[Mapping[str, str]] = None,
+        **options: Any,
     ) -> None:
         super().__init__()
-        self._sentences = AsSentences(text_field, id_field)
+        self._sentences = AsSentences(text_field, id_field, timestamp_field)
         self._errors = _errors(error_handling)
-        self._embed = EmbedSentences(
-            model,
-            preprocessor=preprocessor,
-            pooling=pooling,
-            normalize=normalize,
-            max_seq_length=max_seq_length,
-            cleanup=cleanup,
-        )
+        self._embed = EmbedSentences(**options)
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the transform."""
@@ -156,5 +129,5 @@ def _readable(rows: Any) -> Any:
 
 
 def _row(row: SentenceEmbedding) -> EmbeddedRow:
-    fields = {name: getattr(row, name) for name in EmbeddedRow._fields if name != "embedding"}
-    return EmbeddedRow(**fields, embedding=vector_of(row).tolist())
+    values = row._asdict() | {"embedding": vector_of(row).tolist(), "event_time": rfc3339(row.event_time)}
+    return EmbeddedRow(**values)

@@ -9,7 +9,9 @@ from apache_beam.ml.rag.embeddings.base import create_text_adapter
 from apache_beam.ml.transforms.base import EmbeddingsManager
 
 from transforms.encoder.catalogue import DEFAULT_MODEL
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
+from transforms.options import sort_out, takes
 
 _BATCH = 1024
 
@@ -27,9 +29,16 @@ class SentenceEmbeddings(EmbeddingsManager):
         model: a catalogue name, a TF-Hub handle, or a directory.
         columns: the columns that hold texts; by default elements are EmbeddableItems.
         max_batch_size: the most texts given to the encoder at once, which orders them by length.
-        encoder_options: TextEncoder's: preprocessor, pooling, normalize, max_seq_length, token_budget.
+        encoder_options: EncoderOptions', such as pooling, max_seq_length or precision.
+
+    Raises:
+        ValueError: if an option has no such value.
     """
 
+    # MLTransform's artifacts name the class by its module: by the public one, which never moves.
+    __module__ = "transforms"
+
+    @takes(EncoderOptions)
     def __init__(
         self,
         model: str = DEFAULT_MODEL,
@@ -40,8 +49,10 @@ class SentenceEmbeddings(EmbeddingsManager):
     ) -> None:
         adapter = None if columns else create_text_adapter()
         super().__init__(columns=columns, type_adapter=adapter, max_batch_size=max_batch_size)
+        # Plain values: MLTransform keeps the manager as JSON.
         self.model = model
         self.encoder_options = encoder_options
+        sort_out({"model": model, **encoder_options}, EncoderOptions)
 
     def get_model_handler(self) -> ModelHandler[Any, Any, TextEncoder]:
         """RunInference's way to the encoder."""
@@ -55,11 +66,11 @@ class SentenceEmbeddings(EmbeddingsManager):
 class _Handler(ModelHandler[Any, Any, TextEncoder]):
     def __init__(self, manager: SentenceEmbeddings) -> None:
         super().__init__(min_batch_size=manager.max_batch_size, max_batch_size=manager.max_batch_size)
-        self._model, self._options = manager.model, manager.encoder_options
+        self._options = EncoderOptions(manager.model, **manager.encoder_options)
         self._adapter = manager.type_adapter
 
     def load_model(self) -> TextEncoder:
-        return load_encoder(self._model, **self._options)
+        return load_encoder(self._options)
 
     def run_inference(
         self, batch: Sequence[Any], model: TextEncoder, inference_args: Optional[dict[str, Any]] = None

@@ -143,8 +143,8 @@ def test_openvino_may_be_called_from_many_threads(model: BertVectors) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"engine": "onnx"}, "expected --engine to be one of tensorflow, openvino, auto, got 'onnx'"),
-        ({"precision": "int8"}, "expected --precision to be one of float32, bfloat16, auto, got 'int8'"),
+        ({"engine": "onnx"}, "expected engine to be one of tensorflow, openvino, auto, got 'onnx'"),
+        ({"precision": "int8"}, "expected precision to be one of float32, bfloat16, auto, got 'int8'"),
     ],
 )
 def test_what_there_is_not_is_refused(tiny_bert: pathlib.Path, options: dict[str, Any], reason: str) -> None:
@@ -156,5 +156,5 @@ def test_what_there_is_not_is_refused(tiny_bert: pathlib.Path, options: dict[str
 def test_a_text_in_encoder_has_one_engine(text_encoder: pathlib.Path) -> None:
     """There are no word ids to give to another."""
     assert TextEncoder(str(text_encoder), engine="auto", precision="auto").precision == "float32"
-    with pytest.raises(ValueError, match="use --engine=tensorflow --precision=float32"):
+    with pytest.raises(ValueError, match="use engine=tensorflow precision=float32"):
         TextEncoder(str(text_encoder), precision="bfloat16")

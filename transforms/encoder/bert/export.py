@@ -15,7 +15,9 @@ import tensorflow_text as tf_text
 from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
 from transforms.encoder.engines import PROBES, plain_graph
-from transforms.encoder.saved_model import BertVectors, Preprocessor, resolve
+from transforms.encoder.hub import resolve
+from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.saved_model import BertVectors
 
 _SPECIAL_TOKENS = {
     "start_of_sequence_id": "[CLS]",

@@ -8,8 +8,8 @@ import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
 
 from transforms.io.bigquery.tables import TableName, parse_table
-from transforms.io.files.read import as_json
 from transforms.io.google_clients import bigquery_read_client
+from transforms.io.json_rows import as_json
 from transforms.schema import Column
 from transforms.types import Record
 

@@ -3,7 +3,6 @@
 import csv
 import functools
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,8 +16,8 @@ from apache_beam.io.textio import _TextSource
 
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
-from transforms.parsing import CSV_HEADER
-from transforms.types import Record
+from transforms.io.json_rows import as_json
+from transforms.types import CSV_HEADER, Record
 
 STAGE = "Read records"
 _BOM = b"\xef\xbb\xbf"
@@ -155,17 +154,6 @@ def _read_avro(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, str]
     with FileSystems.open(piece.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         for number, row in enumerate(fastavro.reader(file)):
             yield number, as_json(row), {}
-
-
-def as_json(row: Any) -> bytes:
-    """A row as JSON: RFC 3339 times, and whatever JSON lacks as text."""
-    return json.dumps(row, ensure_ascii=False, default=_plain).encode()
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 class _Reader(NamedTuple):

@@ -78,7 +78,7 @@ def test_sentence_transformers_modules_give_pooling_and_norm(tmp_path: pathlib.P
     model = find_model(str(tmp_path / "pair"))
     assert (model.pooling, model.normalize) == ("cls", True)
     assert "pooled_output" not in model.poolings
-    with pytest.raises(ValueError, match="expected --pooling that pair has, mean or cls or model_default"):
+    with pytest.raises(ValueError, match="expected pooling=mean or cls or model_default, which pair has, got"):
         TextEncoder(str(tmp_path / "pair"), pooling="pooled_output", max_seq_length=40)
 
 

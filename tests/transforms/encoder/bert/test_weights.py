@@ -9,7 +9,8 @@ import tensorflow as tf
 from transforms.encoder.bert.graph import BertConfig
 from transforms.encoder.bert.weights import lift
 from transforms.encoder.catalogue import find_model
-from transforms.encoder.saved_model import BertVectors, load
+from transforms.encoder.hub import load
+from transforms.encoder.saved_model import BertVectors
 from transforms.encoder.text_encoder import TextEncoder
 
 IDS = np.array([[2, 5, 6, 7, 3], [2, 8, 3, 0, 0]], np.int32)
