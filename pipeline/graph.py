@@ -209,7 +209,7 @@ def _write(
     name = f"Write {what}"
     if options.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
-        sent = rows | name >> WriteToTopic(target, retry_seconds=options.retry_seconds).with_dead_letters()
+        sent = rows | name >> WriteToTopic(target, retry_for_seconds=options.retry_seconds).with_dead_letters()
         return {"publish": sent.dead_letters} if kind is ROWS else {}
     if options.output_format != "bigquery":
         write = WriteBundleFiles if is_stream else WriteFiles

@@ -16,6 +16,7 @@ from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH
 from transforms.io.bigquery.write import METHODS as BIGQUERY_METHODS
 from transforms.io.files import write as sinks
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
+from transforms.io.retries import RETRY_FOR_SECONDS
 from transforms.parsing import DEFAULT_MAX_MESSAGE_BYTES, FORMATS
 from transforms.reembedding import ROW_FORMATS
 from transforms.splitter import BOUND_STRATEGIES, NEWLINES
@@ -158,7 +159,7 @@ OPTIONS = (
            (*BIGQUERY_METHODS, "FILE_LOADS", "STORAGE_WRITE_API"),
            label="BigQuery write method"),
     Option("retry_seconds", "How long an outage of BigQuery or Pub/Sub is waited out before the run fails.", "Output",
-           6 * 3600, minimum=0,
+           int(RETRY_FOR_SECONDS), minimum=0,
            label="Longest outage waited out (s)"),
 )  # fmt: skip
 
