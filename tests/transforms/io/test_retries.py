@@ -92,16 +92,18 @@ def test_rows_that_were_written_beside_refused_ones_are_not_sent_again() -> None
     ids=lambda error: f"{type(error).__name__} {error.code() if isinstance(error, StatusError) else error}",
 )
 def test_a_transient_error_is_retried(error: Exception) -> None:
-    """The same rows go again."""
+    """The same rows go again, and together."""
     failures = [error]
+    tries: list[Sequence[int]] = []
 
     def send(rows: Sequence[int]) -> Answer:
+        tries.append(rows)
         if failures:
             raise failures.pop()
         return WRITTEN
 
     assert list(deliver(send, [1, 2], 10, "sink")) == []
-    assert not failures
+    assert tries == [[1, 2], [1, 2]]
 
 
 @pytest.mark.parametrize(

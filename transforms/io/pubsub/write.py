@@ -54,7 +54,7 @@ class WriteToTopic(DeadLetterTransform):
         retry_for_seconds: how long a bundle waits for a topic that cannot be written to before it fails.
 
     Raises:
-        ValueError: if the topic's name is none.
+        ValueError: if `topic` is not projects/P/topics/T.
     """
 
     def __init__(

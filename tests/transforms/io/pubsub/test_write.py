@@ -5,11 +5,13 @@ from concurrent import futures
 from functools import partial
 from typing import Any
 
+import apache_beam as beam
 import grpc
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from google.pubsub_v1 import types
 
-from transforms.io.pubsub.write import MAX_MESSAGE_BYTES, Outgoing, publish
+from transforms.io.pubsub.write import MAX_MESSAGE_BYTES, Outgoing, WriteToTopic, publish
 from transforms.io.retries import Refusal, Refused, deliver
 
 TOPIC = "projects/p/topics/top"
@@ -111,3 +113,12 @@ def test_too_many_messages_are_refused_together() -> None:
     """Before anything is sent, so that they can be halved."""
     with pytest.raises(Refused, match="expected at most 1000 messages of together 9000000 bytes, got 1001 of 1001"):
         publish(TOPIC, [Outgoing(b"a")] * 1001)
+
+
+def test_a_write_is_one_step_of_its_name() -> None:
+    """A streaming job is updated by its steps' names."""
+    pipeline = beam.Pipeline(options=PipelineOptions([]))
+    _ = pipeline | beam.Create([b"row"]) | "Write" >> WriteToTopic(TOPIC).with_dead_letters()
+    steps = pipeline.to_runner_api().components.transforms.values()
+    leaves = [step.unique_name for step in steps if step.spec.urn and not step.subtransforms]
+    assert [name for name in leaves if name.startswith("Write")] == ["Write/Publish/ParDo(_Publish)"]
