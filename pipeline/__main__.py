@@ -13,8 +13,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
 
 from pipeline import checks, console, graph
+from pipeline.command_line import in_command_line, parse
 from pipeline.inputs import Inputs, open_inputs
-from pipeline.options import in_command_line, parse
 from pipeline.outputs import make_outputs, remove_stale
 from pipeline.settings import Settings, settings_of
 from pipeline.summary import Progress, summary

@@ -159,7 +159,7 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, i
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
-        sent = rows | name >> WriteToTopic(target, retry_seconds=settings.retry_for_seconds).with_dead_letters()
+        sent = rows | name >> WriteToTopic(target, retry_for_seconds=settings.retry_for_seconds).with_dead_letters()
         return {"publish": sent.dead_letters} if kind is ROWS else {}
     if settings.output_format != "bigquery":
         write = WriteBundleFiles if is_stream else WriteFiles

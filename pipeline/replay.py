@@ -3,7 +3,7 @@
 import argparse
 import base64
 import collections
-import contextlib
+import functools
 import glob
 import json
 import sys
@@ -15,8 +15,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph
+from pipeline.command_line import add_options, check_values, in_command_line
 from pipeline.inputs import Inputs
-from pipeline.options import add_options, check_values, in_command_line
 from pipeline.outputs import make_outputs
 from pipeline.settings import Settings, settings_of
 from pipeline.summary import summary
@@ -26,7 +26,8 @@ from transforms.io.bigquery.tables import parse_table
 from transforms.io.bigquery.write import STAGE as WRITE_STAGE
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub.resources import check_topic
-from transforms.io.pubsub.write import Outgoing, TopicPublisher
+from transforms.io.pubsub.write import Outgoing, publish
+from transforms.io.retries import deliver
 from transforms.parsing import ParserOptions
 from transforms.runners.local import local_runner
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
@@ -110,12 +111,12 @@ def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
 
 def _publish(elements: dict[str, list[Any]], topic: str) -> int:
     records = elements.pop(parsing.STAGE, [])
-    with contextlib.closing(TopicPublisher(topic, _PUBLISH_SECONDS)) as publisher:
-        results = publisher.publish([Outgoing(record.data, record.attributes) for record in records])
-    refused = [result for result in results if isinstance(result, Exception)]
-    print(f"published {len(results) - len(refused):,} messages to {topic}")
-    for error in refused:
-        print(f"refused: {error}", file=sys.stderr)
+    messages = [Outgoing(record.data, record.attributes) for record in records]
+    send = functools.partial(publish, topic)
+    refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    print(f"published {len(messages) - len(refused):,} messages to {topic}")
+    for refusal in refused:
+        print(f"refused: {refusal.reason}", file=sys.stderr)
     if left := sum(map(len, elements.values())):
         print(
             f"left {left:,} of later stages, which are no messages any more: play them again without --to_topic",

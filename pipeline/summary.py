@@ -74,7 +74,7 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     # Acknowledged between bundles, where Beam's metrics do not reach.
     if acknowledged := process_counts().get("pubsub_acknowledged"):
         lines.append(f"acknowledged  {acknowledged:,} of {get('pubsub_pulled', 0):,} pulled")
-    if retries := get("write_retries", 0) + get("pubsub_publish_retries", 0):
+    if retries := get("write_retries"):
         lines.append(f"retries       {retries:,} of writes")
     if total := sum(dead.values()):
         stages = ", ".join(f"{count:,} in {stage}" for stage, count in sorted(dead.items()))

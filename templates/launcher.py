@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.__main__ import main as run
-from pipeline.options import unknown_options
+from pipeline.command_line import unknown_options
 from templates.bake_model import baked_model
 
 FIXED = (

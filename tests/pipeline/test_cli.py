@@ -254,8 +254,8 @@ def test_a_wrong_run_is_refused_with_one_line_before_any_work(
 def test_keras_is_left_for_those_who_ask_for_it() -> None:
     """Not imported with TensorFlow, and there for who wants it later."""
     code = (
-        "import sys; from pipeline import console; console.import_tensorflow(); from transforms import saved_model; "
-        "saved_model.register_text_ops(); assert 'keras' not in sys.modules; "
+        "import sys; from pipeline import console; console.import_tensorflow(); from transforms.encoder import hub; "
+        "hub.register_text_ops(); assert 'keras' not in sys.modules; "
         "import tensorflow; print(tensorflow.keras.layers.Dense(3).units)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)

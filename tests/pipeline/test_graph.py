@@ -4,9 +4,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipeline.command_line import parse
 from pipeline.graph import build
 from pipeline.inputs import Inputs
-from pipeline.options import parse
 from pipeline.settings import settings_of
 from tests.conftest import DATA
 

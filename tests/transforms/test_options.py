@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.options import OPTIONS, add_options, in_command_line
+from pipeline.command_line import add_options, in_command_line
+from pipeline.options import OPTIONS
 from pipeline.settings import Settings, settings_of
 from transforms import EmbedSentences, ParseMessages, SentenceEmbeddings, SentenceSplitter, SplitSentences, TextEncoder
 from transforms.dataframe import embed

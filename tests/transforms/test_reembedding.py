@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.checks import check_already_written
+from pipeline.command_line import parse
 from pipeline.inputs import Inputs
-from pipeline.options import parse
 from pipeline.settings import settings_of
 from tests.beam import run
 from tests.conftest import record

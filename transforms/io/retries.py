@@ -1,9 +1,9 @@
-"""Getting a batch through to a sink that fails in passing, refuses rows, or both.
+"""Getting a batch through to a sink that fails for a while, refuses rows, or both.
 
 An error is one of three things. A refusal (the rows are wrong) is final: the batch is halved until only the wrong rows
-are left out. A passing error (an outage, a quota, a cut connection, a right that is missing, a table that is not there)
-says nothing about the rows: the batch is tried again, later and later, as long as the caller's patience lasts. Anything
-else is a fault of the program, and raised.
+are left out. A transient error (an outage, a quota, a cut connection, a missing right, a table that is not there) says
+nothing about the rows: the batch is tried again, later and later, for as long as the caller allows. Anything else is a
+fault of the program, and raised.
 """
 
 import logging
@@ -19,6 +19,9 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from transforms.counters import Counters
 
+# How long a sink's outage is waited out, unless the caller says otherwise.
+RETRY_FOR_SECONDS = 6 * 3600.0
+
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 10.0
 _SECONDS_BETWEEN_WARNINGS = 30.0
@@ -27,7 +30,7 @@ _REFUSING_GRPC = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE
 REFUSING_CODES = frozenset(code.value[0] for code in _REFUSING_GRPC)
 _REFUSING_HTTP = (400, 413)
 # Source: https://cloud.google.com/bigquery/docs/error-messages; some of them come with status 400, or for one row.
-PASSING_REASONS = frozenset(
+TRANSIENT_REASONS = frozenset(
     {
         "backendError",
         "internalError",
@@ -50,7 +53,7 @@ class Refused(Exception):
     """The sink will never take these rows together, and perhaps some of them alone."""
 
 
-class Passing(Exception):
+class Transient(Exception):
     """The sink may take these rows at another time."""
 
 
@@ -84,11 +87,11 @@ def deliver(
     Args:
         send: writes rows; it may raise.
         rows: the rows.
-        retry_for_seconds: how long passing errors are borne in a row, without a success between them.
+        retry_for_seconds: how long transient errors are retried without a success between them.
         sink: its name, for messages.
 
     Raises:
-        TimeoutError: if passing errors outlast `retry_for_seconds`. Some of the rows may be written then.
+        TimeoutError: if transient errors outlast `retry_for_seconds`. Some of the rows may be written then.
     """
     patience = _Patience(retry_for_seconds, sink)
     pending: list[Sequence[int]] = [range(len(rows))] if rows else []
@@ -103,7 +106,7 @@ def deliver(
                 else:
                     middle = len(batch) // 2
                     pending += [batch[middle:], batch[:middle]]
-            elif _is_passing(error):
+            elif _is_transient(error):
                 patience.wait(error)
                 pending.append(batch)
             else:
@@ -114,7 +117,7 @@ def deliver(
         if answer.unwritten:
             pending.append([batch[position] for position in answer.unwritten])
         if answer.unwritten and not answer.refused:
-            patience.wait(Passing(f"{len(answer.unwritten)} rows were not written"))
+            patience.wait(Transient(f"{len(answer.unwritten)} rows were not written"))
         else:
             patience.renew()
 
@@ -158,16 +161,19 @@ def _is_refusal(error: Exception) -> bool:
     if isinstance(error, grpc.RpcError):
         return error.code() in _REFUSING_GRPC
     if isinstance(error, GoogleAPICallError):
-        return error.code in _REFUSING_HTTP and not PASSING_REASONS & {_reason(item) for item in error.errors}
+        # FAILED_PRECONDITION has HTTP's 400 too, but what it names, a disabled key say, is no fault of the rows.
+        if error.grpc_status_code is not None:
+            return error.grpc_status_code in _REFUSING_GRPC
+        return error.code in _REFUSING_HTTP and not TRANSIENT_REASONS & {_reason(item) for item in error.errors}
     return isinstance(error, Refused)
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     # What is not a refusal may mend: an administrator can give a right or make a table while the rows wait.
     return isinstance(
         error,
         (
-            Passing,
+            Transient,
             grpc.RpcError,
             GoogleAPICallError,
             requests.ConnectionError,
@@ -187,4 +193,4 @@ def _reason(item: Any) -> str:
 def _text(error: Exception) -> str:
     if isinstance(error, grpc.RpcError):
         return f"{error.code().name}: {error.details()}"
-    return f"{type(error).__name__}: {error}" if not isinstance(error, (Refused, Passing)) else str(error)
+    return f"{type(error).__name__}: {error}" if not isinstance(error, (Refused, Transient)) else str(error)

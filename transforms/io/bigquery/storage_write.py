@@ -16,7 +16,7 @@ from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
 from transforms.io.google_clients import bigquery_write_client
-from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Passing, Refused
+from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, Transient
 
 # BigQuery takes rows and requests below 10 MB; the rest is for the envelope.
 MAX_BATCH_BYTES = 9_000_000
@@ -40,7 +40,7 @@ class ArrowAppender(Generic[T]):
         self._counters = Counters()
 
     def __call__(self, rows: Sequence[T]) -> Answer:
-        """Appends `rows` in one request; for `delivery.deliver`."""
+        """Appends `rows` in one request; for `retries.deliver`."""
         try:
             table = self._to_arrow(rows)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -59,7 +59,7 @@ class ArrowAppender(Generic[T]):
         if response.error.code in REFUSING_CODES:
             raise Refused(response.error.message)
         if response.error.code:
-            raise Passing(f"code {response.error.code}: {response.error.message}")
+            raise Transient(f"code {response.error.code}: {response.error.message}")
         self._counters.count("bytes_written", len(batch))
         return WRITTEN
 
@@ -78,7 +78,7 @@ class _DefaultStream:
         """The response to a serialized record batch of a serialized schema.
 
         Raises:
-            grpc.RpcError, Passing: if the call broke; the next append opens another.
+            grpc.RpcError, Transient: if the call broke; the next append opens another.
         """
         with self._lock:
             arrow = types.AppendRowsRequest.ArrowData(rows=types.ArrowRecordBatch(serialized_record_batch=batch))
@@ -93,7 +93,7 @@ class _DefaultStream:
                 return next(self._call)
             except StopIteration:
                 self._shut()
-                raise Passing("the stream was closed") from None
+                raise Transient("the stream was closed") from None
             except BaseException:
                 self._shut()
                 raise

@@ -8,7 +8,7 @@ import orjson
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
 from transforms.io.google_clients import bigquery_client
-from transforms.io.retries import PASSING_REASONS, Answer, Refused
+from transforms.io.retries import TRANSIENT_REASONS, Answer, Refused
 
 # insertAll takes rows and requests of up to 10 MB.
 MAX_REQUEST_BYTES = 9_000_000
@@ -36,7 +36,7 @@ class JsonInserter(Generic[T]):
         self._counters = Counters()
 
     def __call__(self, rows: Sequence[T]) -> Answer:
-        """Inserts `rows` in one request; for `delivery.deliver`."""
+        """Inserts `rows` in one request; for `retries.deliver`."""
         try:
             body = orjson.dumps(
                 {
@@ -55,7 +55,7 @@ class JsonInserter(Generic[T]):
         refused: dict[int, str] = {}
         unwritten: list[int] = []
         for failed in response.get("insertErrors", ()):
-            if {item.get("reason", "") for item in failed["errors"]} <= PASSING_REASONS:
+            if {item.get("reason", "") for item in failed["errors"]} <= TRANSIENT_REASONS:
                 unwritten.append(int(failed["index"]))
             else:
                 refused[int(failed["index"])] = "; ".join(_text(item) for item in failed["errors"])

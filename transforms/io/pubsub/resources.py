@@ -1,6 +1,7 @@
 """Pub/Sub clients, and the names and lives of topics and subscriptions."""
 
 import contextlib
+import functools
 import logging
 import re
 import uuid
@@ -86,9 +87,9 @@ def check_topic(topic: str) -> None:
         ValueError: if it is not. That one may not look is not held against it.
     """
     validate_topic(topic)
-    with contextlib.suppress(exceptions.PermissionDenied), publisher_client() as client:
+    with contextlib.suppress(exceptions.PermissionDenied):
         try:
-            client.get_topic(topic=topic, timeout=30)
+            publisher_client().get_topic(topic=topic, timeout=30)
         except exceptions.NotFound:
             raise missing_topic(topic) from None
 
@@ -148,8 +149,13 @@ def subscriber_client() -> Any:
 
 
 def publisher_client() -> Any:
-    """A client for topics, of the emulator if PUBSUB_EMULATOR_HOST names one."""
-    if address := emulator_address(_EMULATOR):
+    """The process's client for topics, of the emulator if PUBSUB_EMULATOR_HOST names one."""
+    return _publisher_client(emulator_address(_EMULATOR))
+
+
+@functools.cache
+def _publisher_client(address: str | None) -> Any:
+    if address is not None:
         return pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=_emulator_channel(address)))
     return pubsub_v1.PublisherClient()
 

@@ -81,7 +81,7 @@ def test_a_model_that_differs_has_no_bfloat16(hub_bert: pathlib.Path, tmp_path: 
         return {"sequence_output": 2.0 * encoder(inputs)["sequence_output"]}
 
     path = _changed(hub_bert, tmp_path, scaled)
-    with pytest.raises(ValueError, match="use --precision=float32"):
+    with pytest.raises(ValueError, match="use precision=float32"):
         TextEncoder(str(path), pooling="cls", max_seq_length=32, precision="bfloat16")
     assert TextEncoder(str(path), pooling="cls", max_seq_length=32, precision="auto").precision == "float32"
 
