@@ -6,8 +6,10 @@ BIN := .venv/bin
 # Installs a lock five times as fast as pip does.
 UV := 0.13.9
 INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
+# Tests wait as much as they compute, so there are more processes than cores; tests/conftest.py has the slow ones first.
+PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=10
 
-.PHONY: demo report test lint venv minilm templates lock clean
+.PHONY: demo report test check lint venv minilm templates lock clean
 
 demo: venv minilm  ## embed the messages under examples/ and search them
 	$(BIN)/python -m pipeline --input=examples/messages.jsonl --input_format=jsonl --id_field=id \
@@ -19,7 +21,10 @@ report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.htm
 	$(BIN)/python -m pipeline.evaluate --labelled=examples/messages.jsonl --format=jsonl --label_field=genre
 
 test: .venv/dev minilm  ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+check: lint minilm  ## lint, and run the tests that need no server, browser or other process
+	$(PYTEST) -m 'not (slow or emulator or browser or subprocess)'
 
 lint: .venv/dev  ## check style, format and types
 	$(BIN)/ruff check .

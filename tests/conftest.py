@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Threads of OpenMP that spin while they wait for each other take the cores from the other processes.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from pipeline import export_encoder
+from tests.shared import Shared
 from transforms.encoder.catalogue import models_directory
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
@@ -22,11 +25,40 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
 
 
+# What a test needs if it uses the fixture.
+_MARKS = {"browser": "browser", "installed": "subprocess", "launched": "subprocess"}
+
+
+# Before pytest-xdist, which takes note of the groups.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by folder and fixtures, and put slow ones first, so that none is left to run alone at the end."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "integration"):
+            item.add_marker("emulator")
+        for fixture in set(getattr(item, "fixturenames", ())) & set(_MARKS):
+            item.add_marker(_MARKS[fixture])
+        if item.get_closest_marker("browser"):
+            # A browser, and the large page that it shows, for one process only.
+            item.add_marker(pytest.mark.xdist_group("browser"))
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("slow", "emulator", "browser")])
+
+
 @pytest.fixture(scope="session")
-def minilm() -> TextEncoder:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What is made once for the whole run."""
+    return Shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def minilm(shared: Shared) -> TextEncoder:
     """The encoder with all-MiniLM-L6-v2's weights, made from its package if it is not there."""
-    if not (models_directory() / "minilm" / "model.json").exists():
-        assert export_encoder.main(["--model=minilm"]) == 0
+
+    def make(path: pathlib.Path) -> None:
+        if not (models_directory() / "minilm" / "model.json").exists():
+            assert export_encoder.main(["--model=minilm"]) == 0
+
+    shared.made("minilm", make)
     return load_encoder(EncoderOptions("minilm"))
 
 
@@ -38,24 +70,24 @@ def minilm_reference(minilm: TextEncoder) -> tuple[list[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def hub_bert(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def hub_bert(shared: Shared) -> pathlib.Path:
     """A pair as TF-Hub's own exporter writes it, with random weights."""
-    path = tmp_path_factory.mktemp("hub_bert")
-    for part in ("encoder", "preprocessor"):
-        with tarfile.open(DATA / "hub_bert" / f"{part}.tar.gz") as archive:
-            archive.extractall(path / part, filter="data")
-    return path
+
+    def make(path: pathlib.Path) -> None:
+        for part in ("encoder", "preprocessor"):
+            with tarfile.open(DATA / "hub_bert" / f"{part}.tar.gz") as archive:
+                archive.extractall(path / part, filter="data")
+
+    return shared.made("hub_bert", make)
 
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "cat", "barks", "##s", "good", "bad", ".", ",", "!"]
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def checkpoint(shared: Shared) -> pathlib.Path:
     """A BERT of two layers with random weights in Hugging Face layout."""
-    path = tmp_path_factory.mktemp("checkpoint")
-    write_checkpoint(path)
-    return path
+    return shared.made("checkpoint", write_checkpoint)
 
 
 class Size(NamedTuple):
@@ -116,40 +148,41 @@ def write_checkpoint(
 
 
 @pytest.fixture(scope="session")
-def tiny_bert(checkpoint: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def tiny_bert(checkpoint: pathlib.Path, shared: Shared) -> pathlib.Path:
     """The pair made from `checkpoint`: 16 dimensions, 40 positions."""
-    path = tmp_path_factory.mktemp("models") / "tiny"
-    assert export_encoder.main([f"--from={checkpoint}", f"--to={path}"]) == 0
-    return path
+    return shared.made("tiny_bert", lambda path: _export(checkpoint, path / "tiny")) / "tiny"
 
 
 @pytest.fixture(scope="session")
-def other_tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def other_tiny_bert(shared: Shared) -> pathlib.Path:
     """Another pair of the same dimensions: it has no pooler, and so other vectors."""
-    folder = tmp_path_factory.mktemp("other")
-    write_checkpoint(folder, pooler=False)
-    path = tmp_path_factory.mktemp("models") / "other_tiny"
-    assert export_encoder.main([f"--from={folder}", f"--to={path}"]) == 0
-    return path
+    plain = shared.made("checkpoint_without_pooler", lambda path: write_checkpoint(path, pooler=False))
+    return shared.made("other_tiny_bert", lambda path: _export(plain, path / "other_tiny")) / "other_tiny"
+
+
+def _export(checkpoint: pathlib.Path, pair: pathlib.Path) -> None:
+    assert export_encoder.main([f"--from={checkpoint}", f"--to={pair}"]) == 0
 
 
 @pytest.fixture(scope="session")
-def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def text_encoder(shared: Shared) -> pathlib.Path:
     """A text-in encoder of 4 dimensions: raises for a text with "raise" in it, gives NaN for one with "nan"."""
-    import tensorflow as tf
 
-    class Encoder(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def __call__(self, texts: Any) -> Any:
-            bad = tf.reduce_any(tf.strings.regex_full_match(texts, ".*raise.*"))
-            with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(bad), ["refused by the model"])]):
-                length = tf.cast(tf.strings.length(texts), tf.float32)
-            nan = tf.where(tf.strings.regex_full_match(texts, ".*nan.*"), float("nan"), 1.0)
-            return tf.stack([length, length * 2.0, nan, tf.ones_like(length)], axis=1)
+    def make(path: pathlib.Path) -> None:
+        import tensorflow as tf
 
-    path = tmp_path_factory.mktemp("text_encoder")
-    tf.saved_model.save(Encoder(), str(path))
-    return path
+        class Encoder(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+            def __call__(self, texts: Any) -> Any:
+                bad = tf.reduce_any(tf.strings.regex_full_match(texts, ".*raise.*"))
+                with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(bad), ["refused by the model"])]):
+                    length = tf.cast(tf.strings.length(texts), tf.float32)
+                nan = tf.where(tf.strings.regex_full_match(texts, ".*nan.*"), float("nan"), 1.0)
+                return tf.stack([length, length * 2.0, nan, tf.ones_like(length)], axis=1)
+
+        tf.saved_model.save(Encoder(), str(path))
+
+    return shared.made("text_encoder", make)
 
 
 def record(data: bytes | str, origin: str = "here#0", **fields: Any) -> Record:

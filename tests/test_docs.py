@@ -31,6 +31,7 @@ PARSERS: list[argparse.ArgumentParser] = [
 OTHERS = {"--runner", "--yaml_pipeline_file", "--from", "--to", "--direct_running_mode", "--direct_num_workers"}
 
 
+@pytest.mark.subprocess
 def test_the_notebook_runs(minilm: TextEncoder) -> None:
     """From its first cell to its last, without an error."""
     nbclient = pytest.importorskip("nbclient", reason="the notebook was NOT run; pip install nbclient ipykernel")

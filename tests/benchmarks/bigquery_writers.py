@@ -45,12 +45,14 @@ class Measured(NamedTuple):
 
 def arrow(table: str) -> Send:
     """Ours: Arrow over gRPC."""
-    return ArrowAppender(parse_table(table), lambda rows: embeddings_to_arrow(rows, pa.float64()))
+    return ArrowAppender[SentenceEmbedding](parse_table(table), lambda rows: embeddings_to_arrow(rows, pa.float64()))
 
 
 def inserts(table: str) -> Send:
     """Ours: JSON over HTTP."""
-    return JsonInserter(parse_table(table), lambda row: json_row(embedding_to_dict(row)), lambda row: row.id)
+    return JsonInserter[SentenceEmbedding](
+        parse_table(table), lambda row: json_row(embedding_to_dict(row)), lambda row: row.id
+    )
 
 
 def library(table: str) -> Send:

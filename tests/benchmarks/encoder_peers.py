@@ -51,7 +51,7 @@ def sentence_transformers(checkpoint: str, backend: str, **model_options: Any) -
     """sentence-transformers on one of its back ends."""
     from sentence_transformers import SentenceTransformer
 
-    found = SentenceTransformer(_needed(checkpoint), backend=backend, device="cpu", model_kwargs=model_options)  # type: ignore[arg-type]
+    found = SentenceTransformer(_needed(checkpoint), backend=backend, device="cpu", model_kwargs=model_options)
     found.max_seq_length = _MAX_SEQ_LENGTH
     return lambda texts: found.encode(texts, batch_size=32, show_progress_bar=False)
 
@@ -78,7 +78,7 @@ def _onnx_int8(checkpoint: str) -> Encode:
     folder = tempfile.mkdtemp()
     whole = SentenceTransformer(_needed(checkpoint), backend="onnx", device="cpu", model_kwargs={"export": True})
     whole.save_pretrained(folder)
-    export_dynamic_quantized_onnx_model(whole, kind, folder)  # type: ignore[arg-type]
+    export_dynamic_quantized_onnx_model(whole, kind, folder)
     return sentence_transformers(folder, "onnx", file_name=_QUANTISED[kind])
 
 

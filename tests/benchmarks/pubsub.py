@@ -44,7 +44,7 @@ def _acknowledged() -> int:
 def _watch(emulator: PubsubEmulator, subscription: Subscription, options: argparse.Namespace) -> None:
     payload = b"x" * options.bytes
     batch = 1000 if not options.rate else max(1, options.rate // 20)
-    marks = []
+    marks: list[tuple[int, int]] = []
     begun, cpu = time.monotonic(), time.process_time()
     for start in range(0, options.messages, batch):
         emulator.publish(subscription.topic, [payload] * min(batch, options.messages - start))

@@ -124,7 +124,12 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for name, found in sorted(rates.items(), key=lambda item: statistics.median(item[1])):
         rate = statistics.median(found)
-        row = {"name": name, "sentences_per_second": rate, "rounds": found, "least_cosine": cosine.get(name)}
+        row: dict[str, Any] = {
+            "name": name,
+            "sentences_per_second": rate,
+            "rounds": found,
+            "least_cosine": cosine.get(name),
+        }
         row["sentences"] = runs[name][1] if name in runs else len(texts)
         row["tokens_per_second"] = rate * tokens.mean()
         if name not in stages:
@@ -210,8 +215,7 @@ def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, 
     from transforms.types import Message, SentenceEmbedding
 
     splitter = SentenceSplitter("en")
-    preprocessor = encoder._preprocessor
-    assert preprocessor is not None
+    preprocessor = encoder._backend._preprocessor  # type: ignore[attr-defined]
     message = Message("id", "", {}, None)
     vector = expected[0].tobytes()
 

@@ -4,15 +4,15 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from google.cloud import bigquery
 
-from pipeline.emulators import EmulatorMissingError
-from pipeline.emulators.bigquery import Emulator, bigquery_emulator
+from pipeline.emulators.bigquery import Emulator
 from pipeline.emulators.pubsub import PubsubEmulator, pubsub_emulator
 from tests.integration.fault_proxy import FaultProxy
+from tests.shared import Shared
 from transforms.io.bigquery.tables import create_table
 from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
@@ -20,26 +20,33 @@ from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING
 PROJECT = "local-project"
 
 
+@contextlib.contextmanager
+def pubsub_host() -> Iterator[str]:
+    """The Pub/Sub emulator's host:port, for as long as it runs."""
+    with pubsub_emulator() as running:
+        yield running.host
+
+
 @pytest.fixture(scope="session")
-def pubsub_server() -> Iterator[PubsubEmulator]:
+def pubsub_server(shared: Shared) -> Iterator[PubsubEmulator]:
     """The Pub/Sub emulator, for all tests."""
-    with contextlib.ExitStack() as stack:
-        try:
-            running = stack.enter_context(pubsub_emulator())
-        except EmulatorMissingError as error:
-            _not_tested(error)
-        yield running
+    host = _served(shared, f"{__name__}:pubsub_host")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUBSUB_EMULATOR_HOST", host)
+        yield PubsubEmulator(host)
 
 
 @pytest.fixture(scope="session")
-def bigquery_server() -> Iterator[Emulator]:
+def bigquery_server(shared: Shared) -> Emulator:
     """A BigQuery emulator, for all tests."""
-    with contextlib.ExitStack() as stack:
-        try:
-            running = stack.enter_context(bigquery_emulator())
-        except EmulatorMissingError as error:
-            _not_tested(error)
-        yield running
+    return Emulator(*_served(shared, "pipeline.emulators.bigquery:bigquery_emulator"))
+
+
+def _served(shared: Shared, name: str) -> Any:
+    try:
+        return shared.served(name)
+    except RuntimeError as error:
+        _not_tested(error)
 
 
 def _not_tested(error: Exception) -> NoReturn:

@@ -56,7 +56,7 @@ class FaultProxy:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self._fault: Fault | None = None
-        self._until = 0.0
+        self._failing = 0
         self._refused_text = ""
         self._refusal = "row"
         self._cut_after_write = False
@@ -68,9 +68,9 @@ class FaultProxy:
         self.rest = ""
         self.storage = ""
 
-    def fail_for(self, seconds: float, fault: str) -> None:
-        """From now on, and for `seconds`, every write fails with a key of FAULTS."""
-        self._until = time.monotonic() + seconds
+    def fail_next(self, writes: int, fault: str) -> None:
+        """So many writes from now on fail with a key of FAULTS."""
+        self._failing = writes
         self._fault = FAULTS[fault]
 
     def refuse(self, text: str, as_a: str = "row") -> None:
@@ -105,10 +105,11 @@ class FaultProxy:
         """What the write of `size` bytes that has just come fails with."""
         self.writes += 1
         self.largest = max(self.largest, size)
-        if self._fault is not None and time.monotonic() < self._until:
-            self.failed += 1
-            return self._fault
-        return None
+        if not self._failing:
+            return None
+        self._failing -= 1
+        self.failed += 1
+        return self._fault
 
     def refused(self, contents: list[str]) -> list[int]:
         """The numbers of the rows to refuse."""

@@ -7,8 +7,6 @@ from tests.templates.test_sql import DIRECTORY, EXPECTED
 from transforms.io.bigquery.tables import _misfits, create_table
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, bigquery_schema
 
-pytestmark = pytest.mark.emulator
-
 
 def test_a_table_is_made_once(dataset: str, client: bigquery.Client) -> None:
     """Its layout and its columns are ours; a second time nothing happens."""

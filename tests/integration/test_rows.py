@@ -16,8 +16,6 @@ from transforms.io.bigquery.tables import newest_rows_view
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
 from transforms.types import Sentence
 
-pytestmark = pytest.mark.emulator
-
 TEXTS = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat!", "at": i, "lang": "en"} for i in range(6)]
 
 
@@ -41,8 +39,8 @@ def rows(client: bigquery.Client, table: str) -> list[dict[str, Any]]:
 
 def assert_same(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     """The same rows, vectors within float32's rounding."""
-    vectors = ([row.pop("embedding") for row in side] for side in (some, others))
-    np.testing.assert_allclose(*vectors, atol=1e-5)
+    found, expected = ([row.pop("embedding") for row in side] for side in (some, others))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
     assert some == others
 
 
@@ -103,7 +101,7 @@ def test_a_table_of_many_streams_is_read_once(dataset: str) -> None:
     write(written, f"{dataset}.rows", method="STORAGE_WRITE_ARROW")
     assert len(_streams(f"{dataset}.rows", ["content"], "")) > 1
     read = run(None, ReadTable(f"{dataset}.rows", SENTENCE_COLUMNS) | ParseRows())
-    assert sorted(read) == sorted(Sentence(*row[: len(Sentence._fields)]) for row in written)
+    assert sorted(read) == sorted(Sentence(*list[Any](row)[: len(Sentence._fields)]) for row in written)
 
 
 def test_only_what_is_asked_for_is_read(dataset: str) -> None:

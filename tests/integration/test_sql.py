@@ -21,8 +21,6 @@ from transforms.dead_letters import dead_letters
 from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding
 
-pytestmark = pytest.mark.emulator
-
 METHOD = "STORAGE_WRITE_ARROW"
 TABLES = ("embeddings.sql", "error_records.sql", "newest_embeddings.sql")
 # What the emulator lacks, and the same in words that it has.
@@ -61,7 +59,7 @@ def exact(sql: str) -> str:
         FROM {base} AS found CROSS JOIN {query} AS query
         ORDER BY distance LIMIT {search.args["top_k"].expression.sql()})"""
     search.parent.replace(sqlglot.parse_one(f"SELECT * FROM {stand_in}", dialect="bigquery").find(expressions.Subquery))
-    return parsed.sql("bigquery")
+    return str(parsed.sql("bigquery"))
 
 
 @pytest.fixture

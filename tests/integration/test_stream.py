@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -24,8 +25,6 @@ from tests.integration.fault_proxy import FaultProxy
 from transforms.io.bigquery.tables import newest_rows_view
 from transforms.io.bigquery.write import METHODS
 from transforms.io.pubsub import read as pubsub
-
-pytestmark = pytest.mark.emulator
 
 SECONDS = 120
 
@@ -81,13 +80,10 @@ def payloads(count: int, text: str = "Message number {0}. It has two sentences."
     return [json.dumps({"text": text.format(i)}).encode() for i in range(count)]
 
 
-def publish(
-    server: PubsubEmulator, subscription: Subscription, messages: list[bytes], first: int = 0, pause: float = 0
-) -> None:
+def publish(server: PubsubEmulator, subscription: Subscription, messages: list[bytes], first: int = 0) -> None:
     """Publish with an attribute key: the message's number, from `first` on."""
     for number, payload in enumerate(messages, first):
         server.publish(subscription.topic, [payload], key=str(number))
-        time.sleep(pause)
 
 
 POISON = [
@@ -158,20 +154,34 @@ def test_killed_three_times_the_stream_loses_nothing(
 ) -> None:
     """Kill -9 in the middle and a new start, three times: no row is missing, and the view has no double."""
     subscription = pubsub_server.subscription(ack_deadline_seconds=10)
-    count, goals = 900, (150, 400, 650, 900)
     run = [sys.executable, "-m", "pipeline", *arguments(subscription, dataset, text_encoder, id_attribute="key")]
-    # So slow that there is always more to come when the program is killed.
-    publisher = threading.Thread(target=publish, args=(pubsub_server, subscription, payloads(count), 0, 0.05))
-    publisher.start()
-    for goal in goals:
+    published = itertools.count()
+    enough = threading.Event()
+
+    def publish_until_enough() -> None:
+        while not enough.wait(0.05):
+            publish(pubsub_server, subscription, payloads(1), next(published))
+
+    def run_until(messages: int, end: signal.Signals) -> None:
         process = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait_for(lambda goal=goal: len(messages_in(client, f"{dataset}.rows")) >= goal)  # type: ignore[misc]
+            wait_for(lambda: len(messages_in(client, f"{dataset}.rows")) >= messages)
         finally:
-            process.send_signal(signal.SIGTERM if goal == count else signal.SIGKILL)
+            process.send_signal(end)
             code = process.wait(SECONDS)
-        assert code == (0 if goal == count else -signal.SIGKILL)
-    publisher.join()
+        assert code == (0 if end == signal.SIGTERM else -end)
+
+    # There is always more to come when the program is killed.
+    publisher = threading.Thread(target=publish_until_enough)
+    publisher.start()
+    try:
+        for _ in range(3):
+            run_until(len(messages_in(client, f"{dataset}.rows")) + 100, signal.SIGKILL)
+    finally:
+        enough.set()
+        publisher.join()
+    count = next(published)
+    run_until(count, signal.SIGTERM)
     client.query(newest_rows_view(f"{dataset}.newest", f"{dataset}.rows")).result()
     (raw,) = query(client, f"SELECT COUNT(*) AS n FROM `{dataset}.rows`")
     (seen,) = query(client, f"SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM `{dataset}.newest`")
@@ -180,6 +190,7 @@ def test_killed_three_times_the_stream_loses_nothing(
     assert (seen.n, seen.ids) == (2 * count, 2 * count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_an_outage_in_the_middle_loses_nothing(
     method: str,
@@ -211,9 +222,10 @@ def test_an_outage_in_the_middle_loses_nothing(
     with streaming(run):
         publish(pubsub_server, subscription, messages[:40])
         for start, fault in ((40, "unavailable"), (60, "rate"), (80, "quota")):
-            proxy.fail_for(4, fault)
+            failed = proxy.failed
+            proxy.fail_next(3, fault)
             publish(pubsub_server, subscription, messages[start : start + 20], start)
-            time.sleep(4)
+            wait_for(lambda failed=failed: proxy.failed > failed)  # type: ignore[misc]
         proxy.cut()
         publish(pubsub_server, subscription, messages[100:], 100)
         wait_for(done)

@@ -97,7 +97,8 @@ def test_the_same_run_twice_gives_the_same_rows(tmp_path: pathlib.Path, tiny_ber
         assert main(arguments(tmp_path, tiny_bert, max_seq_length=40)) == 0
         runs.append(read_rows(tmp_path))
     assert [row["id"] for row in runs[0]] == [row["id"] for row in runs[1]]
-    np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in runs), atol=1e-6)
+    first, second = ([row["embedding"] for row in rows] for rows in runs)
+    np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 BROKEN = [
@@ -175,7 +176,8 @@ def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_be
     assert len(list((tmp_path / "out").glob("rows-*"))) == 2
     together = read_rows(tmp_path)
     assert [row["id"] for row in together] == [row["id"] for row in alone]
-    np.testing.assert_allclose(*([row["embedding"] for row in rows] for rows in (alone, together)), atol=1e-5)
+    found, expected = ([row["embedding"] for row in rows] for rows in (together, alone))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -192,6 +194,7 @@ def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, 
     assert sum(map(len, files)) == 500
 
 
+@pytest.mark.subprocess
 def test_standard_input_is_read(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
     """- is a file like any other, with ids that do not depend on where it was spooled."""
     ids = []
@@ -251,6 +254,7 @@ def test_a_wrong_run_is_refused_with_one_line_before_any_work(
     assert printed.out == ""
 
 
+@pytest.mark.subprocess
 def test_keras_is_left_for_those_who_ask_for_it() -> None:
     """Not imported with TensorFlow, and there for who wants it later."""
     code = (
@@ -262,6 +266,7 @@ def test_keras_is_left_for_those_who_ask_for_it() -> None:
     assert done.stdout == "3\n", done.stderr
 
 
+@pytest.mark.subprocess
 def test_the_program_says_what_it_can_do() -> None:
     """--help lists each option under its heading."""
     done = program("--help")

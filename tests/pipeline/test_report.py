@@ -167,7 +167,8 @@ def test_a_wrong_report_is_refused_with_one_line(
     run_files: pathlib.Path, capsys: pytest.CaptureFixture[str], options: list[str], reason: str, tmp_path: pathlib.Path
 ) -> None:
     """Exit code 2, no traceback."""
-    assert report.main([f"--embeddings={run_files}/rows.parquet", f"--to={tmp_path}/r.html", *options]) == 2
+    given = [f"--embeddings={run_files}/rows.parquet", f"--to={tmp_path}/r.html", "--projection=pca"]
+    assert report.main([*given, *options]) == 2
     printed = capsys.readouterr().err
     assert reason in printed
     assert printed.count("\n") == 1

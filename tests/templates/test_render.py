@@ -136,6 +136,7 @@ def test_a_directory_of_the_clone_is_none_of_the_image(tmp_path: pathlib.Path) -
         render.main(["--image=gcr.io/p/i:1", f"--to={tmp_path}", "--model=models/mine"])
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(not shutil.which("gcloud"), reason="NOT TESTED: gcloud is not installed")
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_gcloud_takes_the_metadata(name: str, tmp_path: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pickle
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from tests.conftest import DATA, ROOT
+from tests.shared import Shared
 from tests.templates.fake_google import FakeGoogle
 from tests.templates.replay_dockerfile import context_files
 from transforms.encoder.catalogue import models_directory
@@ -93,9 +95,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def launched(name: str, minilm: Any, tmp_path_factory: pytest.TempPathFactory) -> Launch:
+def launched(name: str, minilm: Any, shared: Shared) -> Launch:
     """The launch `name`."""
-    return launch_template(name, tmp_path_factory.mktemp(name))
+
+    def make(folder: pathlib.Path) -> None:
+        (folder / "launch.pickle").write_bytes(pickle.dumps(launch_template(name, folder)))
+
+    return Launch(*pickle.loads((shared.made(f"launch_{name}", make) / "launch.pickle").read_bytes()))
 
 
 def steps(launched: Launch) -> str:
@@ -161,6 +167,7 @@ def test_no_step_of_ours_is_named_by_a_lambda(launched: Launch) -> None:
     assert not [name for name in names if "lambda" in name.replace("<lambda at core.py", "")]
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -184,6 +191,7 @@ def test_a_wrong_parameter_stops_before_anything_is_staged(
     assert not refused.job
 
 
+@pytest.mark.subprocess
 def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.Path) -> None:
     """Beam's own image, the default, lacks the program."""
     refused = launch(tmp_path, *ADDED, *REQUIRED["batch"], SDK_CONTAINER_IMAGE="")
@@ -191,6 +199,7 @@ def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.
     assert "expected --sdk_container_image=IMAGE, got none" in refused.errors
 
 
+@pytest.mark.subprocess
 def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -> None:
     """What a spec says is only what a form shows: who launches by a command leaves the parameter out."""
     (tmp_path / "baked.txt").write_text("model_of_the_image")
@@ -200,9 +209,13 @@ def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def installed(shared: Shared) -> pathlib.Path:
     """The interpreter of an environment with the package as a wheel, what it depends on, and no clone in sight."""
-    folder = tmp_path_factory.mktemp("installed")
+    return shared.made("installed", install) / "venv" / "bin" / "python"
+
+
+def install(folder: pathlib.Path) -> None:
+    """Make the environment in folder/venv."""
     for file in context_files():
         (folder / "source" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / file, folder / "source" / file)
@@ -216,7 +229,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     # A path in a .pth file brings packages, and not their own .pth files: no editable install of this clone.
     (pathlib.Path(packages.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     shutil.rmtree(folder / "source")
-    return python
 
 
 _ROUND_TRIP = """
@@ -260,7 +272,7 @@ def test_the_installed_program_runs_from_another_directory(
     installed: pathlib.Path, minilm: Any, tmp_path: pathlib.Path
 ) -> None:
     """`python -m pipeline` needs no clone."""
-    command = [installed, "-m", "pipeline", "--input=-", "--input_format=text", "--model=minilm"]
+    command = [str(installed), "-m", "pipeline", "--input=-", "--input_format=text", "--model=minilm"]
     command += ["--output=rows", "--output_format=jsonl"]
     variables = os.environ | {"EMBEDDING_MODELS": str(models_directory()), "PYTHONPATH": ""}
     done = subprocess.run(
@@ -279,7 +291,7 @@ def test_the_installed_program_runs_from_another_directory(
 
 def test_the_installed_package_renders_the_specs(installed: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """As Cloud Build does, in the image that it has built."""
-    command = [installed, "-m", "templates.render", f"--image={IMAGE}", f"--to={tmp_path / 'specs'}"]
+    command = [str(installed), "-m", "templates.render", f"--image={IMAGE}", f"--to={tmp_path / 'specs'}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "specs").iterdir())

@@ -3,6 +3,7 @@
 import doctest
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,12 @@ def test_three_calls_load_the_model_once(tiny_bert: pathlib.Path, monkeypatch: p
     """The encoder is kept in the process."""
     loads = []
     make = encoder.TextEncoder.__init__
-    monkeypatch.setattr(encoder.TextEncoder, "__init__", lambda self, *a, **k: loads.append(a) or make(self, *a, **k))
+
+    def counted(self: TextEncoder, *arguments: Any, **options: Any) -> None:
+        loads.append(arguments)
+        make(self, *arguments, **options)
+
+    monkeypatch.setattr(encoder.TextEncoder, "__init__", counted)
     for text in ("good dog", "bad cat", "dog"):
         embed(text, str(tiny_bert), max_seq_length=39)
     assert len(loads) == 1
@@ -147,7 +153,7 @@ def test_the_users_own_splitter_and_cleanup_are_used(text_encoder: pathlib.Path)
     ],
 )
 def test_a_wrong_call_says_what_was_expected(
-    text_encoder: pathlib.Path, texts: object, options: dict[str, str], reason: str
+    text_encoder: pathlib.Path, texts: Any, options: dict[str, Any], reason: str
 ) -> None:
     """One line each."""
     with pytest.raises(ValueError, match=reason):

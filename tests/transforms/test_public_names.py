@@ -14,6 +14,7 @@ def test_every_public_name_can_be_imported_and_is_described(name: str) -> None:
     assert name == "CATALOGUE" or found.__doc__
 
 
+@pytest.mark.subprocess
 def test_the_splitter_needs_no_beam_and_the_transforms_no_tensorflow() -> None:
     """Heavy libraries are imported where they are used."""
     code = (

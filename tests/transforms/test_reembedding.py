@@ -75,12 +75,12 @@ def test_rows_embedded_by_another_model_are_those_of_the_messages(
     assert embed(tmp_path, other_tiny_bert, TEXTS, "direct") == 0
     old, again, direct = (by_id(tmp_path / name) for name in ("old", "again", "direct"))
     assert set(old) == set(again) == set(direct)
-    for id, found in again.items():
-        assert not np.allclose(found.pop("embedding"), old[id]["embedding"])
-        assert found == {name: value for name, value in direct[id].items() if name != "embedding"}
+    for id, row in again.items():
+        assert not np.allclose(row.pop("embedding"), old[id]["embedding"])
+        assert row == {name: value for name, value in direct[id].items() if name != "embedding"}
     again = by_id(tmp_path / "again")
-    vectors = ([rows[id]["embedding"] for id in sorted(rows)] for rows in (again, direct))
-    np.testing.assert_allclose(*vectors, atol=1e-5)
+    found, expected = ([rows[id]["embedding"] for id in sorted(rows)] for rows in (again, direct))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("output_format", ["parquet", "jsonl", "avro"])

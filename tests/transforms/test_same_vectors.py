@@ -117,10 +117,11 @@ def run_yaml(folder: pathlib.Path, model: str, texts: list[str]) -> tuple[list[A
         input=folder / "in.json", model=model, output=folder / "out", refused=folder / "refused", providers=PROVIDERS
     )
     main.run([f"--yaml_pipeline={text}", "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"])
-    return tuple(
+    out, refused = (
         [json.loads(line) for path in folder.glob(f"{name}*") for line in path.read_text().splitlines()]
         for name in ("out", "refused")
     )
+    return out, refused
 
 
 def test_yamls(expected: dict[str, Any], tmp_path: pathlib.Path) -> None:

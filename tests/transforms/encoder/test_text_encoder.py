@@ -108,7 +108,7 @@ def test_an_encoder_is_loaded_once_a_process(tiny_bert: pathlib.Path) -> None:
 def test_what_the_model_cannot_do_is_refused(tiny_bert: pathlib.Path, options: dict[str, object], reason: str) -> None:
     """One line: the option, what was expected, what was given."""
     with pytest.raises(ValueError, match=reason):
-        TextEncoder(str(tiny_bert), **({"max_seq_length": 40} | options))  # type: ignore[arg-type]
+        TextEncoder(str(tiny_bert), **({"max_seq_length": 40} | options))
 
 
 def test_pooling_by_word_pieces_is_refused_of_a_text_in_encoder(text_encoder: pathlib.Path) -> None:

@@ -90,10 +90,10 @@ def test_a_vocabulary_can_come_from_tokenizer_json(tmp_path: pathlib.Path, tiny_
     tokenizer = {"model": {"type": "WordPiece", "vocab": vocabulary}, "normalizer": {"lowercase": True}}
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert export_encoder.main([f"--from={tmp_path}", f"--to={tmp_path / 'pair'}"]) == 0
-    pairs = [
+    found, expected = (
         TextEncoder(str(path), max_seq_length=40).encode(["Good dogs."]) for path in (tmp_path / "pair", tiny_bert)
-    ]
-    np.testing.assert_array_equal(*pairs)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("pooling", ["pooled_output", "mean"])
@@ -105,11 +105,11 @@ def test_a_pair_of_tf_hubs_becomes_one_with_the_plain_graph(
     made = export_pair(hub, tmp_path / "made")
     assert (made.pooling, made.dimension, made.max_seq_length) == (pooling, 32, 64)
     assert BertVectors(find_model(str(tmp_path / "made")), pooling, normalize=False).is_plain
-    vectors = [
+    expected, found = (
         TextEncoder(str(path), pooling=pooling, max_seq_length=32).encode(["the dog", ""])
         for path in (hub_bert, tmp_path / "made")
-    ]
-    np.testing.assert_allclose(*vectors, atol=1e-6)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_pair_is_made_by_the_program(hub_bert: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -170,7 +170,7 @@ def test_a_cased_vocabulary_keeps_case_and_accents() -> None:
     ],
 )
 def test_what_is_no_bert_is_refused(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], change: dict[str, str], reason: str
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], reason: str
 ) -> None:
     """One line and exit code 2; no half-made pair stays."""
     write_checkpoint(tmp_path, **change)

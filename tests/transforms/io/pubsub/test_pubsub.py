@@ -79,7 +79,7 @@ def test_metrics_are_added_up_at_once() -> None:
     """A thousand bundles leave as many infos as one, with counters added and of other kinds the newest."""
     bound_runner_metrics()
     bound_runner_metrics()
-    total: list = []
+    total: list[Any] = []
     for number in range(1000):
         infos = [
             monitoring_infos.int64_user_counter("space", "counter", 2, ptransform="step"),
