@@ -55,17 +55,17 @@ $(MODELS)/minilm/model.json: | .venv/runtime
 templates: .venv/runtime  ## render the Flex Templates from the options
 	$(BIN)/python -m templates.render
 
-lock:  ## write the hash-pinned locks anew from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+lock: .venv/runtime  ## write the hash-pinned locks anew from pyproject.toml
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt --extra gpu \
 		pyproject.toml --output-file requirements-gpu.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt \
 		--extra embed --extra report --extra evaluate --extra yaml --extra openvino --extra test --extra lint \
 		pyproject.toml --output-file requirements-dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --group bqemulator --output-file pipeline/emulators/bqemulator_lock.txt
 
 clean:  ## remove the environment and what the demo wrote
