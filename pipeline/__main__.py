@@ -26,7 +26,7 @@ from transforms.runners.local import local_runner
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 0 if it ran, 1 if the pipeline failed, 2 if it was refused before any work."""
+    """Run the program. Returns 0 if it ran, 1 if the pipeline failed, 2 if it was refused before any work."""
     console.prepare()
     with contextlib.ExitStack() as stack:
         try:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks.check_already_written(settings, inputs)
             in_memory = beam_options.view_as(DirectOptions).direct_running_mode == "in_memory"
             if local and in_memory:
-                # This process will run the encoder, so what is wrong with it can be said now.
+                # This process will run the encoder, so a model that cannot be loaded is reported now.
                 console.import_tensorflow()
                 CurrentEncoder(settings.encoder)
             if inputs.is_stream and not local:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         if local:
             return _run_locally(pipeline, settings, inputs, in_memory)
-        # Not waited for: a template's launcher starts the job and returns.
+        # Do not wait for the job: a template's launcher starts it and returns.
         pipeline.run()
         return 0
 
@@ -79,7 +79,7 @@ def _run_locally(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, in
                 stack.enter_context(Progress())
             result = pipeline.run()
             result.wait_until_finish()
-    # Beam wraps what a worker raised in RuntimeError, or hands it on as it was.
+    # Beam wraps what a worker raised in RuntimeError, or passes it on unchanged.
     except Exception as error:
         reason = str(error).strip().splitlines()
         what = in_command_line(reason[-1]) if reason else type(error).__name__
@@ -93,14 +93,17 @@ def _run_locally(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, in
 
 @contextlib.contextmanager
 def _until_stopped() -> Iterator[None]:
-    """An interrupt or SIGTERM ends the stream once what was pulled is written and acknowledged; a second at once."""
+    """Let an interrupt or SIGTERM end the stream once what was pulled is written and acknowledged.
+
+    A second one ends it at once.
+    """
 
     def stop(number: int, frame: Any) -> None:
         print("stopping: writing and acknowledging what was pulled", file=sys.stderr)
         pubsub.stop()
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-    # Only a process's main thread may set handlers; in another one, pubsub.stop() is for the caller to call.
+    # Only the main thread of a process may set handlers; in another thread, the caller calls pubsub.stop().
     own = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if own}
     try:

@@ -1,4 +1,4 @@
-"""What is wrong with a run before it starts, in one line. Checks look, and change nothing."""
+"""Checks of a run before it starts. Each reports in one line what is wrong, and none changes anything."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
 MESSAGE_FORMATS = ("text", "json")
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "SwitchingDirectRunner")
 _REFUSED_RUNNERS = {
-    "DaskRunner": "it drops what a bundle's end gives, and so loses rows",
+    "DaskRunner": "it drops what a bundle emits at its end, and so loses rows",
     "BundleBasedDirectRunner": "it acknowledges messages before their rows are written, and so loses rows",
 }
 
@@ -45,10 +45,10 @@ def is_native(settings: Settings, runner: str) -> bool:
 
 
 def check_inputs(settings: Settings, runner: str) -> None:
-    """Look that the source is one that the runner can read, and that a table or subscription is there.
+    """Check that the runner can read the source, and that a table or subscription exists.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if it cannot, or one does not.
     """
     formats = (*FILE_FORMATS, *ROW_FORMATS) if settings.input else MESSAGE_FORMATS
     if settings.input_format not in formats:
@@ -74,11 +74,11 @@ def check_inputs(settings: Settings, runner: str) -> None:
 
 
 def check_outputs(settings: Settings, inputs: Inputs) -> None:
-    """Look that rows and dead letters have a place that can be one, and that a run does not live on what it replaces.
+    """Check that rows and dead letters can be written where they go, and that a run does not replace its own input.
 
     Raises:
-        ValueError: if a topic is not there, a prefix names no file, a write method waits for the end of a stream, or a
-            file to read lies under the output's prefix.
+        ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, or
+            a file to read is among those that the output replaces.
     """
     if settings.output_format == "bigquery":
         if inputs.is_stream and settings.bigquery_write_method == "FILE_LOADS":
@@ -110,10 +110,10 @@ def _check_replaced(settings: Settings, option: str, patterns: Sequence[str]) ->
 
 
 def check_already_written(settings: Settings, inputs: Inputs) -> None:
-    """Look that there can be rows written earlier; their table is looked at once the output's is made.
+    """Check that rows written earlier can be read. Run it after the output's table is made, which may be theirs.
 
     Raises:
-        ValueError: if there cannot, or they are not there.
+        ValueError: if they cannot, or do not exist.
     """
     if not settings.already_written:
         return
@@ -128,23 +128,23 @@ def check_already_written(settings: Settings, inputs: Inputs) -> None:
 
 @contextlib.contextmanager
 def looking_at(option: str, table: str) -> Iterator[None]:
-    """What BigQuery says of the table that `option` names, as one line."""
+    """Turn what BigQuery says about the table that `option` names into an error of one line."""
     try:
         yield
     except ValueError as error:
         raise ValueError(f"--{option}: {error}") from error
     except Forbidden:
-        # Who may read or write rows need not be allowed to look at the table.
+        # An account that may read or write rows need not be allowed to look at the table.
         return
     except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
         raise ValueError(f"expected --{option} in BigQuery, could not look at {table}: {error}") from error
 
 
 def check_model(settings: Settings) -> None:
-    """Look that the model is there and can do what is asked, as far as that can be told without loading it.
+    """Check that the model exists and can do what is asked, as far as that can be told without loading it.
 
     Raises:
-        ValueError: if it is not, or cannot.
+        ValueError: if it does not exist, or cannot do it.
     """
     encoder = settings.encoder
     check_model_options(find_model(encoder.model, encoder.preprocessor), encoder)

@@ -1,4 +1,4 @@
-"""The command line: OPTIONS as arguments, looked at one by one, and messages in its words."""
+"""The command line: OPTIONS as arguments, checks of each value, and messages that name the options."""
 
 import argparse
 import difflib
@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
         groups[option.group] = group
         if option.default is False:
-            # A template's launcher writes --name=true, a person --name.
+            # A template's launcher writes --name=true; a person writes --name.
             group.add_argument(
                 f"--{option.name}",
                 nargs="?",
@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
-    """The program's options and Beam's, both checked as far as they can be without looking anywhere.
+    """The program's options and Beam's, both checked as far as possible without a look at files or services.
 
     Raises:
         ValueError: one line that names the option, what was expected, what was given and what to do.
@@ -70,7 +70,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     parser = _Parser(
         prog="python -m pipeline",
         description="Text in, one row per sentence with its vector out.",
-        epilog="Beam's own options (--runner, --direct_num_workers, --project, ...) are taken too.",
+        epilog="Beam's own options (--runner, --direct_num_workers, --project, ...) are accepted too.",
         allow_abbrev=False,
     )
     add_options(parser)
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
 
 
 def check_values(arguments: argparse.Namespace) -> None:
-    """Look at each option's value by itself.
+    """Check each option's value by itself.
 
     Raises:
         ValueError: one line that names the option, what was expected and what was given.
@@ -112,7 +112,7 @@ def _expected(option: Option) -> str:
 
 
 def unknown_options(arguments: Sequence[str]) -> list[str]:
-    """What is an option neither of the program nor of Beam, which would pass over it in silence."""
+    """The arguments that are options of neither the program nor Beam; Beam would silently ignore them."""
     _, unknown = _every_option().parse_known_args(list(arguments))
     return unknown
 
@@ -135,7 +135,7 @@ def _refuse_unknown(unknown: Sequence[str]) -> None:
 
 _NAMES = "|".join(sorted((option.name for option in OPTIONS), key=len, reverse=True))
 _COMPOUND_NAMES = "|".join(name for name in _NAMES.split("|") if "_" in name)
-# A single word is an option only before its value, or where a message says what it expected.
+# A name of one word counts as an option only before its value, or where a message says what was expected.
 _MENTIONED = re.compile(
     rf"(?<![\w'\"`/.=-])"
     rf"(?:(?:{_COMPOUND_NAMES})\b(?!['\"])|(?:{_NAMES})(?==)|(?<=^expected )(?:{_NAMES})(?= (?:as|of|to)\b))"
@@ -143,5 +143,5 @@ _MENTIONED = re.compile(
 
 
 def in_command_line(message: str) -> str:
-    """A message about Python arguments in the words of the command line: "expected --pooling to be one of ..."."""
+    """A message about Python arguments with the names of the command line: "expected --pooling to be one of ..."."""
     return _MENTIONED.sub(lambda match: f"--{match[0]}", message)

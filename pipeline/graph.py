@@ -26,7 +26,7 @@ from transforms.schema import Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import SplitSentences
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
-# Dataflow's stateful batching counts in whole seconds.
+# Dataflow's stateful batching takes whole seconds only.
 _NATIVE_BATCH_SECONDS = 1
 
 
@@ -75,7 +75,7 @@ def _sentences_of_rows(
 
 
 def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> "beam.PCollection[Record]":
-    """What tells rows written already from others: no vector is read."""
+    """Rows written already, with only the columns that tell which sentences they are of; no vector is read."""
     if settings.output_format == "bigquery":
         name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
         source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
@@ -117,15 +117,16 @@ def embed(
 
 
 def _keep(row: SentenceEmbedding, fields: frozenset[str] | None, content: bool) -> SentenceEmbedding:
-    """The row with `fields` of its metadata only (None for all), and with its sentence or without."""
+    """The row with only `fields` of its metadata (None for all), and with or without its sentence."""
     metadata = row.metadata if fields is None else {key: row.metadata[key] for key in row.metadata if key in fields}
     return row._replace(metadata=metadata, content=row.content if content else "")
 
 
 def write(rows: Any, dead_letters: Mapping[str, Any], settings: Settings, is_stream: bool) -> None:
-    """Rows to their sink, and the dead letters of each stage, the sink's own included, to theirs.
+    """Write rows to their sink, and the dead letters of each stage, the sink's own included, to theirs.
 
-    A stream has a sink of dead letters for each stage: a Flatten would end the one stage that a local stream must be.
+    In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
+    Flatten would break it up.
     """
     dead_letters = dict(dead_letters) | _write(rows, "rows", settings.output, settings, ROWS, is_stream)
     if not is_stream:
@@ -155,7 +156,7 @@ def _record(message: Any) -> Record:
 
 
 def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, is_stream: bool) -> dict[str, Any]:
-    """Write elements of `kind`; gives the dead letters of what the sink refused, by stage."""
+    """Write elements of `kind`, and return the dead letters of what the sink rejected, by stage."""
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
@@ -177,7 +178,7 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, i
 
 
 def _write_by_beam(pcoll: Any, what: str, target: str, method: str, kind: Kind) -> None:
-    """Write with Beam's own sink, which makes no table: the program has made it before."""
+    """Write with Beam's own sink, into the table that the program has already made."""
     make_row = _json_row if method == "FILE_LOADS" else _typed_row
     rows = pcoll | f"Make {what} rows" >> beam.Map(make_row, kind).with_output_types(dict[str, Any])
     rows | f"Write {what}" >> beam.io.WriteToBigQuery(

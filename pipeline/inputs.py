@@ -1,4 +1,4 @@
-"""Inputs: where a run's messages come from, with what is made for the run and goes with it."""
+"""Inputs: where a run's messages come from, and what is made for the run and removed after it."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ from transforms.io.pubsub.resources import temporary_subscription
 
 
 class Inputs(NamedTuple):
-    """Where messages come from, found.
+    """Where messages come from.
 
     Attributes:
         patterns: files to read.
-        names: what to call a path where that is not the path.
+        names: what to call a file that is not called by its path.
         subscription: the Pub/Sub subscription that our own source reads.
         native: whether Beam's native source reads Pub/Sub.
         written: files of rows written earlier.
@@ -32,7 +32,7 @@ class Inputs(NamedTuple):
 
     @property
     def is_stream(self) -> bool:
-        """Whether messages come without end."""
+        """Whether the input is an endless stream."""
         return self.native or bool(self.subscription)
 
 
@@ -40,10 +40,10 @@ class Inputs(NamedTuple):
 def open_inputs(settings: Settings, native: bool) -> Iterator[Inputs]:
     """The inputs of checked settings: files found, standard input spooled, a topic's subscription made.
 
-    Spool and subscription are there for as long as the block runs. `native` chooses Beam's own read of Pub/Sub.
+    The spool and the subscription exist while the block runs. `native` chooses Beam's own read of Pub/Sub.
 
     Raises:
-        ValueError: if files, or a topic, are not there.
+        ValueError: if files or a topic do not exist.
     """
     with contextlib.ExitStack() as stack:
         if native:

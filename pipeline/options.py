@@ -1,4 +1,4 @@
-"""The program's options: the fields of the options classes, and what only a program has."""
+"""The program's options: the fields of the options classes, and the options that only a program has."""
 
 import dataclasses
 import typing
@@ -23,18 +23,18 @@ class Option(NamedTuple):
     Attributes:
         name: its name, without dashes.
         help: one sentence on what it does.
-        group: the heading it stands under.
+        group: its heading in help.
         default: its default; its type is the option's type.
         choices: the values it takes, if they are few.
         required: whether the program refuses to start without it.
-        metavar: how its value is written in help.
+        metavar: how its value is shown in help.
         minimum: the least value of a number.
-        reads: "files" (or a table) or "stream", if it means something to one kind of input only.
-        label: what a template's form calls it; "" for its name in words.
-        param_type: Dataflow's type of parameter, if default and choices do not tell it.
-        regex: what a value matches whole.
-        parent: the option on whose value it depends that this one means something.
-        triggers: those values of `parent`; empty for any.
+        reads: "files" (or a table) or "stream", if it applies to one kind of input only.
+        label: its label in a template's form; "" for its name in words.
+        param_type: Dataflow's type of parameter, if it does not follow from default and choices.
+        regex: what a whole value must match.
+        parent: the option that decides by its value whether this one has an effect.
+        triggers: the values of `parent` that give it one; empty for any.
     """
 
     name: str
@@ -58,7 +58,7 @@ _TRUE_OR_FALSE = ("true", "false")
 
 
 def _options_of(cls: type, group: str, without: Sequence[str] = (), **more: Mapping[str, Any]) -> list[Option]:
-    """The options that stand for the fields of an options class; `more` says of some what only a command line has."""
+    """The options for the fields of an options class; `more` adds, by field, what only a command line has."""
     said, types = descriptions(cls), typing.get_type_hints(cls)
     options = []
     for field in dataclasses.fields(cls):
@@ -79,7 +79,7 @@ def _options_of(cls: type, group: str, without: Sequence[str] = (), **more: Mapp
 
 
 def _default(default: Any, kind: Any) -> Any:
-    """A field's default in the command line's types: a number that may be absent is 0 then, anything else ""."""
+    """A field's default in the command line's types; None becomes 0 for a number, and "" for anything else."""
     if default is True:
         return "true"
     if kind is float:
@@ -90,22 +90,22 @@ def _default(default: Any, kind: Any) -> Any:
 
 
 OPTIONS = (
-    Option("input", "Files to read: a path, glob, directory or gs:// path, or - for standard input; or a table.",
+    Option("input", "What to read: a file, glob, directory or gs:// path; - for standard input; or a table of rows.",
            "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
-    Option("input_subscription", "Pub/Sub subscription to read, without end.", "Input",
+    Option("input_subscription", "Pub/Sub subscription to read, as an endless stream.", "Input",
            metavar="projects/P/subscriptions/S",
            reads="stream", label="Pub/Sub subscription", param_type="PUBSUB_SUBSCRIPTION",
            regex=SUBSCRIPTION_REGEX),
-    Option("input_topic", "Pub/Sub topic to read, by a subscription made for the run.", "Input",
+    Option("input_topic", "Pub/Sub topic to read, through a subscription that is made for the run.", "Input",
            metavar="projects/P/topics/T",
            reads="stream", label="Pub/Sub topic", param_type="PUBSUB_TOPIC",
            regex=TOPIC_REGEX),
     *_options_of(
         ParserOptions, "Input",
         input_format={
-            "help": "What files or messages hold; never guessed. 'document' takes a file as one message; messages are "
-            "'text' or 'json'. 'rows' (Parquet) and 'bigquery' are rows of an earlier run, to be embedded by another "
-            "model.",
+            "help": "Format of the files or messages; it is never guessed. Messages are 'text' or 'json'. 'document' "
+            "reads each file as one message. 'rows' (Parquet) and 'bigquery' read rows of an earlier run, to embed "
+            "their sentences with another model.",
             "default": "", "choices": (*FORMATS, *ROW_FORMATS), "required": True,
         },
         text_field=_WITH_FIELDS,
@@ -115,14 +115,15 @@ OPTIONS = (
         timestamp_attribute={"reads": "stream"},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
-    Option("source", "How Pub/Sub is read: by Beam's native read (Dataflow only), or by our own that any runner runs; "
-           "by default what fits the runner.", "Input", choices=("native", "splittable"),
+    Option("source", "How to read Pub/Sub: with Beam's native read (Dataflow only), or with our own splittable source, "
+           "which any runner can run; by default, native on Dataflow and splittable elsewhere.", "Input",
+           choices=("native", "splittable"),
            reads="stream", label="Way to read Pub/Sub"),
-    Option("max_wait_ms", "How long a streamed message waits for others to share a batch, in milliseconds.", "Input",
+    Option("max_wait_ms", "How many milliseconds a streamed message waits for others to share its batch.", "Input",
            100, minimum=0, reads="stream", label="Longest wait for a batch (ms)",
            parent="source", triggers=("splittable",)),
-    Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read whole.", "Input", False,
-           reads="files", label="Separated records span lines", parent="input_format", triggers=("csv", "tsv")),
+    Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
+           reads="files", label="Quoted fields span lines", parent="input_format", triggers=("csv", "tsv")),
     *_options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
@@ -135,41 +136,41 @@ OPTIONS = (
     *_options_of(SplittingOptions, "Sentences"),
     *_options_of(
         EncoderOptions, "Vectors",
-        model={"help": "Model: a name of `python -m pipeline.models`, a TF-Hub handle, or a directory.",
+        model={"help": "Model: a name that `python -m pipeline.models` lists, a TF-Hub handle, or a directory.",
                "metavar": "NAME|HANDLE|DIRECTORY"},
         preprocessor={"metavar": "HANDLE|DIRECTORY"},
-        max_seq_length={"label": "Most tokens of a sentence"},
+        max_seq_length={"label": "Most tokens per sentence"},
     ),
     *_options_of(
         EmbeddingOptions, "Vectors", without=("max_batch_duration_secs",),
-        model_poll_seconds={"label": "Seconds between looks for a newer model"},
+        model_poll_seconds={"label": "Seconds between checks for a newer model"},
         large_model={"label": "One copy of the model per machine"},
     ),
-    Option("output", "Where rows go: a path prefix, a table, or a topic.", "Output", required=True,
+    Option("output", "Where to write rows: a path prefix, a table, or a topic.", "Output", required=True,
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
-    Option("output_format", "What to write; 'pubsub' is JSON messages to a topic.", "Output",
+    Option("output_format", "Format of the output; 'pubsub' publishes JSON messages to a topic.", "Output",
            choices=(*FILE_FORMATS, "bigquery", "pubsub"), required=True),
-    Option("dead_letters", "Where dead letters go, in the same format; by default dead_letters/ beside the rows, or "
-           "the table's name with _error_records.", "Output",
+    Option("dead_letters", "Where to write dead letters, in the same format; by default, under dead_letters/ beside "
+           "the rows, or to a table with the output's name and _error_records. A topic has no default.", "Output",
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
-    Option("already_written", "Rows written earlier, in the format of --output_format: a sentence whose id has one "
-           "there of the same model and version is counted and left out.", "Output",
+    Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
+           "row of the same id, model and version there is counted and left out.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
-    Option("metadata_fields", "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
+    Option("metadata_fields", "Fields and attributes to keep as metadata in rows, separated by commas; * for all.",
            "Output", "*"),
-    Option("store_content", "Whether rows keep their sentence; without it content is empty, and begin and end find it.",
+    Option("store_content", "Whether rows keep their sentence. If not, content is empty, but begin and end locate it.",
            "Output", "true", ("true", "false")),
     *_options_of(
         BigQueryOptions, "Output",
         method={
             "name": "bigquery_write_method", "label": "BigQuery write method",
-            "help": "How rows are written to BigQuery: our own Arrow or JSON writer, or Beam's load jobs (files only) "
-            "or Java sink.",
+            "help": "How to write rows to BigQuery: with our own Arrow or JSON writer, with Beam's load jobs (files "
+            "only), or with Beam's Java sink.",
             "choices": (*METHODS, "FILE_LOADS", "STORAGE_WRITE_API"),
         },
         retry_for_seconds={
-            "name": "retry_seconds", "label": "Longest outage waited out (s)",
-            "help": "How long an outage of BigQuery or Pub/Sub is waited out before the run fails.",
+            "name": "retry_seconds", "label": "Longest outage to wait out (s)",
+            "help": "How many seconds to wait out an outage of BigQuery or Pub/Sub before the run fails.",
         },
     ),
 )  # fmt: skip
@@ -180,7 +181,7 @@ SOURCES = ("input", "input_subscription", "input_topic")
 
 
 def options_table() -> str:
-    """The options as the README's Markdown table."""
+    """The options as the Markdown table in docs/reference.md."""
     lines = ["| option | default | what it does |", "| --- | --- | --- |"]
     for option in OPTIONS:
         default = "required" if option.required else f"`{option.default}`" if option.default not in ("", False) else ""

@@ -1,4 +1,4 @@
-"""Outputs: what is made before a run for its rows and dead letters, and what an earlier run left is removed after."""
+"""Outputs: tables and directories that are made before a run, and files of an earlier run that are removed after it."""
 
 import pathlib
 import tempfile
@@ -13,10 +13,10 @@ from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING
 
 
 def make_outputs(settings: Settings) -> None:
-    """Make the tables, or the directories, of rows and dead letters that are not there.
+    """Make the tables or the directories of rows and dead letters that do not exist yet.
 
     Raises:
-        ValueError: if one cannot be made or written to, or a table that is there has other columns.
+        ValueError: if one cannot be made or written to, or an existing table has other columns.
     """
     if settings.output_format == "bigquery":
         tables = (

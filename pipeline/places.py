@@ -8,7 +8,7 @@ from apache_beam.io.filesystems import FileSystems
 
 
 def dead_letters_beside(output: str, output_format: str) -> str:
-    """Where dead letters go if nothing says so: beside the rows; "" for a topic, which has no place beside it."""
+    """Where dead letters go by default: beside the rows; "" for a topic, which has no place beside it."""
     if output_format == "pubsub":
         return ""
     if output_format == "bigquery":
@@ -28,7 +28,7 @@ def pattern_of(place: str) -> str:
 
 
 def find_files(option: str, place: str) -> str:
-    """The pattern of the files that `place`, the value of `option`, stands for, after a look that there are some.
+    """The pattern of the files that `place`, the value of `option`, stands for; at least one file matches it.
 
     Raises:
         ValueError: if there are none.

@@ -1,4 +1,4 @@
-"""`python -m pipeline.replay`: dead letters, played again from the stage that refused them, ids unchanged."""
+"""`python -m pipeline.replay`: play dead letters again, from the stage that rejected them and with the same ids."""
 
 import argparse
 import base64
@@ -36,16 +36,16 @@ _PUBLISH_SECONDS = 300.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 0 if all was played again, 1 if some letters cannot be, 2 if it was refused."""
+    """Run the program. Returns 0 if all was played again, 1 if some letters could not be, 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.replay",
-        description="Play dead letters again: to a topic as they came, or through the pipeline from their stage on.",
-        epilog="Without --to_topic the options of `python -m pipeline` say how and where to.",
+        description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
+        epilog="Without --to_topic, the options of `python -m pipeline` say how to run them and where to write.",
         allow_abbrev=False,
     )
     parser.add_argument("--letters", required=True, metavar="GLOB|project:dataset.table", help="The dead letters.")
-    parser.add_argument("--letters_format", required=True, choices=sorted(_READERS), help="What holds them.")
-    parser.add_argument("--to_topic", default="", metavar="projects/P/topics/T", help="Publish them as they came.")
+    parser.add_argument("--letters_format", required=True, choices=sorted(_READERS), help="Format of --letters.")
+    parser.add_argument("--to_topic", default="", metavar="projects/P/topics/T", help="Publish them here, unchanged.")
     add_options(parser)
     arguments = parser.parse_args(argv)
     console.prepare()
@@ -78,7 +78,7 @@ def _element(kind: Callable[..., Any]) -> Callable[[bytes, Any], Any]:
     return make
 
 
-# How the element that a stage refused is made from its dead letter.
+# How to make the element that a stage rejected from its dead letter.
 _ELEMENTS: dict[str, tuple[type, Callable[[bytes, Any], Any]]] = {
     parsing.STAGE: (Record, parsing.record_of),
     splitting.STAGE: (Message, _element(Message)),
@@ -88,10 +88,10 @@ _ELEMENTS: dict[str, tuple[type, Callable[[bytes, Any], Any]]] = {
 
 
 def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
-    """The refused elements by stage, each letter's parts put together and each letter once.
+    """The rejected elements by stage. The parts of a letter are joined, and each letter counts once.
 
     Raises:
-        ValueError: if a part is missing, or a stage is none that can be entered.
+        ValueError: if a part is missing, or letters are of a stage from which they cannot be played again.
     """
     parts: dict[str, dict[int, DeadLetter]] = collections.defaultdict(dict)
     for letter in letters:
@@ -102,7 +102,7 @@ def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
         if first.stage not in _ELEMENTS:
             raise ValueError(
                 f"expected dead letters of {', '.join(_ELEMENTS)}, got {identity} of {first.stage!r}; "
-                "mend what it names, and run the pipeline on it"
+                "fix what it names, and run the pipeline on it"
             )
         payload = payload_of(list(found.values()))
         elements[first.stage].append(_ELEMENTS[first.stage][1](payload, first.attributes))
@@ -119,7 +119,7 @@ def _publish(elements: dict[str, list[Any]], topic: str) -> int:
         print(f"refused: {refusal.reason}", file=sys.stderr)
     if left := sum(map(len, elements.values())):
         print(
-            f"left {left:,} of later stages, which are no messages any more: play them again without --to_topic",
+            f"left out {left:,} of later stages, which are not messages any more; play them again without --to_topic",
             file=sys.stderr,
         )
     return 1 if refused or left else 0
@@ -192,7 +192,7 @@ _READERS: dict[str, Callable[[str], Iterator[DeadLetter]]] = {
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:
-    """A dead letter from its row; its time, of which replay makes nothing, is left out."""
+    """A dead letter from its row, without its time, which replay does not need."""
     attributes = {pair["key"]: pair["value"] for pair in row["attributes"]}
     payload = row["payload_bytes"]
     if isinstance(payload, str):

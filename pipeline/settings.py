@@ -1,4 +1,4 @@
-"""Settings: one run, typed. The strings of the command line end here."""
+"""Settings: a run as typed values, made from the strings of the command line."""
 
 import argparse
 import dataclasses
@@ -23,23 +23,23 @@ class Settings:
         input: files or table to read, "" for a stream.
         input_subscription: subscription to read, "" for none.
         input_topic: topic to read, "" for none.
-        input_format: what they hold, one of FORMATS and ROW_FORMATS.
+        input_format: the format of the input, one of FORMATS and ROW_FORMATS.
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
-        csv_multiline: whether separated records may span lines.
-        parser: how records become messages; None where rows are read.
+        csv_multiline: whether CSV and TSV records may span lines.
+        parser: how records become messages; None if rows are read.
         splitter: how messages become sentences.
         splitting: the rest of SplitSentences' options.
         encoder: which encoder embeds them.
         embedding: the rest of EmbedSentences' options.
         output: where rows go.
-        output_format: what they are written as.
-        dead_letters: where dead letters go, in the same format.
+        output_format: the format of rows and dead letters.
+        dead_letters: where dead letters go.
         already_written: rows written earlier, whose sentences are left out; "" for none.
         metadata_fields: the metadata that rows keep; None for all of it.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
-        retry_for_seconds: how long an outage of a sink is waited out.
+        retry_for_seconds: how long to wait out an outage of a sink.
     """
 
     input: str
@@ -79,7 +79,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         max_wait_seconds=arguments.max_wait_ms / 1000,
         csv_multiline=arguments.csv_multiline,
         parser=None if arguments.input_format in ROW_FORMATS else _made(ParserOptions, arguments),
-        # A bound may hold commas.
+        # A bound may contain commas, so it is not split.
         splitter=_made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
         splitting=_made(SplittingOptions, arguments),
         encoder=_made(EncoderOptions, arguments),
@@ -102,7 +102,7 @@ def _list(given: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, given.split(","))))
 
 
-# How an argument becomes a value of its field's type, where it is not one already.
+# How to convert an argument to its field's type, if it does not have it already.
 _TYPED: dict[Any, Any] = {
     bool: lambda given: _BOOLEANS.get(given, given),
     bool | None: _BOOLEANS.__getitem__,
@@ -112,7 +112,7 @@ _TYPED: dict[Any, Any] = {
 
 
 def _made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
-    """An options class made of the arguments that are named like its fields."""
+    """An instance of an options class, from the arguments that are named like its fields."""
     for name, kind in typing.get_type_hints(cls).items():
         if name not in values and hasattr(arguments, name):
             values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))

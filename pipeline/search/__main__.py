@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Rows(Protocol):
-    """Where rows are searched."""
+    """A place where rows can be searched."""
 
     def models(self) -> list[tuple[str, str]]:
         """Name and version of each model that made a row."""
@@ -43,7 +43,7 @@ class Rows(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 2 if it was refused."""
+    """Run the program. Returns 2 if it was refused."""
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
@@ -71,11 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--embeddings", metavar="GLOB", help="Parquet files that the pipeline wrote.")
     source.add_argument("--bigquery", metavar="PROJECT:DATASET.TABLE", help="A table that the pipeline wrote.")
     parser.add_argument(
-        "--model", default="", help="Model of the query, if the rows are of several or it is not where its name says."
+        "--model",
+        default="",
+        help="Model of the query; needed for rows of several models, or if it is not where its name says.",
     )
     parser.add_argument("--limit", type=int, default=5, help="How many sentences to print. [5]")
     parser.add_argument(
-        "--filter", action="append", default=[], metavar="KEY=VALUE", help="Search rows with this metadata only."
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="Search only rows with this metadata. May be repeated.",
     )
     return parser
 
@@ -106,7 +112,7 @@ def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
     """The encoder that made rows of `models`, loaded from `model` or from the one name that they carry.
 
     Raises:
-        ValueError: if it is another one: vectors of two models say nothing of each other.
+        ValueError: if it did not make the rows: vectors of different models cannot be compared.
     """
     listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
     if not models:

@@ -76,7 +76,7 @@ def test_a_table_embedded_by_another_model_is_as_from_the_messages(
     capsys.readouterr()
     table = {"input": f"{dataset}.rows", "input_format": "bigquery"}
     assert embed(dataset, other_tiny_bert, "again", **table) == 0
-    assert "rows read     24, and 12 doubles left out" in capsys.readouterr().out
+    assert "rows read     24, and 12 duplicates left out" in capsys.readouterr().out
     assert embed(dataset, other_tiny_bert, "direct", **messages(tmp_path, TEXTS)) == 0
     again = rows(client, f"{dataset}.again")
     old = {row["id"]: row["embedding"] for row in rows(client, f"{dataset}.rows")}

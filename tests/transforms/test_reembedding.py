@@ -185,7 +185,7 @@ def test_rows_and_dead_letters_add_up(
     rows = {"input": tmp_path / "[abc]/*.parquet", "input_format": "rows"}
     assert run_program(tmp_path, text_encoder, "again", **rows) == 0
     printed = capsys.readouterr().out
-    assert "rows read     10, and 2 doubles left out" in printed
+    assert "rows read     10, and 2 duplicates left out" in printed
     assert "sentences     6," in printed
     assert "dead letters  2 (2 in rows)" in printed
 
