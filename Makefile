@@ -59,7 +59,7 @@ templates: .venv/runtime  ## render the Flex Templates from the program's option
 	$(BIN)/python -m templates.render
 
 lock: .venv/runtime  ## update the hash-pinned locks from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
 	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt --extra gpu \
