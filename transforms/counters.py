@@ -17,13 +17,13 @@ class Counters:
     """Beam counters in NAMESPACE, by name; a process-wide copy of the counts feeds the local progress line."""
 
     def count(self, name: str, amount: int = 1) -> None:
-        """Add `amount` to the counter `name`."""
+        """Adds `amount` to the counter `name`."""
         _counter(name).inc(amount)
         with _lock:
             _process_wide[name] += amount
 
     def observe(self, name: str, value: int) -> None:
-        """Add `value` to the distribution `name`."""
+        """Adds `value` to the distribution `name`."""
         Metrics.distribution(NAMESPACE, name).update(value)
 
 

@@ -52,7 +52,7 @@ def sort_out(given: Mapping[str, Any], *classes: type) -> list[Any]:
         if not any(name in each for each in names):
             close = difflib.get_close_matches(name, set().union(*names), 1)
             hint = f"did you mean {close[0]}?" if close else f"they are {', '.join(sorted(set().union(*names)))}"
-            raise TypeError(f"expected an option that there is, got {name!r}; {hint}")
+            raise TypeError(f"expected a known option, got {name!r}; {hint}")
     return [
         cls(**{name: value for name, value in given.items() if name in each})
         for cls, each in zip(classes, names, strict=True)

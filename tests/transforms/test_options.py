@@ -140,7 +140,7 @@ def test_every_option_is_described_once(cls: type) -> None:
 def test_an_option_that_there_is_not_is_refused_with_the_nearest() -> None:
     """A misspelt argument is found where it is written, not in a worker."""
     for surface in (EmbedSentences, SplitSentences, SentenceEmbeddings):
-        with pytest.raises(TypeError, match="expected an option that there is, got 'lanuage'"):
+        with pytest.raises(TypeError, match="expected a known option, got 'lanuage'"):
             surface(lanuage="de")
     with pytest.raises(TypeError, match="got 'poolin'; did you mean pooling?"):
         sort_out({"poolin": "cls"}, EncoderOptions)

@@ -236,7 +236,7 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
         if precision == "float32":
             return TensorFlowEngine(function)
         if unknown:
-            raise ValueError(f"not a BERT that is known, {unknown}; use precision=float32")
+            raise ValueError(f"not a known kind of BERT, {unknown}; use precision=float32")
         return TensorFlowEngine(model.lifted(precision), precision)
 
     makers: list[Maker] = []

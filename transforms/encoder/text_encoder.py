@@ -144,7 +144,7 @@ class TextEncoder:
         return Encoding(vectors, prepared.tokens, prepared.truncated, computed - int(prepared.tokens.sum()))
 
     def __getstate__(self) -> Any:
-        raise TypeError("a TextEncoder holds a loaded model and is not pickled; make one in each process")
+        raise TypeError("a TextEncoder holds a loaded model and cannot be pickled; create one in each process")
 
 
 @functools.lru_cache(maxsize=2)

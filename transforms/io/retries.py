@@ -148,7 +148,7 @@ class _Patience:
         if now + pause - self._since > self._seconds:
             raise TimeoutError(
                 f"expected {self._sink} to take rows within {self._seconds:g} s of retries, got {_text(error)}; "
-                "mend the sink, or retry for longer"
+                "fix the sink, or retry for longer"
             ) from error
         self._counters.count("write_retries")
         if now - self._warned > _SECONDS_BETWEEN_WARNINGS:

@@ -69,8 +69,7 @@ class SplitterOptions:
                 raise ValueError(f"expected {name} of at least {least}, got {number}; pass a larger number")
         if self.max_length is not None and self.max_length < self.min_length:
             raise ValueError(
-                f"expected max_length of at least min_length, got {self.max_length} and {self.min_length}; "
-                "exchange them"
+                f"expected max_length of at least min_length, got {self.max_length} and {self.min_length}; swap them"
             )
         compiled(tuple(self.custom_bounds))
         if language_code(self.language) not in LANGUAGES:
@@ -86,7 +85,7 @@ def language_code(language: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def _warn(language: str) -> None:
     known = ", ".join(sorted(LANGUAGES))
-    _LOG.warning("expected a language of %s, got %r; its texts are split by generic rules", known, language)
+    _LOG.warning("expected one of the languages %s, got %r; its texts are split by generic rules", known, language)
 
 
 def _expect(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -165,7 +165,7 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
         plain_graph(vectors, preprocessor.pack(tokens, np.arange(len(PROBES)), vectors.max_seq_length or 128))
         encoder = vectors.bert()
     except ValueError as error:
-        raise ValueError(f"expected {model.name} to be a BERT that is known: {error}") from error
+        raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error
     _copy(resolve(model.preprocessor), str(target / "preprocessor"))
     return _write(encoder, target, model.cased, licence or model.licence)
 

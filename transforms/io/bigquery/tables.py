@@ -75,10 +75,10 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
     try:
         found = bigquery_client(name.project).get_table(str(name))
     except NotFound:
-        raise ValueError(f"expected a table that is there, {name} is not; check its name") from None
+        raise ValueError(f"expected a table that exists, {name} does not; check its name") from None
     if found.table_type not in (None, "TABLE"):
         raise ValueError(
-            f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, doubles do no harm"
+            f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, duplicates do no harm"
         )
     missing = {column.name for column in columns} - {field.name for field in found.schema}
     if missing:
