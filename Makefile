@@ -9,6 +9,9 @@ INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
 # Tests wait as much as they compute, so there are more processes than cores; tests/conftest.py runs the slow ones first.
 PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=10
 
+# Without bytecode that is kept, each start of Python would compile TensorFlow and Beam anew, for half a minute.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo report test check lint venv minilm templates lock clean
 
 demo: venv minilm  ## embed the messages under examples/ and search them
@@ -55,17 +58,17 @@ $(MODELS)/minilm/model.json: | .venv/runtime
 templates: .venv/runtime  ## render the Flex Templates from the program's options
 	$(BIN)/python -m templates.render
 
-lock:  ## update the hash-pinned locks from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+lock: .venv/runtime  ## update the hash-pinned locks from pyproject.toml
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt --extra gpu \
 		pyproject.toml --output-file requirements-gpu.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt \
 		--extra embed --extra report --extra evaluate --extra yaml --extra openvino --extra test --extra lint \
 		pyproject.toml --output-file requirements-dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --group bqemulator --output-file pipeline/emulators/bqemulator_lock.txt
 
 clean:  ## remove the environment and what the demo wrote

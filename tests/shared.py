@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,19 +28,21 @@ class Shared:
 
     Attributes:
         folder: where they are; every process of the run has the same.
+        process: the id of the one whose end is that of the servers.
     """
 
     def __init__(self, factory: pytest.TempPathFactory) -> None:
         # Each process of pytest-xdist has a directory of its own in that of the run.
         alone = "PYTEST_XDIST_WORKER" not in os.environ
         self.folder = factory.getbasetemp() if alone else factory.getbasetemp().parent
-        self._pytest = os.getpid() if alone else os.getppid()
+        self.process = os.getpid() if alone else os.getppid()
 
     def made(self, name: str, make: Callable[[pathlib.Path], object]) -> pathlib.Path:
         """The directory `name` as `make` has filled it; who comes second waits for it."""
         path, mark = self.folder / name, self.folder / f"{name}.made"
         with self._locked(name):
             if not mark.exists():
+                shutil.rmtree(path, ignore_errors=True)
                 path.mkdir()
                 make(path)
                 mark.touch()
@@ -57,12 +60,12 @@ class Shared:
                 with log.open("wb") as output:
                     # A session of its own: Ctrl-C is pytest's to see, and the server ends when pytest has.
                     server = subprocess.Popen(
-                        [sys.executable, "-m", "tests.shared", name, str(said), str(self._pytest)],
+                        [sys.executable, "-m", "tests.shared", name, str(said), str(self.process)],
                         stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
                         cwd=pathlib.Path(__file__).parent.parent,
                     )  # fmt: skip
                 while not said.exists():
-                    assert server.poll() is None, log.read_text()
+                    assert server.poll() is None or said.exists(), log.read_text()
                     time.sleep(0.05)
         answer = json.loads(said.read_text())
         if "error" in answer:

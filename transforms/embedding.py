@@ -1,4 +1,4 @@
-"""EmbedSentences: each sentence gets its vector, through RunInference with one encoder a process."""
+"""EmbedSentences: computes the vector of each sentence through RunInference, with one encoder per process."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -30,19 +30,21 @@ STAGE = "Embed sentences"
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingOptions:
-    """What EmbedSentences may be told beside EncoderOptions.
+    """The options of EmbedSentences in addition to EncoderOptions.
 
     Attributes:
-        cleanup: how a sentence is cleaned up for the encoder, by Spark NLP's cleanup modes; its content stays.
-        batch_size: the most sentences given to the encoder at once, which orders them by length; of a stream, also the
-            most messages taken at once.
-        model_poll_seconds: how often to look for a newer version under a directory of versions; 0 for never.
-        large_model: whether to load the model once per machine, in one of its worker processes, for all of them.
-        max_batch_duration_secs: collect a batch over several bundles for so long (Dataflow's streams only); by default
-            a batch lies within a bundle.
+        cleanup: how the text is cleaned up before it is encoded, as in Spark NLP; the sentence that is written stays
+            unchanged.
+        batch_size: maximum number of sentences passed to the encoder at once, which sorts them by length; in a stream,
+            also the maximum number of messages pulled at once.
+        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a directory
+            of versions; 0 for never.
+        large_model: whether to load the model only once per machine, in one worker process that serves all the others.
+        max_batch_duration_secs: how long to collect a batch across bundles, in seconds (only for streams on Dataflow);
+            by default a batch never spans bundles.
 
     Raises:
-        ValueError: if an option has no such value.
+        ValueError: if an option has an invalid value.
     """
 
     cleanup: str = dataclasses.field(default="disabled", metadata={"choices": tuple(CLEANUP_MODES)})
@@ -52,22 +54,22 @@ class EmbeddingOptions:
     max_batch_duration_secs: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Checks the options."""
         check_fields(self)
 
 
 class Embedded(NamedTuple):
-    """What became of one sentence: its row, or the dead letters that hold it."""
+    """The outcome for one sentence: its row, or the dead letters that hold it."""
 
     row: Optional[SentenceEmbedding]
     dead_letters: tuple[DeadLetter, ...] = ()
 
 
 class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
-    """RunInference's way to a TextEncoder: loaded once a process, given a bundle's sentences in large batches.
+    """A model handler that loads a TextEncoder once per process and passes it a bundle's sentences in large batches.
 
-    A batch that fails is halved until the failing sentence stands alone; the rest pass. With `large_model` the encoder
-    is loaded once a machine, by one of its processes, and the others send it their texts.
+    A batch that fails is halved until the failing sentence is isolated; all the others are embedded. With
+    `large_model` the encoder is loaded once per machine, in one process, and the other processes send it their texts.
     """
 
     def __init__(self, encoder: EncoderOptions, options: EmbeddingOptions) -> None:
@@ -83,13 +85,13 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         self._counters = Counters()
 
     def load_model(self) -> CurrentEncoder:
-        """The encoder; if it cannot be loaded the job fails, for no message is at fault."""
+        """Loads the encoder. A failure to load fails the job, because it is not the fault of any message."""
         return CurrentEncoder(self._encoder, self._options.model_poll_seconds)
 
     def run_inference(
         self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
     ) -> list[Embedded]:
-        """What became of each sentence, in order."""
+        """The outcome for each sentence, in order."""
         self._counters.observe("batch_size", len(batch))
         return self._embed(list(batch), model)
 
@@ -97,9 +99,9 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         try:
             encoded = model.encode([clean(sentence.content, self._options.cleanup) for sentence in batch])
         except (ConnectionError, EOFError):
-            # The process that holds a large model is gone: no sentence is at fault, and a retry finds another.
+            # The process that holds the large model died. No sentence is at fault, and a retry reaches a new process.
             raise
-        # An encoder may raise anything, for one sentence or for lack of memory; halving meets both.
+        # An encoder may raise anything, because of one sentence or for lack of memory; halving handles both.
         except Exception as error:
             if len(batch) == 1:
                 return [self._dead(batch[0], error)]
@@ -141,32 +143,33 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         return Embedded(None, tuple(letters))
 
     def get_num_bytes(self, batch: Sequence[Sentence]) -> int:
-        """Characters in the batch; Beam's own way pickles it."""
+        """The number of characters in the batch; Beam's default would pickle the batch to measure it."""
         return sum(len(sentence.content) for sentence in batch)
 
     def get_metrics_namespace(self) -> str:
-        """The namespace of RunInference's own metrics."""
+        """The namespace of the metrics that RunInference itself reports."""
         return "RunInference"
 
     def validate_inference_args(self, inference_args: Optional[dict[str, Any]]) -> None:
-        """Refuse arguments: there are none."""
+        """Raises a ValueError if there are any arguments; this handler takes none."""
         if inference_args:
             raise ValueError(f"expected no inference_args, got {sorted(inference_args)}")
 
 
 class EmbedSentences(DeadLetterTransform):
-    """PCollection[Sentence] to PCollection[SentenceEmbedding].
+    """Embeds PCollection[Sentence] and returns PCollection[SentenceEmbedding].
 
-    A PCollection of str, of rows with a field "text" or of `ml.rag` EmbeddableItem goes through AsSentences first: each
-    text is embedded whole. A sentence whose encoding fails, or gives NaN or Inf, is a dead letter. A model that cannot
-    be loaded fails the job.
+    Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
+    embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model
+    that cannot be loaded fails the job.
 
     Args:
         model: a catalogue name, a TF-Hub handle, or a directory.
-        options: EncoderOptions' (which encoder, and how it is run) and EmbeddingOptions' (what it is given, and when).
+        options: the other fields of EncoderOptions (which encoder, and how it runs) and the fields of EmbeddingOptions
+            (what it is given, and when).
 
     Raises:
-        ValueError: if an option has no such value.
+        ValueError: if an option has an invalid value.
     """
 
     @takes(EncoderOptions, EmbeddingOptions)
@@ -175,7 +178,7 @@ class EmbedSentences(DeadLetterTransform):
         self._handler = EncoderHandler(*sort_out({"model": model, **options}, EncoderOptions, EmbeddingOptions))
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
-        """Rows, and the sentences that got no vector."""
+        """The rows, and as dead letters the sentences that got no vector."""
         embedded = as_sentences(pcoll) | STAGE >> RunInference(self._handler).with_output_types(Embedded)
         return split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding)
 

@@ -1,4 +1,4 @@
-"""Where artifacts that MLTransform wrote with version 0.1.0 look for SentenceEmbeddings."""
+"""The module from which MLTransform artifacts written with version 0.1.0 import SentenceEmbeddings."""
 
 from transforms.integrations.ml_transform import SentenceEmbeddings
 

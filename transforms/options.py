@@ -1,7 +1,8 @@
-"""Options classes as keyword arguments, and what they say of themselves.
+"""Options classes: how functions accept their fields as keyword arguments, and how their fields are described.
 
-An options class is a frozen dataclass that checks itself and describes its fields under "Attributes:" in its docstring.
-What takes its fields as `**options` shows them in its signature; help, the command line and YAML are made from it.
+An options class is a frozen dataclass that checks its own values and describes its fields under "Attributes:" in its
+docstring. A function that takes the fields as `**options` shows them in its signature, from which `help()` and Beam
+YAML read them; the command line takes them, with their descriptions, from the class.
 """
 
 import dataclasses
@@ -17,9 +18,9 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def takes(*classes: type) -> Callable[[F], F]:
-    """Decorates a function with `**options`: its signature shows the fields of `classes` in place of them.
+    """Decorates a function with `**options` so that its signature shows the fields of `classes` instead.
 
-    Fields that a class takes by position are shown so where the function takes `*fields`.
+    Where the function also takes `*fields`, the fields that a class takes by position are shown as positional.
     """
 
     def decorate(function: F) -> F:
@@ -40,11 +41,11 @@ def takes(*classes: type) -> Callable[[F], F]:
 
 
 def sort_out(given: Mapping[str, Any], *classes: type) -> list[Any]:
-    """An instance of each class, made of those of the `given` options that are its fields.
+    """An instance of each class, made from those of the `given` options that are its fields.
 
     Raises:
-        TypeError: if an option is none of them.
-        ValueError: if one has no such value.
+        TypeError: if an option is not a field of any of the classes.
+        ValueError: if an option has an invalid value.
     """
     names = [{field.name for field in dataclasses.fields(cls)} for cls in classes]
     for name in given:
@@ -59,7 +60,7 @@ def sort_out(given: Mapping[str, Any], *classes: type) -> list[Any]:
 
 
 def descriptions(cls: type) -> dict[str, str]:
-    """What the docstring of an options class says of each field, as one line each."""
+    """The description of each field from the docstring of an options class, each on one line."""
     _, _, text = (inspect.getdoc(cls) or "").partition("\nAttributes:\n")
     attributes, _, _ = text.partition("\n\n")
     found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", attributes, re.M)

@@ -9,7 +9,6 @@ import http.server
 import json
 import queue
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -61,6 +60,7 @@ class FaultProxy:
         self._refusal = "row"
         self._cut_after_write = False
         self._ignored = 0.0
+        self._closed = threading.Event()
         self.writes = 0
         self.failed = 0
         self.largest = 0
@@ -94,6 +94,7 @@ class FaultProxy:
     def running(self) -> Iterator["FaultProxy"]:
         """The proxy at work."""
         with contextlib.ExitStack() as stack:
+            stack.callback(self._closed.set)
             rest = _serve_rest(self, self._emulator.rest, stack)
             storage = _serve_storage(self, self._emulator.storage, stack)
             self._rest_forwarder = stack.enter_context(TcpForwarder(rest))
@@ -123,7 +124,7 @@ class FaultProxy:
     def ignored_now(self) -> bool:
         """Keeps a write waiting if that is due."""
         seconds, self._ignored = self._ignored, 0.0
-        time.sleep(seconds)
+        self._closed.wait(seconds)
         return seconds > 0
 
     def cut_now(self) -> bool:

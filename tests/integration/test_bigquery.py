@@ -186,10 +186,10 @@ def test_an_acknowledgement_that_does_not_come_is_not_waited_for(
     """After a time the write is tried again, on another connection."""
     monkeypatch.setattr(storage_write, "ACKNOWLEDGE_SECONDS", 0.5)
     monkeypatch.setattr(streaming_inserts, "RESPONSE_SECONDS", 0.5)
-    proxy.ignore_next_write(5)
+    proxy.ignore_next_write(60)
     begin = time.monotonic()
     write([embedding(1)], f"{dataset}.rows", method=method)
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 50
     assert proxy.writes == 2
     assert ids(client, f"{dataset}.rows") == ["id-1"]
 

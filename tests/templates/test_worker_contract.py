@@ -167,28 +167,42 @@ def test_no_step_of_ours_is_named_by_a_lambda(launched: Launch) -> None:
     assert not [name for name in names if "lambda" in name.replace("<lambda at core.py", "")]
 
 
+WRONG = {
+    "expected --input_format of files": [FILES, "--input_format=json"],
+    "standard input is read locally only": ["--input=-", "--input_format=jsonl"],
+    "'no_such_model'": [FILES, "--input_format=jsonl", "--model=no_such_model"],
+    "expected a table": [FILES, "--input_format=jsonl", "--output=table"],
+    "expected true or false": [FILES, "--input_format=jsonl", "--csv_multiline=maybe"],
+}
+# Launches one after the other: the arguments of each come on standard input, its code and errors go out, a line each.
+_ONE_BY_ONE = """
+import contextlib, io, json, sys
+from templates import launcher
+for line in sys.stdin:
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = launcher.main(json.loads(line))
+    print(json.dumps([code, errors.getvalue()]))
+"""
+
+
 @pytest.mark.subprocess
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        ([FILES, "--input_format=json"], "expected --input_format of files"),
-        (["--input=-", "--input_format=jsonl"], "standard input is read locally only"),
-        ([FILES, "--input_format=jsonl", "--model=no_such_model"], "'no_such_model'"),
-        ([FILES, "--input_format=jsonl", "--output=table"], "expected a table"),
-        ([FILES, "--input_format=jsonl", "--csv_multiline=maybe"], "expected true or false"),
-    ],
-)
-def test_a_wrong_parameter_stops_before_anything_is_staged(
-    tmp_path: pathlib.Path, minilm: Any, arguments: list[str], reason: str
-) -> None:
-    """With one line and code 2."""
-    given = [*ADDED[:-1], "--output=my-project:texts.embeddings", "--model=minilm", *arguments]
-    refused = launch(tmp_path, *given, SDK_CONTAINER_IMAGE=IMAGE)
-    assert refused.code == 2
-    (line,) = [line for line in refused.errors.splitlines() if line.startswith("python -m pipeline: ")]
-    assert reason in line
-    assert not refused.pipeline
-    assert not refused.job
+def test_wrong_parameters_stop_before_anything_is_staged(tmp_path: pathlib.Path, minilm: Any) -> None:
+    """With one line and code 2 each."""
+    (tmp_path / "one_by_one.py").write_text(_ONE_BY_ONE)
+    given = [*ADDED[:-1], "--output=my-project:texts.embeddings", "--model=minilm"]
+    lines = "".join(json.dumps([*given, *arguments]) + "\n" for arguments in WRONG.values())
+    with FakeGoogle() as fake:
+        variables = os.environ | fake.environment(tmp_path) | {"PYTHONPATH": str(ROOT), "SDK_CONTAINER_IMAGE": IMAGE}
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "one_by_one.py")],
+            input=lines, capture_output=True, text=True, cwd=tmp_path, env=variables, check=True, timeout=120,
+        )  # fmt: skip
+        assert fake.uploads == {}
+    for reason, line in zip(WRONG, done.stdout.splitlines(), strict=True):
+        code, errors = json.loads(line)
+        assert code == 2
+        (said,) = [line for line in errors.splitlines() if line.startswith("python -m pipeline: ")]
+        assert reason in said
 
 
 @pytest.mark.subprocess

@@ -1,4 +1,4 @@
-"""The two kinds of encoders behind one interface: those that read tokens, and those that read texts."""
+"""One interface to the two kinds of encoders: those that read tokens, and those that read texts."""
 
 import contextlib
 from collections.abc import Callable
@@ -15,18 +15,19 @@ from transforms.encoder.saved_model import BertVectors, TextVectors
 
 Array = np.ndarray[Any, Any]
 
-# What a token of text takes, about.
+# A rough average, to estimate the cost of a text that is not tokenized here.
 _CHARACTERS_PER_TOKEN = 4
 
 
 class Prepared(NamedTuple):
-    """n texts that a backend has made ready to run.
+    """A batch of n texts that a backend has prepared to run.
 
     Attributes:
-        costs: what each text costs to run, in tokens, int64 [n].
-        tokens: tokens read of each text, special tokens included, int64 [n]; zeros where that is not known.
-        truncated: whether each text was longer than what is read, bool [n].
-        run: rows, int64 [m], to their vectors, float32 [m, dimension], and the tokens computed, padding included.
+        costs: the cost of running each text, in tokens, int64 [n].
+        tokens: the number of tokens that are read of each text, special tokens included, int64 [n]; zeros if unknown.
+        truncated: whether only part of each text is read, bool [n].
+        run: a function from rows, int64 [m], to their vectors, float32 [m, dimension], and the number of tokens
+            computed, padding included (0 if unknown).
     """
 
     costs: Array
@@ -36,13 +37,13 @@ class Prepared(NamedTuple):
 
 
 class Backend(Protocol):
-    """A loaded model: what a TextEncoder asks of one that reads tokens, and of one that reads texts.
+    """A loaded model, with the interface that TextEncoder needs of a model that reads tokens or texts.
 
     Attributes:
-        dimension: length of a vector.
+        dimension: the length of a vector.
         pooling: the pooling in use, one of POOLINGS.
-        engine: what runs it, one of ENGINES.
-        precision: what it multiplies matrices in, one of PRECISIONS.
+        engine: the engine that runs it, "tensorflow" or "openvino".
+        precision: the precision of its matrix products, "float32" or "bfloat16".
     """
 
     dimension: int
@@ -51,33 +52,33 @@ class Backend(Protocol):
     precision: str
 
     def prepare(self, texts: list[str]) -> Prepared:
-        """Make `texts` ready; `run` of what it gives may be called from several threads at once."""
+        """Prepares `texts`; the `run` function of the result may be called from several threads at once."""
 
 
 def load(model: Model, options: EncoderOptions) -> Backend:
     """The backend that runs `model`.
 
     Raises:
-        ValueError: if it cannot be loaded, or cannot do what `options` ask.
+        ValueError: if it cannot be loaded, or does not support what `options` ask for.
     """
     return TokenBackend(model, options) if model.preprocessor else TextBackend(model, options)
 
 
 def device() -> str:
-    """What TensorFlow has and places functions on by itself: "GPU" or "CPU".
+    """The kind of device on which TensorFlow places functions by default: "GPU" or "CPU".
 
-    A GPU's memory is then taken as it is needed, so that several processes can share it.
+    GPUs are set to allocate memory as they need it, so that several processes can share one.
     """
     found = tf.config.list_physical_devices("GPU")
     for each in found:
-        # Once it is in use this is refused, and was done.
+        # TensorFlow refuses this for a GPU that is already in use; by then an earlier call has done it.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(each, True)
     return "GPU" if found else "CPU"
 
 
 class TokenBackend:
-    """A preprocessor and an encoder of token ids, run by the engine that the options leave."""
+    """A preprocessor and an encoder that reads token ids, run by an engine that the options allow."""
 
     def __init__(self, model: Model, options: EncoderOptions) -> None:
         self.pooling = options.pooling or model.pooling or "pooled_output"
@@ -92,7 +93,7 @@ class TokenBackend:
         self.engine, self.precision = self._run.name, self._run.precision
 
     def prepare(self, texts: list[str]) -> Prepared:
-        """Tokenize `texts`; a text costs the tokens that are read of it."""
+        """Tokenizes `texts`; the cost of a text is the number of tokens that are read of it."""
         tokens = self._preprocessor.tokenize(texts)
         counts = np.diff(tokens.splits) + 2
         read = np.minimum(counts, self._max_seq_length)
@@ -105,7 +106,7 @@ class TokenBackend:
 
 
 class TextBackend:
-    """An encoder that reads texts itself, run by TensorFlow in float32."""
+    """An encoder that reads texts directly, run by TensorFlow in float32."""
 
     engine, precision, pooling = "tensorflow", "float32", "model_default"
 
@@ -124,7 +125,7 @@ class TextBackend:
         self.dimension = self._vectors.dimension
 
     def prepare(self, texts: list[str]) -> Prepared:
-        """Take `texts` as they are; how many tokens they have is guessed for their cost, and not known."""
+        """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""
         costs = np.array([-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts], np.int64)
 
         def run(rows: Array) -> tuple[Array, int]:

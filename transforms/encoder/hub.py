@@ -1,4 +1,4 @@
-"""SavedModels by handle: found, downloaded, loaded, and told apart by a digest of their bytes."""
+"""SavedModels by handle: downloads and loads them, and computes a digest of their files as their version."""
 
 import contextlib
 import functools
@@ -14,10 +14,10 @@ import tensorflow as tf
 
 
 def load(handle: str) -> Any:
-    """The SavedModel behind a directory, an http(s) handle in TF-Hub's compressed format, or gs://.
+    """Loads the SavedModel at a directory, an http(s) handle in TF-Hub's compressed format, or a gs:// path.
 
     Raises:
-        ValueError: if nothing can be loaded from there.
+        ValueError: if there is no SavedModel, or it cannot be loaded.
     """
     register_text_ops()
     path = resolve(handle)
@@ -26,15 +26,15 @@ def load(handle: str) -> Any:
 
 
 def resolve(handle: str) -> str:
-    """The directory of `handle`, downloaded to TF-Hub's cache if it is remote.
+    """The directory of `handle`, after downloading it to TF-Hub's cache if it is remote.
 
     Raises:
-        ValueError: if nothing can be had from there.
+        ValueError: if it cannot be found or downloaded.
     """
     if os.path.isdir(handle):
         return handle
     with warnings.catch_warnings():
-        # It imports pkg_resources, which says that it is going away.
+        # It imports pkg_resources, which warns that it is deprecated.
         warnings.simplefilter("ignore")
         import tensorflow_hub as hub
 
@@ -51,13 +51,13 @@ def _failures_of(handle: str) -> Iterator[None]:
 
 
 def version_of(*handles: str) -> str:
-    """A digest of every byte of the SavedModels: 12 hexadecimal digits."""
+    """A digest of all the files of the SavedModels, as 12 hexadecimal digits."""
     digest = hashlib.sha256()
     for handle in filter(None, handles):
         root = resolve(handle)
         for folder, _, files in sorted(tf.io.gfile.walk(root)):
             for name in sorted(files):
-                # Written anew at each export, whatever the contents.
+                # This file differs between exports of the same model.
                 if name == "fingerprint.pb":
                     continue
                 digest.update(os.path.relpath(os.path.join(folder, name), root).encode())
@@ -69,9 +69,9 @@ def version_of(*handles: str) -> str:
 
 @functools.cache
 def register_text_ops() -> None:
-    """Load the operations of TensorFlow Text (CaseFoldUTF8, FastBertNormalize, ...) that preprocessors are made of.
+    """Loads the operations of TensorFlow Text that preprocessors use (CaseFoldUTF8, FastBertNormalize, ...).
 
-    The package itself would import Keras, which takes a second and is not needed.
+    Importing the package itself would also import Keras, which takes a second and is not needed.
 
     Raises:
         ImportError: if the package is not installed.

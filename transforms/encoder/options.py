@@ -1,4 +1,4 @@
-"""EncoderOptions: which encoder, and how it is run. The key under which a process keeps a loaded encoder."""
+"""EncoderOptions: which encoder to use and how to run it; a process caches loaded encoders by these options."""
 
 import dataclasses
 import importlib.util
@@ -18,15 +18,17 @@ class EncoderOptions:
     Attributes:
         model: a catalogue name, a TF-Hub handle, or a directory.
         preprocessor: handle or directory of the preprocessor, if it is not the model's own.
-        pooling: how a sentence's vector is made from the encoder's outputs; by default as the model asks.
-        normalize: whether to scale vectors to L2 norm 1; by default as the model asks.
-        max_seq_length: the most tokens read of a sentence, special tokens included; longer ones are truncated.
-        token_budget: the most tokens, padding included, in one run of the encoder; 0 for what its device likes.
-        engine: what runs the encoder; auto takes the fastest that agrees with TensorFlow in float32.
-        precision: what matrices are multiplied in; auto takes the fastest that agrees with float32.
+        pooling: how a sentence's vector is computed from the encoder's outputs; by default the pooling of the model.
+        normalize: whether to scale vectors to L2 norm 1; by default as the model prescribes.
+        max_seq_length: maximum number of tokens read of a sentence, special tokens included; longer sentences are
+            truncated.
+        token_budget: maximum number of tokens, padding included, in one run of the encoder; 0 for a default that
+            suits the device.
+        engine: the engine that runs the encoder; auto chooses the fastest that agrees with TensorFlow in float32.
+        precision: the precision of matrix products; auto chooses the fastest that agrees with float32.
 
     Raises:
-        ValueError: if an option has no such value: one line that names it, what was expected and what was given.
+        ValueError: if an option has an invalid value; one line names the option, what was expected and what was given.
     """
 
     model: str = DEFAULT_MODEL
@@ -40,7 +42,7 @@ class EncoderOptions:
     precision: str = dataclasses.field(default=PRECISIONS[0], metadata={"choices": PRECISIONS})
 
     def __post_init__(self) -> None:
-        """Refuse what no encoder could do."""
+        """Checks the options."""
         check_fields(self)
         if self.engine == "openvino" and not importlib.util.find_spec("openvino"):
             raise ValueError(
@@ -50,10 +52,10 @@ class EncoderOptions:
 
 
 def check_fields(options: Any) -> None:
-    """Compare each field of a dataclass with its type, and with the "choices" and "minimum" of its metadata.
+    """Checks each field of a dataclass against its type, and against the "choices" and "minimum" of its metadata.
 
     Raises:
-        ValueError: one line that names the field, what was expected and what was given.
+        ValueError: if a field is invalid; one line names the field, what was expected and what was given.
     """
     for field in dataclasses.fields(options):
         value, choices, minimum = (
@@ -71,10 +73,10 @@ def check_fields(options: Any) -> None:
 
 
 def check_model(model: Model, options: EncoderOptions) -> None:
-    """Refuse what `model` cannot do, as far as its description tells.
+    """Checks that the description of `model` allows the pooling and the length in `options`.
 
     Raises:
-        ValueError: one line that names the option, what was expected and what was given.
+        ValueError: if it does not; one line names the option, what was expected and what was given.
     """
     if options.pooling and options.pooling not in model.poolings:
         raise ValueError(
@@ -84,10 +86,10 @@ def check_model(model: Model, options: EncoderOptions) -> None:
 
 
 def check_max_seq_length(max_seq_length: int, limit: int, name: str) -> None:
-    """Refuse a length past the model's; a `limit` of 0 is no limit.
+    """Checks that `max_seq_length` is at most `limit`, that of the model called `name`; 0 means that it has no limit.
 
     Raises:
-        ValueError: one line that names the option, what was expected and what was given.
+        ValueError: if it is larger; one line names the option, what was expected and what was given.
     """
     if limit and max_seq_length > limit:
         raise ValueError(f"expected max_seq_length up to {limit}, the most {name} reads, got {max_seq_length}")

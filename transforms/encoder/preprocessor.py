@@ -1,4 +1,4 @@
-"""TF-Hub's text preprocessors: texts to tokens, and tokens to an encoder's inputs."""
+"""TF-Hub's text preprocessors, which convert texts to tokens, and tokens to an encoder's inputs."""
 
 import dataclasses
 from typing import Any
@@ -13,14 +13,25 @@ Array = np.ndarray[Any, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Tokens:
-    """Word pieces of a batch of texts, end to end: those of text i are `values[splits[i]:splits[i + 1]]`."""
+    """The token ids of a batch of texts, concatenated: those of text i are `values[splits[i]:splits[i + 1]]`."""
 
     values: Array
     splits: Array
 
 
 class Preprocessor:
-    """A TF-Hub text preprocessor: `tokenize` and the ids that it packs word pieces with."""
+    """A TF-Hub text preprocessor.
+
+    Tokenizing runs the preprocessor's own graph. Packing is done in NumPy, with the special ids that it uses.
+
+    Attributes:
+        start: the id of the token that begins a sequence.
+        end: the id of the token that ends a segment.
+        padding: the id of the padding token.
+
+    Raises:
+        ValueError: if it cannot be loaded, or lacks TF-Hub's text preprocessing interface.
+    """
 
     def __init__(self, handle: str) -> None:
         self._module = load(handle)
@@ -44,14 +55,14 @@ class Preprocessor:
         self.start, self.end, self.padding = (int(i) for i in packed["input_word_ids"][0, :3])
 
     def tokenize(self, texts: list[str]) -> Tokens:
-        """The word pieces of `texts`, without the special ones."""
+        """The tokens of `texts`, without special tokens."""
         values, splits = self._tokenize(tf.constant([text.encode() for text in texts], tf.string))
         return Tokens(values.numpy(), splits.numpy())
 
     def pack(self, tokens: Tokens, rows: Array, max_seq_length: int) -> tuple[Array, Array, Array]:
-        """Word ids, mask and types of `rows`, int32 [len(rows), length], padded to the longest of them.
+        """Token ids, mask and type ids of `rows`, each int32 [len(rows), length], padded to the longest of them.
 
-        A row longer than `max_seq_length` with its two special tokens loses its end.
+        A row that is longer than `max_seq_length`, its two special tokens included, is truncated.
         """
         counts = np.minimum(tokens.splits[rows + 1] - tokens.splits[rows], max_seq_length - 2)
         length = int(counts.max()) + 2

@@ -1,4 +1,4 @@
-"""TF-Hub's encoders as TensorFlow functions that compute a vector per text and nothing else."""
+"""TF-Hub's encoders as TensorFlow functions that compute one vector per text and nothing else."""
 
 import dataclasses
 from typing import Any
@@ -15,13 +15,13 @@ Array = np.ndarray[Any, Any]
 
 
 def max_positions(module: Any) -> int:
-    """Rows of a BERT encoder's table of position embeddings: the most word pieces it reads; 0 if it has none."""
+    """The maximum number of tokens that a BERT encoder reads: the rows of its position embeddings; 0 if unknown."""
     tables = [v for v in getattr(module, "variables", ()) if "position" in v.name and v.shape.rank == 2]
     return int(tables[0].shape[0]) if len(tables) == 1 else 0
 
 
 class VectorFunction(tf.Module):
-    """A traced function from word ids, mask and types, int32 [batch, length], to vectors, float32 [batch, dimension].
+    """A traced function from token ids, mask and type ids, int32 [batch, length], to float32 [batch, dimension].
 
     Attributes:
         concrete: the function as TensorFlow's ConcreteFunction.
@@ -37,23 +37,23 @@ class VectorFunction(tf.Module):
             return l2_normalize(found) if normalize else found
 
         self.concrete = run.get_concrete_function()
-        # A function refers to its variables only weakly.
+        # A function has only weak references to its variables.
         self._holder = holder
 
     def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
-        """Vectors of a micro-batch."""
+        """The vectors of a micro-batch."""
         result: Array = self.concrete(tf.constant(ids), tf.constant(mask), tf.constant(types)).numpy()
         return result
 
 
 class BertVectors:
-    """A dict-in encoder with its pooling, as TensorFlow functions that compute nothing else.
+    """An encoder that takes a dict of token ids, with its pooling, as TensorFlow functions.
 
     Attributes:
-        original: the model as it came, in float32.
-        dimension: length of a vector.
-        max_seq_length: the most word pieces that the model reads, 0 if that is not known.
-        is_plain: whether `original` is the plain graph already, and computes nothing that `pooling` leaves unread.
+        original: the model with its original graph, in float32.
+        dimension: the length of a vector.
+        max_seq_length: the maximum number of tokens that the model reads; 0 if unknown.
+        is_plain: whether `original` already is the optimized graph, and computes only what `pooling` needs.
     """
 
     def __init__(self, model: Model, pooling: str, normalize: bool) -> None:
@@ -75,16 +75,16 @@ class BertVectors:
         self.original = VectorFunction(original, normalize, encoder)
 
     def lifted(self, precision: str = "float32") -> VectorFunction:
-        """The plain graph with this model's weights, to be compared before it is used.
+        """The optimized graph with this model's weights, which must be compared with `original` before it is used.
 
         Raises:
-            ValueError: if the model's variables are not those of a BERT.
+            ValueError: if the model's variables are not those of a BERT, or lack what the pooling needs.
         """
         bert = self.bert(precision)
         return VectorFunction(bert.vectors, self._normalize, bert)
 
     def bert(self, precision: str = "float32") -> Bert:
-        """This model's weights as a module that can be saved, with the pooling and normalisation in use as its own.
+        """This model's weights as a module that can be saved, with the pooling and normalization in use as defaults.
 
         Raises:
             ValueError: if the model's variables are not those of a BERT, or lack what the pooling needs.
@@ -99,7 +99,7 @@ class BertVectors:
 
 
 def _dimension(encoder: Any, model: Model, pooling: str) -> int:
-    """The length of an encoder's vectors, by a first run that its interface must bear."""
+    """The length of an encoder's vectors, from a first run that also checks its interface."""
     try:
         outputs = encoder({name: tf.ones([1, 3], tf.int32) for name in INPUT_NAMES})
     except (TypeError, ValueError) as error:
@@ -114,7 +114,7 @@ def _dimension(encoder: Any, model: Model, pooling: str) -> int:
 
 
 class TextVectors:
-    """A text-in encoder: strings in, vectors out."""
+    """A text-in encoder, which converts strings to vectors."""
 
     def __init__(self, model: Model, normalize: bool) -> None:
         encoder = load(model.encoder)
@@ -135,6 +135,6 @@ class TextVectors:
         self._vectors = tf.function(call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def __call__(self, texts: list[str]) -> Array:
-        """Vectors, float32 [len(texts), dimension]."""
+        """The vectors of `texts`, float32 [len(texts), dimension]."""
         result: Array = self._vectors(tf.constant([text.encode() for text in texts], tf.string)).numpy()
         return result

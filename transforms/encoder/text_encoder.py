@@ -1,4 +1,4 @@
-"""TextEncoder: texts in, vectors out, in micro-batches of texts of like length. No Beam."""
+"""TextEncoder: encodes texts as vectors, in micro-batches of texts of similar length, and without Beam."""
 
 import concurrent.futures
 import functools
@@ -16,19 +16,19 @@ from transforms.encoder.options import EncoderOptions, check_model
 
 Array = np.ndarray[Any, Any]
 
-# The most tokens in one run of the encoder, by measurement on two cores; a GPU wants larger ones.
+# Default for the maximum number of tokens in one run of the encoder. That of CPU was measured on two cores.
 TOKEN_BUDGETS = {"CPU": 1024, "GPU": 16384}
 
 
 class Encoding(NamedTuple):
-    """What `TextEncoder.encode_with_counts` gives for n texts.
+    """The result of `TextEncoder.encode_with_counts` for n texts.
 
     Attributes:
-        vectors: float32 [n, dimension].
-        tokens: tokens read of each text, special tokens included, int64 [n]; zeros for a text-in encoder.
-        truncated: whether each text was longer than what was read, bool [n].
-        padded_tokens: tokens of padding that the encoder computed and nobody needed.
-        cache_hits: texts whose vector was there already, from this batch or an earlier one.
+        vectors: the vectors, float32 [n, dimension].
+        tokens: the number of tokens read of each text, special tokens included, int64 [n]; zeros for a text-in encoder.
+        truncated: whether only part of each text was read, bool [n].
+        padded_tokens: the number of padding tokens that the encoder computed needlessly.
+        cache_hits: the number of texts whose vector was already computed, in this batch or an earlier one.
     """
 
     vectors: Array
@@ -39,41 +39,42 @@ class Encoding(NamedTuple):
 
 
 class TextEncoder:
-    """A TF-Hub text encoder and its preprocessor, loaded.
+    """A loaded TF-Hub text encoder, with its preprocessor if it has one.
 
-    Texts are ordered by their number of tokens and run in micro-batches of at most `token_budget` tokens, each padded
-    to its longest text only; the vectors come back in the order of the texts. A vector does not depend on
-    the texts around it, beyond float32's rounding.
+    Texts are sorted by their number of tokens and run in micro-batches of at most `token_budget` tokens, each padded
+    only to its longest text. The vectors are returned in the order of the texts. A vector does not depend on the other
+    texts in the batch, apart from rounding.
 
     >>> vectors = TextEncoder("minilm").encode(["Hello world."])  # doctest: +SKIP
     >>> vectors.shape  # doctest: +SKIP
     (1, 384)
 
     Attributes:
-        name: the model's name or handle, as rows carry it.
-        version: digest of the model's files.
-        dimension: length of a vector.
-        engine: what runs it, "tensorflow" or "openvino".
-        precision: what the matrix products are computed in, "float32" or "bfloat16".
+        name: the model's name or handle, which rows carry.
+        version: a digest of the model's files.
+        dimension: the length of a vector.
+        engine: the engine that runs it, "tensorflow" or "openvino".
+        precision: the precision of its matrix products, "float32" or "bfloat16".
         pooling: the pooling in use.
-        max_seq_length: the most tokens read of a text, special tokens included.
+        max_seq_length: the maximum number of tokens read of a text, special tokens included.
         load_ms: how long loading took, in milliseconds.
     """
 
     __signature__ = inspect.signature(EncoderOptions)
 
     def __init__(self, model: str = DEFAULT_MODEL, **options: Any) -> None:
-        """Load `model`.
+        """Loads `model`.
 
         Args:
             model: a catalogue name, a TF-Hub handle, or a directory.
-            options: EncoderOptions'.
+            options: the other fields of EncoderOptions.
 
         Raises:
-            ValueError: if the model cannot be found or loaded, or lacks the pooling or the length.
+            ValueError: if an option has an invalid value, the model cannot be found or loaded, or it does not support
+                the pooling or the length.
         """
         start = time.monotonic()
-        # They import TensorFlow.
+        # Imported here because they import TensorFlow.
         from transforms.encoder import backends, hub
 
         chosen = EncoderOptions(model, **options)
@@ -86,7 +87,7 @@ class TextEncoder:
         handles = [handle for handle in (entry.encoder, entry.preprocessor) if handle]
         for handle in handles:
             hub.resolve(handle)
-        # Every byte is hashed while the model is loaded.
+        # The files are hashed while the model is loaded.
         version = self._pool.submit(hub.version_of, *handles)
         self._backend = backends.load(entry, chosen)
         self.dimension, self.pooling = self._backend.dimension, self._backend.pooling
@@ -101,14 +102,14 @@ class TextEncoder:
         self.load_ms = round((time.monotonic() - start) * 1000)
 
     def encode(self, texts: Sequence[str]) -> Array:
-        """Vectors of `texts`: float32 [len(texts), dimension]."""
+        """The vectors of `texts`, float32 [len(texts), dimension]."""
         return self.encode_with_counts(texts).vectors
 
     def encode_with_counts(self, texts: Sequence[str]) -> Encoding:
-        """Vectors of `texts`, and what the encoder read of each; a text that recurs is computed once.
+        """The vectors of `texts`, and how much the encoder read of each; a text that recurs is computed once.
 
         Raises:
-            UnicodeEncodeError: if a text holds a lone surrogate.
+            UnicodeEncodeError: if a text contains a lone surrogate.
         """
         index: dict[str, int] = {}
         places = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
@@ -148,13 +149,13 @@ class TextEncoder:
 
 @functools.lru_cache(maxsize=2)
 def load_encoder(options: EncoderOptions) -> TextEncoder:
-    """The TextEncoder of these options, loaded once per process."""
+    """The TextEncoder for `options`; a process keeps the two that were used most recently."""
     return TextEncoder(**vars(options))
 
 
 @functools.lru_cache(maxsize=2)
 def name_and_version(model: str, preprocessor: str = "") -> tuple[str, str]:
-    """A TextEncoder's `name` and `version` without loading the model; its files are read once per process.
+    """The `name` and `version` of a TextEncoder, without loading the model; its files are read once per process.
 
     Raises:
         ValueError: if the model cannot be found.
@@ -166,9 +167,9 @@ def name_and_version(model: str, preprocessor: str = "") -> tuple[str, str]:
 
 
 def micro_batches(sizes: Array, budget: int) -> Iterator[Array]:
-    """Rows by falling size, cut so that a batch's rows times its largest size stay within `budget`.
+    """Batches of row indices, sorted by descending size, whose padded size stays within `budget`.
 
-    A row larger than `budget` comes alone.
+    The padded size is the number of rows times the largest size. A row that is larger than `budget` gets its own batch.
     """
     order = np.argsort(-sizes, kind="stable")
     start = 0

@@ -17,12 +17,12 @@ from transforms.splitter import SplitterOptions
 from transforms.splitting import SplitSentences, SplittingOptions
 from transforms.types import Sentence, SentenceEmbedding
 
-# What a pipeline's `providers: [{include: ...}]` names.
+# The file to name in a pipeline's `providers: [{include: ...}]`.
 PROVIDERS = pathlib.Path(__file__).parents[1] / "yaml_providers.yaml"
 
 
 class EmbeddedRow(NamedTuple):
-    """A SentenceEmbedding in types that YAML's transforms can use: the vector as floats, the event time as RFC 3339."""
+    """A SentenceEmbedding in types that YAML transforms can use: the vector as floats, the event time as RFC 3339."""
 
     id: str
     message_id: str
@@ -45,14 +45,14 @@ coders.registry.register_coder(EmbeddedRow, coders.RowCoder)
 
 
 class YamlSplitSentences(beam.PTransform):
-    """Rows with a text to rows of its sentences, with half-open code-point offsets.
+    """Splits the text of each row into sentences, one row per sentence, with half-open code-point offsets.
 
     Args:
         text_field: the field that holds the text.
-        id_field: the field that holds its id; without it, an id is made of the row.
+        id_field: the field that holds its id; without one, the id is a hash of the row.
         timestamp_field: the field that holds the event time.
-        error_handling: `output: NAME` gives dead letters as the output NAME instead of failing.
-        options: SplitSentences'.
+        error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
+        options: the options of SplitSentences.
     """
 
     @takes(SplitterOptions, SplittingOptions)
@@ -75,14 +75,14 @@ class YamlSplitSentences(beam.PTransform):
 
 
 class YamlEmbedSentences(beam.PTransform):
-    """Rows of SplitSentences, or rows with a text that is embedded whole, to rows with a vector of floats.
+    """Embeds the rows of SplitSentences, or the whole text of other rows, and returns rows with a vector of floats.
 
     Args:
-        text_field: the field that holds the text, for rows that are no sentences.
-        id_field: the field that holds its id.
-        timestamp_field: the field that holds its event time.
-        error_handling: `output: NAME` gives dead letters as the output NAME instead of failing.
-        options: EmbedSentences'.
+        text_field: the field that holds the text, for rows that are not sentences.
+        id_field: the field that holds its id; without one, the id is a hash of the row.
+        timestamp_field: the field that holds the event time.
+        error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
+        options: the options of EmbedSentences.
     """
 
     @takes(EncoderOptions, EmbeddingOptions)
@@ -120,7 +120,7 @@ def _apply(pcoll: Any, transform: DeadLetterTransform, errors: str) -> Any:
     if not errors:
         return pcoll | transform
     result = pcoll | transform.with_dead_letters()
-    # "good" is what Beam YAML calls the main output beside an error output.
+    # "good" is Beam YAML's name for the main output of a transform that also has an error output.
     return {"good": result.output, errors: result.dead_letters}
 
 

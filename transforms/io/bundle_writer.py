@@ -1,4 +1,4 @@
-"""The DoFn that writes bundles: a bundle ends when its sink has acknowledged or refused every row."""
+"""BundleWriter: a DoFn whose bundles end only when the sink has acknowledged or rejected every row."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
@@ -15,14 +15,14 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Sink(Protocol[T_contra]):
-    """Where a BundleWriter's rows go.
+    """The destination of a BundleWriter's rows.
 
     Attributes:
-        name: what messages call it.
-        written_counter: counts the rows that it acknowledged.
-        refused_counter: counts the rows that it refused.
-        max_rows: the most rows that wait to be sent together.
-        max_bytes: the most bytes that wait to be sent together; a larger row is sent alone.
+        name: the name of the sink in messages.
+        written_counter: the counter of rows that the sink acknowledged.
+        refused_counter: the counter of rows that the sink rejected.
+        max_rows: maximum number of rows that are buffered and sent together.
+        max_bytes: maximum number of bytes that are buffered and sent together; a larger row is sent alone.
     """
 
     name: str
@@ -32,23 +32,23 @@ class Sink(Protocol[T_contra]):
     max_bytes: int
 
     def open(self) -> Callable[[Sequence[T_contra]], Answer]:
-        """What sends rows, for `retries.deliver`; called once per DoFn instance, on the worker."""
+        """Returns the function that sends rows for `retries.deliver`; called once per DoFn instance, on the worker."""
 
     def size(self, row: T_contra) -> int:
-        """About how many bytes a row takes."""
+        """The approximate size of a row, in bytes."""
 
     def refused(self, row: T_contra, reason: str) -> list[DeadLetter]:
-        """The dead letters of a row that the sink will never take, if any."""
+        """The dead letters for a rejected row, if any."""
 
 
 class BundleWriter(beam.DoFn):
-    """Collects a bundle's rows and writes them in as few requests as the sink's limits allow.
+    """Buffers a bundle's rows and writes them in as few requests as the sink's limits allow.
 
-    A row is written at least once: a bundle that fails is the runner's to try again. Its output is empty but for the
-    dead letters, tagged with TAG, each at its row's timestamp and in its row's window.
+    Each row is written at least once, because the runner retries bundles that fail. The only output is dead letters,
+    tagged with TAG, each with the timestamp and window of its row.
 
     Args:
-        sink: where the rows go; its class's name is part of the step's.
+        sink: the destination of the rows; the name of its class becomes part of the step's name.
         retry_for_seconds: how long transient errors are retried before the bundle fails.
     """
 
@@ -57,7 +57,7 @@ class BundleWriter(beam.DoFn):
         self._retry_for_seconds = retry_for_seconds
 
     def default_label(self) -> str:
-        """What tells its step from another writer's."""
+        """A label that distinguishes the steps of different sinks."""
         return type(self._sink).__name__
 
     def setup(self) -> None:
@@ -66,13 +66,13 @@ class BundleWriter(beam.DoFn):
         self._send = self._sink.open()
 
     def start_bundle(self) -> None:
-        """Forgets what a failed bundle left."""
+        """Clears the buffer, in which a failed bundle may have left rows."""
         self._forget()
 
     def process(
         self, row: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
-        """Keeps `row`, after writing what waits if both would be too much."""
+        """Buffers `row`, after writing the buffered rows if it would exceed the limits."""
         size = self._sink.size(row)
         if len(self._rows) == self._sink.max_rows or self._bytes + size > self._sink.max_bytes:
             yield from self._flush()
@@ -81,7 +81,7 @@ class BundleWriter(beam.DoFn):
         self._bytes += size
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Writes what waits."""
+        """Writes the buffered rows."""
         yield from self._flush()
 
     def _flush(self) -> Iterator[Any]:

@@ -1,11 +1,11 @@
-"""Rows of typed sources as JSON, the form in which they are records."""
+"""Rows of typed sources as JSON, the form in which records hold them."""
 
 import json
 from typing import Any
 
 
 def as_json(row: Any) -> bytes:
-    """A row as JSON: RFC 3339 times, and whatever JSON lacks as text."""
+    """A row as JSON; times become ISO 8601 strings, and other types that JSON lacks become text."""
     return json.dumps(row, ensure_ascii=False, default=_plain).encode()
 
 

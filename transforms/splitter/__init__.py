@@ -1,4 +1,4 @@
-"""Sentence splitting: text in, offsets out, in pure Python."""
+"""Sentence splitting in pure Python, from a text to the offsets of its sentences."""
 
 from transforms.splitter.languages import LANGUAGES
 from transforms.splitter.options import SplitterOptions

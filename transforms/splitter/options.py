@@ -1,4 +1,4 @@
-"""SplitterOptions: what a sentence splitter may be told."""
+"""SplitterOptions: the options of a sentence splitter."""
 
 import dataclasses
 import functools
@@ -17,24 +17,26 @@ class SplitterOptions:
     """The options of a sentence splitter; SentenceSplitter and SplitSentences take them as keyword arguments.
 
     Attributes:
-        language: the texts' language as an ISO 639-1 code, with or without a region ("pt-BR"). An unknown one gets
-            generic rules and, once per process, a warning.
-        newlines: where a line break ends a sentence: "sentence", at each; "soft", at each that is not a soft wrap;
-            "ignore", at none. A blank line ends a sentence under all three.
-        use_abbreviations: whether abbreviations and initials keep their period from ending a sentence.
-        detect_lists: whether bullets and numbered items begin a sentence, and a marker belongs to its item.
-        abbreviations: further abbreviations, with or without the last period; one ends a sentence only before a
+        language: language of the texts as an ISO 639-1 code, with or without a region ("pt-BR"); texts in an
+            unsupported language are split by generic rules, with a warning once per process.
+        newlines: which line breaks end a sentence. With "sentence" every one does; with "soft" every one but soft
+            wraps; with "ignore" none. A blank line always does.
+        use_abbreviations: whether to recognize abbreviations and initials, whose period need not end a sentence.
+        detect_lists: whether bullets and numbered items begin a sentence, and keep the marker with its item.
+        abbreviations: further abbreviations, with or without the last period; they end a sentence only before a
             function word.
         custom_bounds: regular expressions whose matches end sentences, in addition to the rules.
-        use_custom_bounds_only: whether nothing but custom_bounds ends sentences, blank lines included.
-        custom_bounds_strategy: where the text that matched goes: "none", to no sentence; "prepend", to the next one;
-            "append", to the previous one.
-        split_length: cut longer sentences at white space, or inside a longer word, in characters; by default none.
-        min_length: drop and count shorter sentences, in characters.
-        max_length: drop and count longer sentences, in characters, after split_length; by default none.
+        use_custom_bounds_only: whether only custom_bounds end sentences; then even blank lines do not.
+        custom_bounds_strategy: which sentence the text matched by custom_bounds belongs to. With "none" it belongs to
+            no sentence, with "prepend" to the next one, and with "append" to the previous one.
+        split_length: maximum length in characters; longer sentences are cut at white space, or inside a word if it is
+            longer. By default there is no limit.
+        min_length: minimum length in characters; shorter sentences are dropped and counted.
+        max_length: maximum length in characters, after split_length; longer sentences are dropped and counted. By
+            default there is no limit.
 
     Raises:
-        ValueError: if an option has no such value.
+        ValueError: if an option has an invalid value.
     """
 
     language: str = "en"
@@ -51,7 +53,7 @@ class SplitterOptions:
     max_length: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks the options; lists become tuples, so that they can be hashed."""
+        """Checks the options, and converts lists to tuples so that the options can be hashed."""
         for name in ("custom_bounds", "abbreviations"):
             value = getattr(self, name)
             if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The sentence splitter."""
+"""SentenceSplitter: finds the sentences of a text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Span = tuple[int, int]
 
 
 class Split(NamedTuple):
-    """The sentences of a text, and those that min_length or max_length dropped; both in order."""
+    """The sentences of a text, and those that min_length or max_length dropped, both in order."""
 
     spans: list[Span]
     dropped: list[Span]
@@ -25,18 +25,18 @@ class Split(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class SentenceSplitter(SplitterOptions):
-    """Splits a text into sentences, in time linear in its length; its options are SplitterOptions'.
+    """Splits a text into sentences, in time linear in its length; its arguments are the fields of SplitterOptions.
 
-    Offsets are half-open and in code points. The sentences are in order and do not overlap; none is empty or has white
-    space at its ends; with default options only white space lies between them.
+    Offsets are half-open and in code points. The sentences are in order and do not overlap, and none of them is empty
+    or has white space at its ends. With default options there is only white space between them.
     """
 
     def spans(self, text: str) -> list[Span]:
-        """The sentences of the text that no length option drops."""
+        """The sentences of the text, without those that a length option drops."""
         return self.split(text).spans
 
     def split(self, text: str) -> Split:
-        """The sentences of the text and, for a caller that counts, those that a length option dropped."""
+        """The sentences of the text, and separately those that a length option dropped."""
         spans = self._sentences(text)
         if self.split_length is not None:
             spans = list(lengths.bounded(text, spans, self.split_length))
@@ -81,7 +81,7 @@ def _rules(code: str, use_abbreviations: bool, detect_lists: bool, extra: tuple[
 
 
 def _trim(text: str, begin: int, end: int) -> Span | None:
-    """The span without white space at its ends, or None."""
+    """The span without white space at its ends, or None if there is nothing else in it."""
     if begin < end and not text[begin].isspace() and not text[end - 1].isspace():
         return begin, end
     piece = text[begin:end]
@@ -95,7 +95,7 @@ def _divide(blocks: Iterable[Span], gaps: Sequence[Span]) -> Iterator[Span]:
     """The blocks without the gaps, which are in order and may be empty or overlap."""
     index = 0
     for begin, end in blocks:
-        # A gap that reaches past its block also cuts the next one.
+        # A gap that extends past its block also cuts the next one.
         while index and gaps[index - 1][1] > begin:
             index -= 1
         while index < len(gaps) and gaps[index][0] < end:

@@ -123,7 +123,7 @@ def test_the_reference_vectors_are_met_by_every_engine(
 
 
 def test_openvino_gives_tensorflows_vectors(tiny_bert: pathlib.Path) -> None:
-    """In float32, from the plain graph."""
+    """In float32, from the optimized graph."""
     pytest.importorskip("openvino")
     found = TextEncoder(str(tiny_bert), max_seq_length=40, engine="openvino").encode(TEXTS)
     np.testing.assert_allclose(found, TextEncoder(str(tiny_bert), max_seq_length=40).encode(TEXTS), atol=1e-5)

@@ -1,4 +1,4 @@
-"""JSON rows to a table through BigQuery's tabledata.insertAll."""
+"""Writes JSON rows to a table through BigQuery's tabledata.insertAll."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -10,7 +10,7 @@ from transforms.io.bigquery.tables import TableName
 from transforms.io.google_clients import bigquery_client
 from transforms.io.retries import TRANSIENT_REASONS, Answer, Refused
 
-# insertAll takes rows and requests of up to 10 MB.
+# insertAll accepts rows and requests of up to 10 MB.
 MAX_REQUEST_BYTES = 9_000_000
 RESPONSE_SECONDS = 120.0
 
@@ -22,8 +22,8 @@ class JsonInserter(Generic[T]):
 
     Args:
         table: the table.
-        to_json: a row in JSON's types; raises on one that has no such form.
-        insert_id: a row's identity, by which BigQuery drops a repetition within about a minute, if it can.
+        to_json: converts a row to JSON types; raises if it cannot be converted.
+        insert_id: the id by which BigQuery drops, on a best-effort basis, a row repeated within about a minute.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class JsonInserter(Generic[T]):
             raise Refused(f"expected a row of JSON's types, got {type(error).__name__}: {error}") from error
         if len(body) > MAX_REQUEST_BYTES:
             raise Refused(f"expected a row of at most {MAX_REQUEST_BYTES} bytes, got {len(body)}")
-        # insert_rows_json would escape all but ASCII, three times the bytes, and hide the size from the check above.
+        # insert_rows_json would escape non-ASCII text, up to tripling its size, and the size could not be checked.
         response = bigquery_client(self._project)._connection.api_request(
             method="POST", path=self._path, data=body, content_type="application/json", timeout=RESPONSE_SECONDS
         )

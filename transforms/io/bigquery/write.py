@@ -1,4 +1,4 @@
-"""Rows and dead letters to BigQuery, in one fused stage: a bundle is written when it ends, and only then is it done."""
+"""Writes rows and dead letters to BigQuery without a shuffle: a bundle ends only when all its rows are written."""
 
 import dataclasses
 import logging
@@ -34,7 +34,7 @@ from transforms.types import DeadLetter, SentenceEmbedding
 STAGE = "Write rows"
 METHODS = ("STORAGE_WRITE_ARROW", "STREAMING_INSERTS")
 
-# What a row's short columns take, about.
+# The approximate size of a row's short columns, in bytes.
 _OTHER_BYTES = 200
 
 _log = logging.getLogger(__name__)
@@ -42,22 +42,22 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class BigQueryOptions:
-    """How rows are written to BigQuery; the transforms that write take them as arguments.
+    """How rows are written to BigQuery; the transforms that write to it take these options as arguments.
 
     Attributes:
-        method: STORAGE_WRITE_ARROW (Arrow over gRPC) or STREAMING_INSERTS (JSON over HTTP).
-        retry_for_seconds: how long an outage of the sink, an exhausted quota or the like is waited out before the
-            bundle fails.
+        method: how rows are written, by STORAGE_WRITE_ARROW (Arrow over gRPC) or STREAMING_INSERTS (JSON over HTTP).
+        retry_for_seconds: how long transient errors, such as an outage or an exhausted quota, are retried before the
+            bundle fails, in seconds.
 
     Raises:
-        ValueError: if an option has no such value.
+        ValueError: if an option has an invalid value.
     """
 
     method: str = dataclasses.field(default="STORAGE_WRITE_ARROW", metadata={"choices": METHODS})
     retry_for_seconds: float = dataclasses.field(default=RETRY_FOR_SECONDS, metadata={"minimum": 0})
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Checks the options."""
         if self.method not in METHODS:
             raise ValueError(f"expected method to be one of {', '.join(METHODS)}, got {self.method!r}")
         if self.retry_for_seconds < 0:
@@ -65,18 +65,19 @@ class BigQueryOptions:
 
 
 class WriteRowsToBigQuery(DeadLetterTransform):
-    """Writes each SentenceEmbedding as a row of a table; rows that BigQuery refuses are dead letters.
+    """Writes each SentenceEmbedding as a row of a table; rejected rows become dead letters.
 
-    A bundle ends when BigQuery has acknowledged its rows. A row is written at least once: a bundle that the runner
-    tries again, or an acknowledgement that is lost, leaves it there twice; `tables.newest_rows_view` shows it
-    once. Its output is empty.
+    A bundle ends when BigQuery has acknowledged its rows. Each row is written at least once: if the runner retries a
+    bundle, or an acknowledgement is lost, the row is in the table twice, and `tables.newest_rows_view` shows it only
+    once. The output is empty.
 
     Args:
-        table: the table, as project:dataset.table; `tables.create_table` makes it.
-        options: BigQueryOptions'.
+        table: the table, as project:dataset.table; it must exist (`tables.create_table` creates it).
+        fields: fields of BigQueryOptions, by position.
+        options: fields of BigQueryOptions, by name.
 
     Raises:
-        ValueError: if `table` names none, or an option has no such value.
+        ValueError: if `table` is not a valid name, or an option has an invalid value.
     """
 
     @takes(BigQueryOptions)
@@ -91,9 +92,10 @@ class WriteRowsToBigQuery(DeadLetterTransform):
 
 
 class WriteDeadLettersToBigQuery(beam.PTransform):
-    """Writes each DeadLetter as a row of a table; its options are WriteRowsToBigQuery's.
+    """Writes each DeadLetter as a row of a table, with the arguments of WriteRowsToBigQuery.
 
-    A dead letter that BigQuery refuses is logged and counted as dead_letters_refused: there is nowhere else to put it.
+    A dead letter that BigQuery rejects is logged and counted as dead_letters_refused, because it cannot be written
+    anywhere else.
     """
 
     @takes(BigQueryOptions)
@@ -103,14 +105,14 @@ class WriteDeadLettersToBigQuery(beam.PTransform):
         self._write = BundleWriter(_WriteDeadLetters(parse_table(table), chosen.method), chosen.retry_for_seconds)
 
     def expand(self, letters: "beam.PCollection[DeadLetter]") -> "beam.PCollection[Any]":
-        """Writes `letters`; gives an empty PCollection."""
+        """Writes `letters` and returns an empty PCollection."""
         return letters | "Write dead letters" >> beam.ParDo(self._write)
 
 
 class _TableSink:
-    """What both kinds of rows have in common."""
+    """What the sinks for rows and for dead letters have in common."""
 
-    # A bundle's rows wait in memory; past this they are written before it ends.
+    # A bundle's rows are buffered in memory; when they exceed these limits they are written before the bundle ends.
     max_rows = 10_000
     max_bytes = 8_000_000
 
@@ -161,7 +163,7 @@ class _WriteDeadLetters(_TableSink):
 
     def refused(self, row: DeadLetter, reason: str) -> list[DeadLetter]:
         _log.error(
-            "lost part %d of %d of dead letter %s: %s refused it: %s; it said: %s: %s",
+            "lost part %d of %d of dead letter %s: %s rejected it: %s; its message was: %s: %s",
             row.part + 1,
             row.parts,
             row.id,

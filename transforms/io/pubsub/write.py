@@ -1,4 +1,4 @@
-"""Rows to a Pub/Sub topic: a bundle ends when Pub/Sub has them all."""
+"""Writes rows to a Pub/Sub topic; a bundle ends when Pub/Sub has acknowledged all its rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from transforms.io.pubsub.resources import publisher_client, validate_topic
 from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
 from transforms.types import DeadLetter
 
-# https://cloud.google.com/pubsub/quotas#resource_limits: of a request, less its envelope, and of a message.
+# Source: https://cloud.google.com/pubsub/quotas#resource_limits, for a request (without its envelope) and a message.
 MAX_MESSAGES = 1000
 MAX_REQUEST_BYTES = 9_000_000
 MAX_MESSAGE_BYTES = 10_000_000
@@ -24,7 +24,11 @@ class Outgoing(NamedTuple):
 
 
 def publish(topic: str, messages: Sequence[Outgoing]) -> Answer:
-    """Publishes `messages` in one request; for `retries.deliver`, which halves what a request cannot hold."""
+    """Publishes `messages` in one request, for `retries.deliver`, which halves a batch that is too large.
+
+    Raises:
+        Refused: if the messages are too many or too large for one request.
+    """
     size = sum(map(_size, messages))
     if len(messages) == 1 and size > MAX_MESSAGE_BYTES:
         raise Refused(f"expected a message of at most {MAX_MESSAGE_BYTES} bytes, got {size}; shorten its text")
@@ -44,17 +48,17 @@ def _size(message: Outgoing) -> int:
 
 
 class WriteToTopic(DeadLetterTransform):
-    """Publishes each row, as bytes, to a topic; rows that Pub/Sub refuses are dead letters.
+    """Publishes each row, as bytes, to a topic; rejected rows become dead letters.
 
-    A bundle ends when Pub/Sub has acknowledged its rows. Each is published at least once. Its output is empty.
+    A bundle ends when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is empty.
 
     Attributes:
         topic: projects/P/topics/T.
-        stage: the stage that dead letters name.
-        retry_for_seconds: how long a bundle waits for a topic that cannot be written to before it fails.
+        stage: the name of the stage in dead letters.
+        retry_for_seconds: how long transient errors are retried before the bundle fails, in seconds.
 
     Raises:
-        ValueError: if `topic` is not projects/P/topics/T.
+        ValueError: if `topic` is not of the form projects/P/topics/T.
     """
 
     def __init__(

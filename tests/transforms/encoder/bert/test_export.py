@@ -97,7 +97,7 @@ def test_a_vocabulary_can_come_from_tokenizer_json(tmp_path: pathlib.Path, tiny_
 
 
 @pytest.mark.parametrize("pooling", ["pooled_output", "mean"])
-def test_a_pair_of_tf_hubs_becomes_one_with_the_plain_graph(
+def test_a_pair_of_tf_hubs_becomes_one_with_the_optimized_graph(
     hub_bert: pathlib.Path, tmp_path: pathlib.Path, pooling: str
 ) -> None:
     """The same vectors, with nothing left to lift at load."""

@@ -19,7 +19,7 @@ PACKED = (IDS, MASK, np.zeros_like(IDS))
 
 
 @pytest.mark.parametrize("pooling", ["pooled_output", "mean", "cls"])
-def test_the_plain_graph_gives_what_tf_hubs_graph_gives(hub_bert: pathlib.Path, pooling: str) -> None:
+def test_the_optimized_graph_gives_what_tf_hubs_graph_gives(hub_bert: pathlib.Path, pooling: str) -> None:
     """With padding in the batch, to float32's rounding."""
     vectors = BertVectors(find_model(str(hub_bert)), pooling, normalize=False)
     np.testing.assert_allclose(vectors.lifted()(*PACKED), vectors.original(*PACKED), atol=1e-6)
@@ -69,7 +69,7 @@ def test_a_model_that_differs_runs_as_it_came(
     path = _changed(hub_bert, tmp_path, sine)
     with caplog.at_level(logging.WARNING):
         encoder = TextEncoder(str(path), pooling="cls", max_seq_length=32)
-    assert [r.message.split(":")[0] for r in caplog.records] == [f"{encoder.name} runs as it came"]
+    assert [r.message.split(":")[0] for r in caplog.records] == [f"{encoder.name} runs without the optimized graph"]
     plain = TextEncoder(str(hub_bert), pooling="cls", max_seq_length=32)
     np.testing.assert_allclose(encoder.encode(["the dog"]), np.sin(plain.encode(["the dog"])), atol=1e-6)
 
