@@ -30,7 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--preprocessor", default="", help="The preprocessor of --model, if it is not the model's own.")
     parser.add_argument("--to", metavar="DIR", help="Where to write the pair. [where --model=NAME looks for it]")
     parser.add_argument(
-        "--license", "--licence", dest="licence", default="", help="SPDX identifier of the weights' license."
+        "--license",
+        "--licence",
+        dest="licence",
+        default="",
+        metavar="ID",
+        help="SPDX identifier of the weights' license.",
     )
     arguments = parser.parse_args(argv)
     console.prepare()

@@ -201,7 +201,7 @@ def metadata(template: Template) -> dict[str, Any]:
 
 
 def spec(template: Template, image: str, model: str) -> dict[str, Any]:
-    """The container spec of `template`: the file that a launch names. gcloud's own spec lacks `streaming` and others."""
+    """The container spec of `template`: the file that a launch names. gcloud's own lacks `streaming` and others."""
     described = metadata(template)
     for found in described["parameters"]:
         if found["name"] == "model":

@@ -110,7 +110,7 @@ class Duplicates(NamedTuple):
 
 
 def near_duplicates(vectors: Array, contents: Sequence[str], threshold: float) -> list[Duplicates]:
-    """Groups of rows that are nearly alike: a row joins the nearest one before it if their cosine is `threshold` or more.
+    """Groups of rows that are nearly alike: each joins the nearest row before it at a cosine of `threshold` or more.
 
     Equal contents count once. `vectors` have length 1.
     """

@@ -3,9 +3,9 @@
 python -m tests.benchmarks.throughput --sentences=FILE [--model=minilm] [--checkpoint=DIR] [--count=20000]
     [--rounds=3] [--only=REGEX] [--python=PYTHON] [--to=PREFIX]
 
-- FILE has one sentence per line. After its last line, the lines are used again with their words in other orders; each is
-  different, and still one sentence.
-- A peer that is not installed is listed as absent. A slow peer runs on as many of the sentences as fit into half a minute.
+- FILE has one sentence per line. After its last line, the lines are used again with their words in other orders; each
+  is different, and still one sentence.
+- A peer that is not installed is listed as absent. A slow one runs on as many sentences as fit into half a minute.
 - Warm rates do not include the start; cold rates count from the start of the command to its end.
 - The rows "matmul peak" say what a program would reach that did nothing but the model's products, at that peak.
 """

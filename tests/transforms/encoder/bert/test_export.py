@@ -193,4 +193,4 @@ def test_an_existing_target_is_not_overwritten(
     """A model in use is never replaced behind its reader's back."""
     (tmp_path / "file").touch()
     assert export_encoder.main([f"--from={checkpoint}", f"--to={tmp_path}"]) == 2
-    assert "not there yet" in capsys.readouterr().err
+    assert "does not exist yet" in capsys.readouterr().err
