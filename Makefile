@@ -7,7 +7,7 @@ BIN := .venv/bin
 UV := 0.13.9
 INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
 # Tests wait as much as they compute, so there are more processes than cores; tests/conftest.py runs the slow ones first.
-PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=loadgroup --no-loadscope-reorder --durations=10
+PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=load --maxschedchunk=1 --durations=10
 
 # Without bytecode that is kept, each start of Python would compile TensorFlow and Beam anew, for half a minute.
 unexport PYTHONDONTWRITEBYTECODE

@@ -29,8 +29,6 @@ DATA = ROOT / "tests" / "data"
 _MARKS = {"browser": "browser", "installed": "subprocess", "launched": "subprocess"}
 
 
-# Before pytest-xdist, which takes note of the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by folder and fixtures, and put slow ones first, so that none is left to run alone at the end."""
     for item in items:
@@ -38,9 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("emulator")
         for fixture in set(getattr(item, "fixturenames", ())) & set(_MARKS):
             item.add_marker(_MARKS[fixture])
-        if item.get_closest_marker("browser"):
-            # A browser, and the large page that it shows, for one process only.
-            item.add_marker(pytest.mark.xdist_group("browser"))
     items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in ("slow", "emulator", "browser")])
 
 

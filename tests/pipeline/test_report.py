@@ -17,6 +17,7 @@ import pytest
 from pipeline.report import __main__ as report
 from pipeline.report.analysis import clusters, histogram, near_duplicates, normalized, project, reduced
 from pipeline.report.data import category, read_dead_letters, read_rows, read_summary
+from tests.shared import Shared
 from transforms.dead_letters import dead_letters
 from transforms.schema import dead_letters_to_arrow, embeddings_to_arrow
 from transforms.types import SentenceEmbedding
@@ -204,13 +205,15 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def big_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+def big_page(shared: Shared) -> str:
     """A page of 50,000 sentences."""
-    path = tmp_path_factory.mktemp("big")
-    pq.write_table(embeddings_to_arrow(rows(50_000)), path / "rows.parquet")
-    arguments = ["--projection=pca", "--duplicates=0.9999", f"--to={path}/report.html"]
-    assert report.main([f"--embeddings={path}/rows.parquet", *arguments]) == 0
-    return f"file://{path}/report.html"
+
+    def make(path: pathlib.Path) -> None:
+        pq.write_table(embeddings_to_arrow(rows(50_000)), path / "rows.parquet")
+        arguments = ["--projection=pca", "--duplicates=0.9999", f"--to={path}/report.html"]
+        assert report.main([f"--embeddings={path}/rows.parquet", *arguments]) == 0
+
+    return f"file://{shared.made('big_page', make)}/report.html"
 
 
 def show(browser: Any, page: str, width: int = 1300, height: int = 950, scheme: str = "light") -> Any:
@@ -335,7 +338,7 @@ def test_it_is_quiet_and_fits_a_phone_light_and_dark(
     """Nothing is wider than the screen, nothing is logged as an error, and a tap shows a sentence."""
     files = {"dead_letters": "dead.parquet", "embeddings": "rows.parquet", "summary": "summary.txt"}
     options = [f"--{name}={run_files}/{file}" for name, file in files.items()]
-    assert report.main([*options, f"--to={tmp_path}/report.html"]) == 0
+    assert report.main([*options, "--projection=pca", f"--to={tmp_path}/report.html"]) == 0
     backgrounds = set()
     for scheme in ("light", "dark"):
         show(browser, f"file://{tmp_path}/report.html", 390, 844, scheme)
