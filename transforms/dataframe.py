@@ -89,7 +89,7 @@ def embed(
     frame, contents = _frame(texts, text_column, output_level == "document")
     made = ["sentence", "begin", "end", "embedding"] if output_level == "sentence" else ["embedding"]
     if taken := [column for column in made if column in frame.columns]:
-        raise ValueError(f"expected no columns {taken} in the DataFrame, which embed adds; rename them")
+        raise ValueError(f"expected no columns {taken} in the DataFrame, because embed adds them; rename yours")
     encoder = load_encoder(options)
 
     def vectors(parts: list[str]) -> Array:

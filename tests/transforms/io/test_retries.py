@@ -151,7 +151,7 @@ def _fails_after(sends: int) -> Callable[[Sequence[int]], Answer]:
 def test_patience_ends() -> None:
     """With one line that says what, how long and why."""
     begin = time.monotonic()
-    with pytest.raises(TimeoutError, match="expected the sink to take rows within 0.5 s of retries, got .*down; mend"):
+    with pytest.raises(TimeoutError, match="expected the sink to take rows within 0.5 s of retries, got .*down; fix"):
         list(deliver(_fails_after(0), [1], 0.5, "the sink"))
     assert time.monotonic() - begin < 0.6
 
