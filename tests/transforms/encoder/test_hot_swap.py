@@ -47,8 +47,10 @@ def test_a_broken_version_is_refused_with_one_line(versions: pathlib.Path, caplo
     caplog.set_level(logging.ERROR)
     current = CurrentEncoder(EncoderOptions(str(versions), max_seq_length=40), 0.05)
     before = current.get()
-    shutil.copytree(versions / "1", versions / "2")
-    (versions / "2" / "encoder" / "variables" / "variables.data-00000-of-00001").write_bytes(b"broken")
+    # Broken before it is there: the watcher must not see a whole one.
+    shutil.copytree(versions / "1", versions.parent / "broken")
+    (versions.parent / "broken" / "encoder" / "variables" / "variables.data-00000-of-00001").write_bytes(b"broken")
+    (versions.parent / "broken").rename(versions / "2")
 
     def refused() -> bool:
         current.get()
