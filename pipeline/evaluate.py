@@ -21,13 +21,13 @@ _ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
 
 
 class Quality(NamedTuple):
-    """A score with the interval that holds it by 19 chances in 20.
+    """A score with its 95% confidence interval.
 
     Attributes:
         score: Spearman's correlation, or accuracy.
-        low: the interval's lower end.
-        high: its upper end.
-        baseline: what a model that knows nothing gets.
+        low: the lower end of the interval.
+        high: the upper end of the interval.
+        baseline: the score of a model that knows nothing.
     """
 
     score: float
@@ -37,7 +37,7 @@ class Quality(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 2 if it was refused."""
+    """Run the program. Returns 2 if it was refused."""
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
@@ -66,19 +66,19 @@ def _parser() -> argparse.ArgumentParser:
         description="Score models on pairs of texts with a similarity, or on texts with labels.",
     )
     parser.add_argument("--model", action="append", help="A model, as in python -m pipeline; may be repeated. [minilm]")
-    parser.add_argument("--similarity", metavar="FILE", help="Pairs of texts with how alike they are, in any unit.")
-    parser.add_argument("--labelled", metavar="FILE", help="Texts with a label each.")
-    parser.add_argument("--format", required=True, choices=("jsonl", "csv", "tsv"), help="What the files hold.")
-    parser.add_argument("--first_field", default="sentence1", help="Field of a pair's first text. [sentence1]")
-    parser.add_argument("--second_field", default="sentence2", help="Field of its second text. [sentence2]")
-    parser.add_argument("--score_field", default="score", help="Field of its similarity. [score]")
+    parser.add_argument("--similarity", metavar="FILE", help="File of text pairs with a similarity, in any unit.")
+    parser.add_argument("--labelled", metavar="FILE", help="File of texts, each with a label.")
+    parser.add_argument("--format", required=True, choices=("jsonl", "csv", "tsv"), help="Format of the files.")
+    parser.add_argument("--first_field", default="sentence1", help="Field of the first text of a pair. [sentence1]")
+    parser.add_argument("--second_field", default="sentence2", help="Field of the second text of a pair. [sentence2]")
+    parser.add_argument("--score_field", default="score", help="Field of a pair's similarity score. [score]")
     parser.add_argument("--text_field", default="text", help="Field of a labelled text. [text]")
-    parser.add_argument("--label_field", default="label", help="Field of its label. [label]")
+    parser.add_argument("--label_field", default="label", help="Field of a text's label. [label]")
     parser.add_argument(
         "--document_vector",
         default="mean",
         choices=("mean", "whole"),
-        help="A labelled text's vector: the mean of its sentences' vectors, or of the text as one input. [mean]",
+        help="How to embed a labelled text: as the mean of its sentences' vectors, or as one input. [mean]",
     )
     return parser
 
@@ -87,7 +87,7 @@ def read_fields(path: str, kind: str, fields: Sequence[str]) -> list[list[str]]:
     """`fields` of each record of a file of JSON lines, CSV or TSV, as text.
 
     Raises:
-        ValueError: if a record is none, or lacks a field.
+        ValueError: if a record cannot be read, or lacks a field.
     """
     with open(path, encoding="utf-8", newline="") as file:
         if kind == "jsonl":
@@ -169,7 +169,7 @@ def spearman(first: Array, second: Array, scores: Array) -> Quality:
 
 
 def probe(vectors: Array, labels: Sequence[str]) -> Quality:
-    """Accuracy of a logistic regression on texts that it was not trained on: 5 folds, each label spread over all.
+    """Accuracy of a logistic regression on texts that it was not trained on, in 5 folds stratified by label.
 
     The baseline is the share of the most frequent label; the interval is Wilson's (1927).
     """

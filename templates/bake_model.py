@@ -1,8 +1,10 @@
 """`python -m templates.bake_model MODEL`: put a model where the image's workers find it without a network.
 
-A model that a package carries is made under $EMBEDDING_MODELS, a directory is copied there under its own name, and
-TF-Hub's are downloaded to $TFHUB_CACHE_DIR. A file beside them says what `--model` is then, for the image's launcher
-and specs.
+- A model whose weights come in a Python package is made under $EMBEDDING_MODELS.
+- A directory is copied there under its own name.
+- A model of TF-Hub is downloaded to $TFHUB_CACHE_DIR.
+
+A file in $EMBEDDING_MODELS then holds the value of `--model`, for the image's launcher and specs.
 """
 
 import pathlib
@@ -17,7 +19,7 @@ _BAKED = "baked.txt"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 2 if it was refused."""
+    """Run the program. Returns 2 if it was refused."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if len(arguments) != 1:
         print("expected a model's name, handle or directory, got none", file=sys.stderr)
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def bake(model: str) -> str:
-    """Put `model` in its place, and give what `--model` is for it there.
+    """Put `model` in its place, and return the value of `--model` for it.
 
     Raises:
         ValueError: if there is no such model, or it cannot be made or downloaded.
@@ -47,8 +49,8 @@ def bake(model: str) -> str:
     found = find_model(model)
     if pathlib.Path(model).is_dir():
         return str(shutil.copytree(model, models_directory() / pathlib.Path(model).resolve().name))
-    # TensorFlow is heavy, and needed for downloads only.
-    from transforms.encoder.saved_model import resolve
+    # This imports TensorFlow, which is slow; only downloads need it.
+    from transforms.encoder.hub import resolve
 
     for handle in filter(None, (found.encoder, found.preprocessor)):
         print(resolve(handle))
@@ -56,7 +58,7 @@ def bake(model: str) -> str:
 
 
 def baked_model() -> str:
-    """What `--model` is for the model that this image holds; "" where none was baked."""
+    """The value of `--model` for the model in this image; "" if none is baked in."""
     file = models_directory() / _BAKED
     return file.read_text(encoding="utf-8") if file.exists() else ""
 

@@ -5,25 +5,25 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.__main__ import main as run
-from pipeline.options import unknown_options
+from pipeline.command_line import unknown_options
 from templates.bake_model import baked_model
 
 FIXED = (
     "--runner=DataflowRunner",
     "--output_format=bigquery",
-    # Beam would stage this module's names for the workers, which have no use for them.
+    # Without it, Beam would stage this module's names for the workers, which do not need them.
     "--no_save_main_session",
 )
-# The Dockerfile sets it to the name that the image is pushed under.
+# The Dockerfile sets it to the name under which the image is pushed.
 IMAGE_VARIABLE = "SDK_CONTAINER_IMAGE"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start the job and return; 2 with one line if an option is wrong, before anything is submitted."""
+    """Start the job and return. Returns 2, with one line, if an option is wrong; nothing is submitted then."""
     given = list(sys.argv[1:] if argv is None else argv)
     for argument in _unknown(given):
-        # Dataflow checks a user's parameters by the metadata; what it adds itself must not end a launch.
-        print(f"left out {argument}, an option neither of the program nor of Beam", file=sys.stderr)
+        # Dataflow checks a user's parameters against the metadata; options that it adds itself must not fail a launch.
+        print(f"left out {argument}, an option of neither the program nor Beam", file=sys.stderr)
         given.remove(argument)
     if not any(argument.startswith("--sdk_container_image=") for argument in given):
         image = os.environ.get(IMAGE_VARIABLE, "")
@@ -44,7 +44,7 @@ def _unknown(arguments: Sequence[str]) -> list[str]:
     try:
         return unknown_options(arguments)
     except ValueError:
-        # A wrong value: the program says so itself.
+        # A value is wrong; the program reports that itself.
         return []
 
 

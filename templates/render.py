@@ -1,7 +1,8 @@
 """`python -m templates.render`: the Flex Templates' metadata and container specs, made from the program's options.
 
-Without arguments it writes what is kept: metadata and specs under templates/, and the tables' schemas for Terraform.
-With --image and --to it writes the specs of one image, to be uploaded; the model that is baked in is the default.
+Without arguments, it writes the files that are checked in: metadata and specs under templates/, and the tables' schemas
+for Terraform. With --image and --to, it writes the specs of one image, to be uploaded; their default model is the one
+that is baked into the image.
 """
 
 import argparse
@@ -23,14 +24,14 @@ from transforms.reembedding import ROW_FORMATS
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
 
 DIRECTORY = pathlib.Path(__file__).parent
-# Stands in the kept specs where an image's name comes.
+# Stands for an image's name in the specs that are checked in.
 PLACEHOLDER_IMAGE = "REGION-docker.pkg.dev/PROJECT/REPOSITORY/sentence-embeddings:TAG"
 
 _MODEL = "[A-Za-z0-9_.-]+|(https|gs)://.+|/.+"
-# What Dataflow and the templates' fixed options narrow of an option.
+# What Dataflow and the templates' fixed options restrict in an option.
 _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "input": {
-        "help": "Files to read: a gs:// path, glob or directory; or the table that holds rows to embed again.",
+        "help": "What to read: a gs:// path, glob or directory; or a table of rows to embed again.",
         "metavar": "gs://bucket/messages/*.jsonl",
         "regex": f"gs://[^/]+/.*|{TABLE_REGEX}",
     },
@@ -38,33 +39,33 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "preprocessor": {"metavar": "", "regex": _MODEL},
     "custom_bounds": {"metavar": ""},
     "output": {
-        "help": "Table of rows, made if it is not there.",
+        "help": "Table to write rows to; it is made if it does not exist.",
         "label": "Output table",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
         "regex": TABLE_REGEX,
     },
     "already_written": {
-        "help": "Table of rows written earlier: a sentence whose id has one there of the same model and version is "
-        "counted and left out.",
+        "help": "Table of rows written earlier. A sentence that already has a row of the same id, model and version "
+        "there is counted and left out.",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
         "regex": TABLE_REGEX,
     },
     "dead_letters": {
-        "help": "Table of dead letters; by default the output's name with _error_records.",
+        "help": "Table to write dead letters to; by default, the output's name and _error_records.",
         "label": "Dead-letter table",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
         "regex": TABLE_REGEX,
     },
 }
-# Options of Beam's that go to the program as parameters; all others belong to the job's environment.
+# Beam's options that are parameters of the templates; all others belong to the job's environment.
 BEAM_OPTIONS = (
-    Option("sdk_container_image", "Image of the workers; by default the one that launches the job.", "Workers",
+    Option("sdk_container_image", "Image of the workers; by default, the one that launches the job.", "Workers",
            label="Workers' image", regex=r"[a-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._/@:-]+"),
-    Option("number_of_worker_harness_threads", "Threads of a worker process; by default as Dataflow chooses.",
-           "Workers", label="Threads of a worker process", param_type="NUMBER", regex="[1-9][0-9]*"),
+    Option("number_of_worker_harness_threads", "Threads per worker process; by default, Dataflow chooses.",
+           "Workers", label="Threads per worker process", param_type="NUMBER", regex="[1-9][0-9]*"),
 )  # fmt: skip
 
 
@@ -72,12 +73,12 @@ class Template(NamedTuple):
     """One Flex Template.
 
     Attributes:
-        name: what its files are called by.
+        name: the beginning of its files' names.
         title: its name in the console.
         description: what it does.
         source: the one option of SOURCES that it takes.
         reads: the kind of its input, as in `Option.reads`.
-        choices: values of enumerations, where they are fewer than the program's.
+        choices: the values of options that have fewer here than in the program.
     """
 
     name: str
@@ -92,8 +93,8 @@ TEMPLATES = (
     Template(
         "streaming",
         "Sentence embeddings: Pub/Sub to BigQuery",
-        "Reads texts from a Pub/Sub subscription and writes one row a sentence to BigQuery, with the vector of a "
-        "TF-Hub text encoder. What cannot be used goes to a table of dead letters, whole.",
+        "Reads texts from a Pub/Sub subscription and writes one row per sentence to BigQuery, with the vector of a "
+        "TF-Hub text encoder. Messages that cannot be used go to a table of dead letters, whole.",
         "input_subscription",
         "stream",
         {
@@ -104,8 +105,8 @@ TEMPLATES = (
     Template(
         "batch",
         "Sentence embeddings: files to BigQuery",
-        "Reads texts from files on Cloud Storage, or rows to embed again, and writes one row a sentence to BigQuery, "
-        "with the vector of a TF-Hub text encoder. What cannot be used goes to a table of dead letters, whole.",
+        "Reads texts from files on Cloud Storage, or rows to embed again, and writes one row per sentence to BigQuery, "
+        "with the vector of a TF-Hub text encoder. Input that cannot be used goes to a table of dead letters, whole.",
         "input",
         "files",
         {"input_format": (*FILE_FORMATS, *ROW_FORMATS)},
@@ -114,7 +115,7 @@ TEMPLATES = (
 
 
 def options_of(template: Template) -> list[Option]:
-    """The options that a user of `template` may set, as they stand in it."""
+    """The options that a user of `template` may set, as the template has them."""
     fixed = {argument.split("=")[0].removeprefix("--") for argument in FIXED}
     left_out = fixed | {source for source in SOURCES if source != template.source}
     return [
@@ -131,7 +132,7 @@ def _narrowed(option: Option, template: Template) -> Option:
 
 
 def parameter(option: Option, choices_of_parent: Sequence[str] = ()) -> dict[str, Any]:
-    """The parameter that stands for `option`, in the metadata's form."""
+    """The parameter for `option`, in the metadata's form."""
     default = "false" if option.default is False else str(option.default)
     found: dict[str, Any] = {
         "name": option.name,
@@ -183,12 +184,12 @@ def _regex(option: Option) -> str:
 
 
 def metadata(template: Template) -> dict[str, Any]:
-    """What the console and `gcloud dataflow flex-template build` read of `template`."""
+    """What the console and `gcloud dataflow flex-template build` read about `template`."""
     options = options_of(template)
     choices = {option.name: option.choices for option in options}
     found: dict[str, Any] = {"name": template.title, "description": template.description}
     if template.reads == "stream":
-        # Ids are the same at each try, and the view of newest rows shows each once.
+        # Ids are the same at each attempt, and the view of newest rows shows each id and model once.
         found |= {
             "streaming": True,
             "supportsAtLeastOnce": True,
@@ -200,7 +201,7 @@ def metadata(template: Template) -> dict[str, Any]:
 
 
 def spec(template: Template, image: str, model: str) -> dict[str, Any]:
-    """The container spec of `template`: the file that a launch names. gcloud's own drops `streaming` and its like."""
+    """The container spec of `template`: the file that a launch names. gcloud's own lacks `streaming` and others."""
     described = metadata(template)
     for found in described["parameters"]:
         if found["name"] == "model":
@@ -214,7 +215,7 @@ def specs(image: str, model: str) -> dict[str, str]:
 
 
 def files() -> dict[str, str]:
-    """All files that are kept, by name."""
+    """All files that are checked in, by name."""
     tables = {"embeddings": EMBEDDING_COLUMNS, "error_records": DEAD_LETTER_COLUMNS}
     return {
         **{f"{template.name}_metadata.json": _json(metadata(template)) for template in TEMPLATES},
@@ -230,10 +231,10 @@ def _json(content: Any) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files."""
     parser = argparse.ArgumentParser(prog="python -m templates.render", description=__doc__)
-    parser.add_argument("--image", help="The image that the specs name.")
-    parser.add_argument("--to", type=pathlib.Path, metavar="DIR", help="Where the specs of --image go.")
+    parser.add_argument("--image", help="Image that the specs name.")
+    parser.add_argument("--to", type=pathlib.Path, metavar="DIR", help="Where to write the specs of --image.")
     parser.add_argument(
-        "--model", help="The model that is baked into it; by default the one of the image this runs in."
+        "--model", help="Model that is baked into the image; by default, that of the image this runs in."
     )
     arguments = parser.parse_args(argv)
     if bool(arguments.image) != bool(arguments.to):

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from pipeline import export_encoder
 from tests.shared import Shared
 from transforms.encoder.catalogue import models_directory
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 from transforms.types import Message, Record, Sentence
 
@@ -53,7 +54,7 @@ def minilm(shared: Shared) -> TextEncoder:
             assert export_encoder.main(["--model=minilm"]) == 0
 
     shared.made("minilm", make)
-    return load_encoder("minilm")
+    return load_encoder(EncoderOptions("minilm"))
 
 
 @pytest.fixture

@@ -28,7 +28,16 @@ PARSERS: list[argparse.ArgumentParser] = [
     throughput._parser(),
 ]
 # Beam's own, and those of programs without a parser to ask.
-OTHERS = {"--runner", "--yaml_pipeline_file", "--from", "--to", "--direct_running_mode", "--direct_num_workers"}
+OTHERS = {
+    "--name",
+    "--project",
+    "--runner",
+    "--yaml_pipeline_file",
+    "--from",
+    "--to",
+    "--direct_running_mode",
+    "--direct_num_workers",
+}
 
 
 @pytest.mark.subprocess

@@ -1,6 +1,7 @@
-"""Sentence splitting and embedding: Beam transforms, and the plain classes under them.
+"""Sentence splitting and embedding: Beam transforms, and the plain Python classes they are built on.
 
-The plain classes need no Beam and are loaded on first use, so that importing one does not import the other.
+Each name is imported on first use, so importing the sentence splitter does not import Beam, and importing the
+transforms does not import TensorFlow.
 """
 
 import importlib

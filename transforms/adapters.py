@@ -1,4 +1,4 @@
-"""What other Beam programs hold, as this package's elements and back: strings, rows, `ml.rag` items."""
+"""Adapters between this package's elements and those of other Beam programs: strings, rows and `ml.rag` items."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,18 +15,18 @@ from transforms.types import Message, Sentence, SentenceEmbedding
 
 
 class AsMessages(beam.PTransform):
-    """PCollection of str, of rows (beam.Row, NamedTuple, dict) or of EmbeddableItem to PCollection[Message].
+    """Converts strings, rows (beam.Row, NamedTuple or dict) or EmbeddableItems to PCollection[Message].
 
-    Fields of a row that are not named here become metadata. Null and blank texts are counted ("messages_blank") and
-    left out. SplitSentences does this by itself, with the names below.
+    All other fields of a row become metadata. Null and blank texts are counted ("messages_blank") and left out.
+    SplitSentences applies this transform by itself, with the default field names.
 
     >>> AsMessages(text_field="body").text_field
     'body'
 
     Args:
         text_field: the field of a row that holds the text.
-        id_field: the field that holds the message's id; without it, an id is made of text and metadata.
-        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the epoch.
+        id_field: the field that holds the message's id; without one, the id is a hash of the text and the metadata.
+        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the Unix epoch.
     """
 
     def __init__(self, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> None:
@@ -40,14 +40,15 @@ class AsMessages(beam.PTransform):
 
 
 class AsSentences(beam.PTransform):
-    """PCollection of what AsMessages takes, or of Message, to PCollection[Sentence]: each text whole, as one.
+    """Converts Messages, or anything that AsMessages accepts, to PCollection[Sentence], one sentence per text.
 
-    An EmbeddableItem keeps its id and index. EmbedSentences does this by itself, with the default names.
+    An EmbeddableItem keeps its id and index. EmbedSentences applies this transform by itself, with the default field
+    names.
 
     Args:
-        text_field: as AsMessages'.
-        id_field: as AsMessages'.
-        timestamp_field: as AsMessages'.
+        text_field: as in AsMessages.
+        id_field: as in AsMessages.
+        timestamp_field: as in AsMessages.
     """
 
     def __init__(self, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> None:
@@ -60,7 +61,7 @@ class AsSentences(beam.PTransform):
 
 
 class AsEmbeddableItems(beam.PTransform):
-    """PCollection[SentenceEmbedding] to PCollection[EmbeddableItem], as Beam's `ml.rag` writers take them."""
+    """Converts PCollection[SentenceEmbedding] to PCollection[EmbeddableItem], the input of Beam's `ml.rag` writers."""
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the adapter."""
@@ -68,17 +69,17 @@ class AsEmbeddableItems(beam.PTransform):
 
 
 def as_messages(pcoll: Any) -> Any:
-    """`pcoll` as a PCollection[Message]; one that is, is not touched."""
+    """`pcoll` as a PCollection[Message]; one that already is a PCollection[Message] is returned unchanged."""
     return pcoll if pcoll.element_type is Message else pcoll | "As messages" >> AsMessages()
 
 
 def as_sentences(pcoll: Any) -> Any:
-    """`pcoll` as a PCollection[Sentence]; one that is, is not touched."""
+    """`pcoll` as a PCollection[Sentence]; one that already is a PCollection[Sentence] is returned unchanged."""
     return pcoll if pcoll.element_type is Sentence else pcoll | "As sentences" >> AsSentences()
 
 
 def embeddable_item(row: SentenceEmbedding) -> EmbeddableItem:
-    """The row as `ml.rag`'s item; where it stood and what made its vector go into the metadata, as strings."""
+    """The row as an `ml.rag` item; its message, offsets and model are stored in the metadata, as strings."""
     beside = {name: str(getattr(row, name)) for name in ("message_id", "begin", "end", "model", "model_version")}
     return EmbeddableItem(
         content=Content(text=row.content),
@@ -90,10 +91,10 @@ def embeddable_item(row: SentenceEmbedding) -> EmbeddableItem:
 
 
 def message_of(element: Any, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> Message:
-    """A string, row or item as a message; its text is "" if it is null.
+    """Converts a string, row or EmbeddableItem to a Message; a null text becomes "".
 
     Raises:
-        ValueError: if a row has no such field, or the text is no string.
+        ValueError: if a row lacks one of the named fields, the text is not a string, or the time cannot be parsed.
     """
     if isinstance(element, str):
         return Message(stable_id(element), element, {}, None)
@@ -134,7 +135,7 @@ class _AsMessage(beam.DoFn):
             yield message
 
     def _message(self, element: Any) -> Optional[Message]:
-        # The type of a PCollection may be unknown though its elements are messages.
+        # The elements may be messages even if the type of the PCollection is unknown.
         message = element if _has(element, Message) else message_of(element, *self._fields)
         if not message.text.strip():
             self._counters.count("messages_blank")

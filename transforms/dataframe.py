@@ -1,4 +1,4 @@
-"""embed: texts in, a pandas table of sentences and their vectors out, in process. No Beam."""
+"""embed: converts texts to a pandas DataFrame of sentences and their vectors, in this process and without Beam."""
 
 import importlib
 import importlib.util
@@ -9,7 +9,9 @@ import numpy as np
 
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.cleanup import CLEANUP_MODES, clean
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
+from transforms.options import sort_out, takes
 from transforms.splitter import SentenceSplitter
 
 if TYPE_CHECKING:
@@ -17,12 +19,13 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-# As many as EmbedSentences gives to the encoder at once, which orders them by length.
+# The number of texts passed to the encoder at once. The encoder sorts them by length; the bar advances once per batch.
 _BATCH = 1024
-# Fewer sentences than this are done before a bar would help.
+# Shorter inputs finish before a progress bar would be of use.
 _LONG_INPUT = 2 * _BATCH
 
 
+@takes(EncoderOptions)
 def embed(
     texts: "str | Sequence[str | None] | pd.Series[Any] | pd.DataFrame",
     model: str = "minilm",
@@ -35,7 +38,9 @@ def embed(
     progress: bool | None = None,
     **encoder_options: Any,
 ) -> "pd.DataFrame":
-    """The sentences of `texts`, or the texts themselves, with their vectors, as the pipeline would give them.
+    """Embeds the sentences of `texts`, or whole texts, and returns a DataFrame with their vectors.
+
+    Sentences, offsets and vectors are those that SplitSentences and EmbedSentences give with the same options.
 
     >>> rows = embed(["Hello there. How are you?", "Fine."])
     >>> rows[["sentence", "begin", "end"]]
@@ -46,40 +51,46 @@ def embed(
     >>> rows.embedding.iloc[0].shape
     (384,)
 
-    The model is loaded at its first use in a process and kept.
+    The model is loaded on first use and kept for later calls in the same process.
 
     Args:
-        texts: a string, a list of them, a Series, or a DataFrame with a column of them. Null and blank ones have no
-            sentences, and None for the vector of a document.
+        texts: a string, a list or Series of strings, or a DataFrame with a column of strings. Null and blank texts
+            have no sentences; at the document level their vector is None.
         model: a catalogue name, a TF-Hub handle, or a directory.
         text_column: the column of a DataFrame that holds the texts.
-        output_level: "sentence": a row a sentence, with the columns sentence, begin, end (half-open code-point
-            offsets into the text) and embedding. "document": a row a text, with the column embedding.
-        document_vector: a document's vector: "whole": of the text as one input, cut where the encoder stops reading.
-            "mean": the mean of its sentences' vectors, scaled to length 1 if those are.
-        splitter: a SentenceSplitter with options of its own, as in `SentenceSplitter("de")`.
-        cleanup: what the encoder reads of a text, a key of CLEANUP_MODES; sentences and offsets stay.
-        progress: whether to show a bar; by default on long input.
-        encoder_options: TextEncoder's: preprocessor, pooling, normalize, max_seq_length, token_budget.
+        output_level: "sentence" gives one row per sentence, with the columns sentence, begin, end (half-open
+            code-point offsets into the text) and embedding. "document" gives one row per text, with the column
+            embedding.
+        document_vector: how a document's vector is computed. "whole" encodes the text as a single input, truncated at
+            max_seq_length. "mean" averages the vectors of its sentences, and scales the mean to L2 norm 1 if the
+            sentence vectors are normalized.
+        splitter: the SentenceSplitter to use, as in `SentenceSplitter("de")`; by default one for English.
+        cleanup: how a text is cleaned up for the encoder, a key of CLEANUP_MODES; the sentences and offsets in the
+            result are those of the original text.
+        progress: whether to show a progress bar; by default only for long inputs.
+        encoder_options: other fields of EncoderOptions, such as pooling, max_seq_length or precision.
 
     Returns:
-        A DataFrame with the user's own index and columns before the new ones. A list gets the index 0, 1, ...; at the
-        document level, texts that are not a DataFrame get the column `text_column`, or the name of the Series.
-        A vector is a float32 array [dimension].
+        A DataFrame with the index and columns of the input, followed by the new columns. A list gets the index
+        0, 1, ...; at the document level, the texts of a list or Series are kept in a column named after the Series,
+        or `text_column` if it has no name. Each vector is a float32 array [dimension].
 
     Raises:
-        ValueError: if an option has no such value, a column is missing or in the way, or a text is no string.
-        ImportError: if pandas or tqdm is not there.
+        ValueError: if an option has an invalid value, a column is missing or has the name of a new one, or a text is
+            not a string.
+        ImportError: if pandas or tqdm is not installed.
     """
     _need("pandas", "tqdm")
     _check("output_level", output_level, ("sentence", "document"))
     _check("document_vector", document_vector, ("whole", "mean"))
     _check("cleanup", cleanup, tuple(CLEANUP_MODES))
+    options: EncoderOptions
+    (options,) = sort_out({"model": model, **encoder_options}, EncoderOptions)
     frame, contents = _frame(texts, text_column, output_level == "document")
     made = ["sentence", "begin", "end", "embedding"] if output_level == "sentence" else ["embedding"]
     if taken := [column for column in made if column in frame.columns]:
-        raise ValueError(f"expected no columns {taken} in the DataFrame, for they are made here; rename them")
-    encoder = load_encoder(model, **encoder_options)
+        raise ValueError(f"expected no columns {taken} in the DataFrame, because embed adds them; rename yours")
+    encoder = load_encoder(options)
 
     def vectors(parts: list[str]) -> Array:
         found = np.zeros((len(parts), encoder.dimension), np.float32)
@@ -96,8 +107,7 @@ def embed(
     encoded = vectors(sentences)
     owners = [row for row, _, _ in spans]
     if output_level == "document":
-        normalize = encoder_options.get("normalize")
-        scale = find_model(model).normalize if normalize is None else normalize
+        scale = find_model(model).normalize if options.normalize is None else options.normalize
         return frame.assign(embedding=_column(len(frame), *_means(owners, encoded, scale)))
     return frame.iloc[owners].assign(
         sentence=sentences,
@@ -121,7 +131,7 @@ def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _frame(texts: Any, text_column: str, keep_texts: bool) -> "tuple[pd.DataFrame, list[str]]":
-    """The user's own table, and the texts in its order; a null text is ""."""
+    """The DataFrame to add columns to, and the texts in its order; a null text becomes ""."""
     import pandas as pd
 
     if isinstance(texts, pd.DataFrame):
@@ -141,7 +151,7 @@ def _frame(texts: Any, text_column: str, keep_texts: bool) -> "tuple[pd.DataFram
 def _text(value: Any, index: Any) -> str:
     if isinstance(value, str):
         return value
-    # pandas has three nulls: None, NaN, which is not equal to itself, and NA, whose truth is unknown.
+    # pandas has three nulls: None, NaN (which is not equal to itself), and NA (whose truth value is undefined).
     if value is None or type(value).__name__ == "NAType" or value != value:
         return ""
     raise ValueError(f"expected text, got {type(value).__name__} at the index {index!r}; convert it with str()")
@@ -158,7 +168,7 @@ def _batches(count: int, progress: bool | None) -> Iterator[slice]:
 
 
 def _means(owners: Sequence[int], vectors: Array, scale: bool) -> tuple[Array, Array]:
-    """The rows that own vectors, in order, and the mean of each one's."""
+    """The distinct `owners` in ascending order, int64 [n], and the mean vector of each, float32 [n, dimension]."""
     if not owners:
         return np.zeros(0, np.int64), vectors
     rows, starts, counts = np.unique(np.asarray(owners), return_index=True, return_counts=True)
@@ -169,7 +179,7 @@ def _means(owners: Sequence[int], vectors: Array, scale: bool) -> tuple[Array, A
 
 
 def _column(count: int, rows: Sequence[int] | Array, vectors: Array) -> Array:
-    """`count` objects, the vectors at `rows` and None elsewhere."""
+    """An object array [count] with the vectors at `rows` and None elsewhere."""
     column = np.full(count, None, object)
     for row, vector in zip(rows, vectors, strict=True):
         column[row] = vector

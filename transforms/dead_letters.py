@@ -1,4 +1,4 @@
-"""Dead letters: one schema for what any stage could not use, and the way a transform hands them out."""
+"""Dead letters: one schema for the inputs that a stage could not process, and the transforms that return them."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from transforms.ids import stable_id
 from transforms.types import DeadLetter
 
 TAG = "dead_letters"
-# BigQuery and Pub/Sub refuse rows and messages near 10 MB; base64 and JSON escapes count towards that.
+# BigQuery and Pub/Sub reject rows and messages of about 10 MB; base64 and JSON escapes count towards that limit.
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 _MAX_STACKTRACE = 16_384
 _MAX_ERROR_MESSAGE = 2_048
@@ -24,13 +24,13 @@ T = TypeVar("T")
 def dead_letters(
     stage: str, error: BaseException | str, payload: bytes, attributes: Mapping[str, str]
 ) -> list[DeadLetter]:
-    """The rows of one dead letter: one, or several if the payload is past MAX_PAYLOAD_BYTES when encoded.
+    """The rows of one dead letter: a single row, or several if the encoded payload exceeds MAX_PAYLOAD_BYTES.
 
     Args:
-        stage: name of the stage that refused the input; replay enters there.
-        error: what went wrong, or one line that says so.
-        payload: the input, whole.
-        attributes: what came beside it, kept as it is.
+        stage: the name of the stage that could not process the input; a replay re-enters the pipeline there.
+        error: the exception, or a one-line message.
+        payload: the whole input.
+        attributes: the attributes that came with the input, stored unchanged.
     """
     try:
         parts: Sequence[str | bytes] = _halves(payload.decode("utf-8"), _json_size)
@@ -59,7 +59,7 @@ def dead_letters(
 
 
 def payload_of(parts: Sequence[DeadLetter]) -> bytes:
-    """The input behind all rows of one dead letter, byte for byte.
+    """The original input, byte for byte, from all the rows of one dead letter.
 
     Raises:
         ValueError: if a part is missing.
@@ -77,7 +77,7 @@ def payload_of(parts: Sequence[DeadLetter]) -> bytes:
 
 
 def element_json(element: Any) -> bytes:
-    """A stage's element as the JSON that a dead letter holds; bytes become base64."""
+    """Serializes an element as the JSON that a dead letter holds; bytes become base64."""
     return json.dumps(element._asdict(), ensure_ascii=True, default=_jsonable).encode()
 
 
@@ -109,28 +109,28 @@ def _printable(text: str) -> str:
 
 
 class WithDeadLetters(NamedTuple, Generic[T]):
-    """What `.with_dead_letters()` gives: the output, and a PCollection of DeadLetter."""
+    """The result of a transform with `.with_dead_letters()`: its output, and a PCollection of DeadLetter."""
 
     output: "beam.PCollection[T]"
     dead_letters: "beam.PCollection[DeadLetter]"
 
 
 class DeadLetterTransform(beam.PTransform):
-    """A transform whose inputs can fail one by one.
+    """A transform whose inputs can fail individually.
 
-    As it is, a failing input fails the pipeline, as Beam's transforms do. `.with_dead_letters()` makes it give
-    `WithDeadLetters(output, dead_letters)` instead.
+    By default a failing input fails the pipeline, as in Beam's own transforms. With `.with_dead_letters()` the
+    transform returns `WithDeadLetters(output, dead_letters)` instead.
     """
 
     _hand_out = False
 
     def with_dead_letters(self) -> "DeadLetterTransform":
-        """Give failing inputs as a second PCollection instead of failing on them."""
+        """Returns failing inputs as a second PCollection instead of failing the pipeline."""
         self._hand_out = True
         return self
 
     def expand(self, pcoll: Any) -> Any:
-        """Wires `expand_with_dead_letters` for either use."""
+        """Applies `expand_with_dead_letters`, and returns both outputs or fails on the first dead letter."""
         result = self.expand_with_dead_letters(pcoll)
         if self._hand_out:
             return result
@@ -138,12 +138,12 @@ class DeadLetterTransform(beam.PTransform):
         return result.output
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Any]:
-        """What a subclass gives for `pcoll`."""
+        """The output and the dead letters for `pcoll`; subclasses implement this."""
         raise NotImplementedError
 
 
 def split_dead_letters(pcoll: Any, step: str, dofn: beam.DoFn, output_type: type) -> WithDeadLetters[Any]:
-    """Both outputs of `dofn`, which tags its dead letters with TAG, run as the step `step`."""
+    """Applies `dofn`, which tags its dead letters with TAG, as the step `step`, and returns both of its outputs."""
     apply = beam.ParDo(dofn).with_output_types(output_type, **{TAG: DeadLetter})
     outputs = pcoll | step >> apply.with_outputs(TAG, main="output")
     return WithDeadLetters(outputs["output"], outputs[TAG])

@@ -1,7 +1,7 @@
-"""EmbedSentences: each sentence gets its vector, through RunInference with one encoder a process."""
+"""EmbedSentences: computes the vector of each sentence through RunInference, with one encoder per process."""
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
@@ -20,65 +20,88 @@ from transforms.dead_letters import (
 )
 from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.encoder.cleanup import CLEANUP_MODES, clean
-from transforms.encoder.engines import DEFAULT_ENGINE, DEFAULT_PRECISION, check_engine_options
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded
-from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH, check_encoder_options
+from transforms.encoder.options import EncoderOptions, check_fields
+from transforms.options import sort_out, takes
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding
 
 STAGE = "Embed sentences"
-DEFAULT_BATCH_SIZE = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingOptions:
+    """The options of EmbedSentences in addition to EncoderOptions.
+
+    Attributes:
+        cleanup: how the text is cleaned up before it is encoded, as in Spark NLP; the sentence that is written stays
+            unchanged.
+        batch_size: maximum number of sentences passed to the encoder at once, which sorts them by length; in a stream,
+            also the maximum number of messages pulled at once.
+        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a directory
+            of versions; 0 for never.
+        large_model: whether to load the model only once per machine, in one worker process that serves all the others.
+        max_batch_duration_secs: how long to collect a batch across bundles, in seconds (only for streams on Dataflow);
+            by default a batch never spans bundles.
+
+    Raises:
+        ValueError: if an option has an invalid value.
+    """
+
+    cleanup: str = dataclasses.field(default="disabled", metadata={"choices": tuple(CLEANUP_MODES)})
+    batch_size: int = dataclasses.field(default=2048, metadata={"minimum": 1})
+    model_poll_seconds: int | float = dataclasses.field(default=0, metadata={"minimum": 0})
+    large_model: bool = False
+    max_batch_duration_secs: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_fields(self)
 
 
 class Embedded(NamedTuple):
-    """What became of one sentence: its row, or the dead letters that hold it."""
+    """The outcome for one sentence: its row, or the dead letters that hold it."""
 
     row: Optional[SentenceEmbedding]
     dead_letters: tuple[DeadLetter, ...] = ()
 
 
 class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
-    """RunInference's way to a TextEncoder: loaded once a process, given a bundle's sentences in large batches.
+    """A model handler that loads a TextEncoder once per process and passes it a bundle's sentences in large batches.
 
-    A batch that fails is halved until the failing sentence stands alone; the rest pass. With `large_model` the encoder
-    is loaded once a machine, by one of its processes, and the others send it their texts.
+    A batch that fails is halved until the failing sentence is isolated; all the others are embedded. With
+    `large_model` the encoder is loaded once per machine, in one process, and the other processes send it their texts.
     """
 
-    def __init__(
-        self,
-        make_encoder: Callable[[], CurrentEncoder],
-        batch_size: int,
-        cleanup: str,
-        max_batch_duration_secs: Optional[int],
-        large_model: bool,
-    ) -> None:
+    def __init__(self, encoder: EncoderOptions, options: EmbeddingOptions) -> None:
+        duration = options.max_batch_duration_secs
         super().__init__(
-            min_batch_size=1 if max_batch_duration_secs else batch_size,
-            max_batch_size=batch_size,
-            max_batch_duration_secs=max_batch_duration_secs,
-            large_model=large_model,
+            min_batch_size=1 if duration else options.batch_size,
+            max_batch_size=options.batch_size,
+            max_batch_duration_secs=duration,
+            large_model=options.large_model,
         )
-        self._make_encoder = make_encoder
-        self._cleanup = cleanup
+        self._encoder = encoder
+        self._options = options
         self._counters = Counters()
 
     def load_model(self) -> CurrentEncoder:
-        """The encoder; if it cannot be loaded the job fails, for no message is at fault."""
-        return self._make_encoder()
+        """Loads the encoder. A failure to load fails the job, because it is not the fault of any message."""
+        return CurrentEncoder(self._encoder, self._options.model_poll_seconds)
 
     def run_inference(
         self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
     ) -> list[Embedded]:
-        """What became of each sentence, in order."""
+        """The outcome for each sentence, in order."""
         self._counters.observe("batch_size", len(batch))
         return self._embed(list(batch), model)
 
     def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
         try:
-            encoded = model.encode([clean(sentence.content, self._cleanup) for sentence in batch])
+            encoded = model.encode([clean(sentence.content, self._options.cleanup) for sentence in batch])
         except (ConnectionError, EOFError):
-            # The process that holds a large model is gone: no sentence is at fault, and a retry finds another.
+            # The process that holds the large model died. No sentence is at fault, and a retry reaches a new process.
             raise
-        # An encoder may raise anything, for one sentence or for lack of memory; halving meets both.
+        # An encoder may raise anything, because of one sentence or for lack of memory; halving handles both.
         except Exception as error:
             if len(batch) == 1:
                 return [self._dead(batch[0], error)]
@@ -120,82 +143,42 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         return Embedded(None, tuple(letters))
 
     def get_num_bytes(self, batch: Sequence[Sentence]) -> int:
-        """Characters in the batch; Beam's own way pickles it."""
+        """The number of characters in the batch; Beam's default would pickle the batch to measure it."""
         return sum(len(sentence.content) for sentence in batch)
 
     def get_metrics_namespace(self) -> str:
-        """The namespace of RunInference's own metrics."""
+        """The namespace of the metrics that RunInference itself reports."""
         return "RunInference"
 
     def validate_inference_args(self, inference_args: Optional[dict[str, Any]]) -> None:
-        """Refuse arguments: there are none."""
+        """Raises a ValueError if there are any arguments; this handler takes none."""
         if inference_args:
             raise ValueError(f"expected no inference_args, got {sorted(inference_args)}")
 
 
 class EmbedSentences(DeadLetterTransform):
-    """PCollection[Sentence] to PCollection[SentenceEmbedding].
+    """Embeds PCollection[Sentence] and returns PCollection[SentenceEmbedding].
 
-    A PCollection of str, of rows with a field "text" or of `ml.rag` EmbeddableItem goes through AsSentences first: each
-    text is embedded whole. A sentence whose encoding fails, or gives NaN or Inf, is a dead letter. A model that cannot
-    be loaded fails the job.
+    Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
+    embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model
+    that cannot be loaded fails the job.
 
     Args:
         model: a catalogue name, a TF-Hub handle, or a directory.
-        preprocessor: handle or directory of the preprocessor, if not the model's own.
-        pooling: one of POOLINGS; by default what the catalogue says of the model.
-        normalize: scale vectors to L2 norm 1; by default what the catalogue says.
-        max_seq_length: the most word pieces read of a sentence, special tokens included.
-        token_budget: the most positions, padding included, in one run of the encoder; 0 for what its device likes.
-        engine: one of engines.ENGINES.
-        precision: one of engines.PRECISIONS.
-        batch_size: the most sentences given to the encoder at once, which orders them by length.
-        cleanup: what the encoder reads of a sentence, a key of CLEANUP_MODES; content and offsets stay.
-        model_poll_seconds: how often to look for a newer version under a directory of versions; 0 for never.
-        max_batch_duration_secs: collect a batch over several bundles for so long (Dataflow's streams only); by
-            default a batch lies within a bundle.
-        large_model: load the model once a machine, in one of its worker processes, for all of them.
+        options: the other fields of EncoderOptions (which encoder, and how it runs) and the fields of EmbeddingOptions
+            (what it is given, and when).
+
+    Raises:
+        ValueError: if an option has an invalid value.
     """
 
-    def __init__(
-        self,
-        model: str = DEFAULT_MODEL,
-        *,
-        preprocessor: str = "",
-        pooling: str = "",
-        normalize: Optional[bool] = None,
-        max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
-        token_budget: int = 0,
-        engine: str = DEFAULT_ENGINE,
-        precision: str = DEFAULT_PRECISION,
-        batch_size: int = DEFAULT_BATCH_SIZE,
-        cleanup: str = "disabled",
-        model_poll_seconds: float = 0,
-        max_batch_duration_secs: Optional[int] = None,
-        large_model: bool = False,
-    ) -> None:
+    @takes(EncoderOptions, EmbeddingOptions)
+    def __init__(self, model: str = DEFAULT_MODEL, **options: Any) -> None:
         super().__init__()
-        check_encoder_options(pooling, max_seq_length)
-        check_engine_options(engine, precision)
-        if cleanup not in CLEANUP_MODES:
-            raise ValueError(f"expected --cleanup to be one of {', '.join(CLEANUP_MODES)}, got {cleanup!r}")
-
-        make_encoder = functools.partial(
-            CurrentEncoder,
-            model,
-            model_poll_seconds,
-            preprocessor=preprocessor,
-            pooling=pooling,
-            normalize=normalize,
-            max_seq_length=max_seq_length,
-            token_budget=token_budget,
-            engine=engine,
-            precision=precision,
-        )
-        self._handler = EncoderHandler(make_encoder, batch_size, cleanup, max_batch_duration_secs, large_model)
+        self._handler = EncoderHandler(*sort_out({"model": model, **options}, EncoderOptions, EmbeddingOptions))
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
-        """Rows, and the sentences that got no vector."""
+        """The rows, and as dead letters the sentences that got no vector."""
         embedded = as_sentences(pcoll) | STAGE >> RunInference(self._handler).with_output_types(Embedded)
         return split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding)
 

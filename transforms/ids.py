@@ -1,10 +1,10 @@
-"""Identities that depend on nothing but the input, so that a retry never makes a new one."""
+"""Ids that depend only on the input, so that a retry gives the same ids."""
 
 import hashlib
 
 
 def stable_id(*parts: str | bytes) -> str:
-    """A 32-digit hexadecimal digest of `parts` in their order; ("ab", "c") and ("a", "bc") differ."""
+    """A 32-digit hexadecimal digest of `parts` in order; ("ab", "c") and ("a", "bc") have different digests."""
     framed = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part

@@ -1,6 +1,7 @@
-"""ParseMessages: what a source read becomes messages, or dead letters that hold it whole."""
+"""ParseMessages: parses the records that a source read into messages; those that fail become dead letters."""
 
 import csv
+import dataclasses
 import datetime
 import functools
 import json
@@ -14,13 +15,11 @@ from apache_beam.utils.timestamp import Timestamp
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.ids import stable_id
-from transforms.types import Message, Record
+from transforms.options import takes
+from transforms.types import CSV_HEADER, Message, Record
 
 STAGE = "Parse messages"
-DEFAULT_MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-# The attribute of a CSV record that holds its file's first line.
-CSV_HEADER = "csv_header"
-# What a dead letter says of its record's source stands beside the record's own attributes.
+# Prefix of the attributes in which a dead letter keeps its record's source, apart from the record's own attributes.
 SOURCE_PREFIX = "source."
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -37,7 +36,7 @@ def _json_fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
         raise ValueError(f"expected a JSON object, got {_kind(fields)}")
     if "\\u" in text:
         try:
-            # A lone surrogate, as in "\\ud800", is no text: no encoder and no sink takes it.
+            # A lone surrogate, as in "\\ud800", is not valid text: no encoder and no sink accepts it.
             json.dumps(fields, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("expected Unicode text, got a lone surrogate") from None
@@ -50,7 +49,7 @@ def _separated_fields(delimiter: str) -> Callable[[Record, str, str], dict[str, 
         return next(csv.reader([header], delimiter=delimiter), [])
 
     def fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
-        # A process-wide bound of csv's own, far below what a message may hold.
+        # The csv module has a process-wide limit that is far below the size of the largest message.
         csv.field_size_limit(sys.maxsize)
         header = names(record.attributes[CSV_HEADER])
         rows = list(csv.reader([text], delimiter=delimiter, strict=True))
@@ -62,7 +61,7 @@ def _separated_fields(delimiter: str) -> Callable[[Record, str, str], dict[str, 
     return fields
 
 
-# How the payload of each input format becomes fields. A row of Parquet or Avro comes from its source as JSON.
+# How the payload of each input format is decoded to fields. Rows of Parquet and Avro arrive as JSON.
 _DECODERS: dict[str, Callable[[Record, str, str], dict[str, Any]]] = {
     "text": _text_fields,
     "document": _text_fields,
@@ -76,64 +75,82 @@ _DECODERS: dict[str, Callable[[Record, str, str], dict[str, Any]]] = {
 FORMATS = tuple(_DECODERS)
 
 
-class MessageParser:
-    """The pure part of ParseMessages; its fields are ParseMessages'."""
+@dataclasses.dataclass(frozen=True)
+class ParserOptions:
+    """What a record holds, and in which fields; ParseMessages takes these options as arguments.
 
-    def __init__(
-        self,
-        input_format: str = "text",
-        text_field: str = "text",
-        id_field: str = "",
-        timestamp_field: str = "",
-        id_attribute: str = "",
-        timestamp_attribute: str = "",
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    ) -> None:
-        if input_format not in _DECODERS:
-            raise ValueError(f"expected --input_format to be one of {', '.join(FORMATS)}, got {input_format!r}")
-        self._input_format = input_format
-        self._text_field = text_field
-        self._id_field = id_field
-        self._timestamp_field = timestamp_field
-        self._id_attribute = id_attribute
-        self._timestamp_attribute = timestamp_attribute
-        self._max_message_bytes = max_message_bytes
+    Attributes:
+        input_format: the format of the records, one of FORMATS.
+        text_field: the field or column that holds the text, if the format has fields.
+        id_field: the field that holds the message's id; without an id, the message gets the id that Pub/Sub assigned
+            to it, or a hash of its content and its position in the input.
+        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the Unix epoch.
+        id_attribute: the Pub/Sub attribute that holds the message's id, which takes precedence over a field; by default
+            the id that Pub/Sub assigned to the message.
+        timestamp_attribute: the Pub/Sub attribute that holds the event time, which takes precedence over a field; by
+            default the time when the message was published.
+        max_message_bytes: maximum size of a message in bytes; larger ones become dead letters.
+
+    Raises:
+        ValueError: if an option has an invalid value.
+    """
+
+    input_format: str = dataclasses.field(default="text", metadata={"choices": FORMATS})
+    text_field: str = "text"
+    id_field: str = ""
+    timestamp_field: str = ""
+    id_attribute: str = ""
+    timestamp_attribute: str = ""
+    max_message_bytes: int = dataclasses.field(default=8 * 1024 * 1024, metadata={"minimum": 1})
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        if self.input_format not in FORMATS:
+            raise ValueError(f"expected input_format to be one of {', '.join(FORMATS)}, got {self.input_format!r}")
+        if self.max_message_bytes < 1:
+            raise ValueError(f"expected max_message_bytes to be at least 1, got {self.max_message_bytes}")
+
+
+class MessageParser(ParserOptions):
+    """The parser behind ParseMessages, without Beam."""
 
     def parse(self, record: Record) -> Optional[Message]:
-        """The record's message, or None if its text is null or blank.
+        """Parses a record; returns None if its text is null or blank.
 
         Raises:
-            ValueError: if the record is no message; RecursionError if its JSON is nested too deep.
+            ValueError: if the record is not a valid message.
+            csv.Error: if a separated record is malformed.
+            RecursionError: if its JSON is nested too deeply.
         """
-        if len(record.data) > self._max_message_bytes:
+        if len(record.data) > self.max_message_bytes:
             raise ValueError(
-                f"expected a message of at most {self._max_message_bytes} bytes, got {len(record.data)}; "
-                "raise --max_message_bytes"
+                f"expected a message of at most {self.max_message_bytes} bytes, got {len(record.data)}; "
+                "raise max_message_bytes"
             )
         text = record.data.decode("utf-8")
         if not text.strip():
             return None
-        fields = _DECODERS[self._input_format](record, text, self._text_field)
+        fields = _DECODERS[self.input_format](record, text, self.text_field)
         beside = {key: value for key, value in record.attributes.items() if key != CSV_HEADER}
-        given_ids = (beside.pop(self._id_attribute, None), fields.pop(self._id_field, None), record.id)
+        given_ids = (beside.pop(self.id_attribute, None), fields.pop(self.id_field, None), record.id)
         given_times = (
-            (self._timestamp_attribute, beside.pop(self._timestamp_attribute, None)),
-            (self._timestamp_field, fields.pop(self._timestamp_field, None)),
+            (self.timestamp_attribute, beside.pop(self.timestamp_attribute, None)),
+            (self.timestamp_field, fields.pop(self.timestamp_field, None)),
         )
-        if self._text_field not in fields:
-            raise ValueError(f"expected a field {self._text_field!r}, got {sorted(fields)}")
-        content = fields.pop(self._text_field)
+        if self.text_field not in fields:
+            raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
+        content = fields.pop(self.text_field)
         if content is None:
             return None
         if not isinstance(content, str):
-            raise ValueError(f"expected text in the field {self._text_field!r}, got {_kind(content)}")
+            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
         if not content.strip():
             return None
         return Message(
             id=next((as_text(given) for given in given_ids if given not in (None, "")), "")
             or stable_id(record.origin, record.data),
             text=content,
-            # What came inside the payload says more than what came beside it.
+            # A field of the payload takes precedence over an attribute of the same name.
             metadata=beside | {key: as_text(value) for key, value in fields.items()},
             event_time=next(
                 (parse_time(time, name) for name, time in given_times if time not in (None, "")), record.event_time
@@ -142,44 +159,21 @@ class MessageParser:
 
 
 class ParseMessages(DeadLetterTransform):
-    """PCollection[Record] to PCollection[Message], at each message's event time.
+    """Parses PCollection[Record] to PCollection[Message], with each message's event time as its timestamp.
 
-    A record that is no message is a dead letter: not UTF-8, not of the format, without the text field, with a bad time,
-    past `max_message_bytes`. Null and blank texts are counted ("messages_blank") and left out.
+    A record becomes a dead letter if it is not UTF-8, does not match the format, lacks the text field, has an invalid
+    time, or is larger than `max_message_bytes`. Null and blank texts are counted ("messages_blank") and left out.
 
-    Args:
-        input_format: one of FORMATS.
-        text_field: the field or column that holds the text, where the format has fields.
-        id_field: the field that holds the id; else the source's id, else a hash of content and origin.
-        timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the epoch.
-        id_attribute: the attribute that holds the id, before any field.
-        timestamp_attribute: the attribute that holds the event time, before any field.
-        max_message_bytes: the largest payload taken.
+    The arguments are the fields of ParserOptions.
     """
 
-    def __init__(
-        self,
-        input_format: str = "text",
-        text_field: str = "text",
-        id_field: str = "",
-        timestamp_field: str = "",
-        id_attribute: str = "",
-        timestamp_attribute: str = "",
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    ) -> None:
+    @takes(ParserOptions)
+    def __init__(self, *fields: Any, **options: Any) -> None:
         super().__init__()
-        self._parser = MessageParser(
-            input_format,
-            text_field,
-            id_field,
-            timestamp_field,
-            id_attribute,
-            timestamp_attribute,
-            max_message_bytes,
-        )
+        self._parser = MessageParser(*fields, **options)
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
-        """Messages, and the records that are none."""
+        """The messages, and as dead letters the records that could not be parsed."""
         return split_dead_letters(pcoll, STAGE, _Parse(self._parser), Message)
 
 
@@ -207,13 +201,13 @@ class _Parse(beam.DoFn):
 
 
 def source_attributes(record: Record) -> dict[str, str]:
-    """What a dead letter keeps of a record beside its payload and attributes, under names of their own."""
+    """The origin, id and event time of a record as attributes of its dead letter, with SOURCE_PREFIX."""
     known = {"origin": record.origin, "id": record.id, "event_time": record.event_time}
     return {SOURCE_PREFIX + key: str(value) for key, value in known.items() if value not in ("", None)}
 
 
 def record_of(payload: bytes, attributes: Mapping[str, str]) -> Record:
-    """The record behind a dead letter of this stage."""
+    """The record from which a dead letter of this stage was made."""
     source = {key.removeprefix(SOURCE_PREFIX): value for key, value in attributes.items() if _is_source(key)}
     time = source.get("event_time")
     return Record(
@@ -230,12 +224,12 @@ def _is_source(key: str) -> bool:
 
 
 def parse_time(value: Any, field: str) -> int:
-    """Microseconds since the epoch of an RFC 3339 string, or of milliseconds since then, as Beam's sources take them.
+    """Parses RFC 3339 or milliseconds since the Unix epoch, as Beam's sources do, to microseconds since the epoch.
 
-    A time without a zone is UTC.
+    A time without a time zone is taken as UTC.
 
     Raises:
-        ValueError: if `value` is neither, or outside the years 1 to 9999.
+        ValueError: if `value` is neither, or is outside the years 1 to 9999.
     """
     expected = f"expected RFC 3339 or milliseconds since 1970 in the field {field!r}, got {str(value)[:60]!r}"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -258,7 +252,7 @@ def _micros(time: datetime.datetime) -> int:
 
 
 def as_text(value: Any) -> str:
-    """A string as it is, anything else as JSON."""
+    """A string unchanged, or any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

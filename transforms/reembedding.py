@@ -1,4 +1,4 @@
-"""Rows that an earlier run wrote: read back as sentences, or known as written already."""
+"""Rows that an earlier run wrote: read back as sentences, or used to leave out sentences that are already written."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -21,32 +21,33 @@ from transforms.schema import EMBEDDING_COLUMNS
 from transforms.types import Record, Sentence
 
 STAGE = "Parse rows"
-# Input formats of rows: Parquet files, or a table.
+# The input formats that hold rows: "rows" for Parquet files, "bigquery" for a table.
 ROW_FORMATS = ("rows", "bigquery")
-# A row's sentence, without its vector and what says how that was made.
+# The columns of a row that make up its sentence, without the vector and the columns that describe it.
 SENTENCE_COLUMNS = tuple(column for column in EMBEDDING_COLUMNS if column.name in Sentence._fields)
-# What tells whether a sentence has its row.
+# The columns that identify a sentence's row.
 KEY_COLUMNS = tuple(column for column in EMBEDDING_COLUMNS if column.name in ("id", "model", "model_version"))
 
-# A sentence by its id, or None for a row of it.
+# An id with its sentence, or with None where a row with that id exists.
 _Keyed = tuple[str, Optional[Sentence]]
 
 _KINDS: dict[str, type] = {"STRING": str, "INT64": int}
 
 
 class ParseRows(DeadLetterTransform):
-    """PCollection[Record] of rows as JSON to PCollection[Sentence], each id once.
+    """Parses PCollection[Record], each a row as JSON, to PCollection[Sentence], with each id once.
 
-    Of the rows of one id, the newest by event time counts, as in `bigquery_tables.newest_rows_view`, and one that has
-    its sentence before one without; the others are counted ("rows_doubled"). A row that is none, or whose sentence
-    was not stored, is a dead letter.
+    Among the rows with the same id, the one with the newest event time is used, as in
+    `io.bigquery.tables.newest_rows_view`, but a row that stores its sentence takes precedence over one that does not.
+    The others are counted ("rows_doubled"). A record that is not a row, or whose sentence was not stored, becomes a
+    dead letter.
 
-    The rows are grouped by id, so that all are read before the first is embedded: BigQuery forgets a read session
-    after six hours.
+    The rows are grouped by id, so all of them are read before the first is embedded. This matters because a BigQuery
+    read session expires after six hours.
     """
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
-        """Sentences, and the rows that give none."""
+        """The sentences, and as dead letters the rows without one."""
         parsed = split_dead_letters(pcoll, STAGE, _Parse(), tuple[str, Sentence])
         grouped = parsed.output | "Group by id" >> beam.GroupByKey()
         newest = split_dead_letters(grouped, "Take newest", _TakeNewest(), Sentence)
@@ -55,15 +56,16 @@ class ParseRows(DeadLetterTransform):
 
 
 class LeaveOutWritten(beam.PTransform):
-    """PCollection[Sentence] and PCollection[Record] of rows as JSON to the sentences that no row is of.
+    """Returns the sentences that have no row yet, given PCollection[Sentence] and PCollection[Record] of rows as JSON.
 
-    A row is of a sentence if it has its id, and name and version of the model to come; other options of the encoder
-    are not compared. What is left out is counted ("sentences_written"). Both sides are joined by id and neither has
-    to fit into memory. Something else than a row fails the pipeline: no sentence is at fault.
+    A row belongs to a sentence if it has the sentence's id, and the name and version of the model that will embed it;
+    other encoder options are not compared. Sentences left out are counted ("sentences_written"). The two inputs are
+    joined by id, and neither has to fit into memory. A record that is not a row fails the pipeline, because no
+    sentence is at fault.
 
     Args:
-        model: as EmbedSentences'; its version is found on the worker, from the files that its encoder is made of.
-        preprocessor: as EmbedSentences'.
+        model: as in EmbedSentences; its version is computed on the worker, from the files of the model.
+        preprocessor: as in EmbedSentences.
     """
 
     def __init__(self, model: str, preprocessor: str = "") -> None:
@@ -71,20 +73,21 @@ class LeaveOutWritten(beam.PTransform):
         self._take_ids = _TakeIds(model, preprocessor)
 
     def expand(self, pcolls: Any) -> Any:
-        """Wires the join for the pair (sentences, rows)."""
+        """Joins the pair (sentences, rows)."""
         sentences, rows = pcolls
         keyed = sentences | "Key by id" >> beam.Map(_by_id).with_output_types(_Keyed)
         known = rows | "Take ids" >> beam.ParDo(self._take_ids).with_output_types(_Keyed)
-        # Not CoGroupByKey, which pickles each value.
+        # CoGroupByKey would pickle each value.
         grouped = (keyed, known) | "Join" >> beam.Flatten() | "Group by id" >> beam.GroupByKey()
         return grouped | "Leave out" >> beam.ParDo(_LeaveOut()).with_output_types(Sentence)
 
 
 def sentence_of(data: bytes) -> Sentence:
-    """The sentence of a row as JSON; "" as its content if that was not stored.
+    """The sentence of a row given as JSON; its content is "" if it was not stored.
 
     Raises:
-        ValueError: if it is no row.
+        ValueError: if a column is missing or has the wrong type.
+        AttributeError, KeyError, TypeError: if `data` is JSON of another shape than a row.
     """
     row = json.loads(data)
     for column in SENTENCE_COLUMNS:
@@ -142,7 +145,7 @@ class _TakeNewest(beam.DoFn):
 
 
 def _age(sentence: Sentence) -> tuple[bool, bool, int, list[tuple[str, str]]]:
-    """What orders rows of one id, in the same way in every run."""
+    """A sort key for the rows with the same id, which gives the same order in every run."""
     time = sentence.event_time
     return bool(sentence.content), time is not None, time or 0, sorted(sentence.metadata.items())
 

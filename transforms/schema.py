@@ -1,4 +1,4 @@
-"""The columns of rows and dead letters, said once: Arrow, Parquet, Avro, BigQuery and JSON are made from them."""
+"""The columns of rows and dead letters, from which the Arrow, Parquet, Avro, BigQuery and JSON schemas are derived."""
 
 import base64
 import datetime
@@ -15,10 +15,10 @@ class Column(NamedTuple):
     """A column, in BigQuery's terms.
 
     Attributes:
-        name: its name.
+        name: the name of the column.
         type: STRING, BYTES, INT64, FLOAT64, BOOL, TIMESTAMP or RECORD.
         mode: REQUIRED, NULLABLE or REPEATED.
-        description: what it holds, for the table and the README.
+        description: what the column holds, for the schemas and the documentation.
         fields: the columns of a RECORD.
     """
 
@@ -83,7 +83,7 @@ _AVRO_TYPES: dict[str, Any] = {
 
 
 def arrow_schema(columns: Sequence[Column], vector: pa.DataType = pa.float32()) -> pa.Schema:  # noqa: B008
-    """The Arrow schema of `columns`; vectors are lists of `vector`, float32 in files, float64 for BigQuery."""
+    """The Arrow schema of `columns`, with vectors as lists of `vector`: float32 in files, float64 in BigQuery."""
     return pa.schema([_arrow_field(column, vector) for column in columns])
 
 
@@ -115,7 +115,7 @@ def _avro_field(column: Column, parent: str) -> dict[str, Any]:
 
 
 def bigquery_schema(columns: Sequence[Column]) -> dict[str, Any]:
-    """The BigQuery schema of `columns` in the REST API's form."""
+    """The BigQuery schema of `columns`, in the form of the REST API."""
     return {"fields": [_bigquery_field(column) for column in columns]}
 
 
@@ -132,7 +132,7 @@ def _bigquery_field(column: Column) -> dict[str, Any]:
 
 
 class Partitioning(NamedTuple):
-    """How a table is laid out: partitioned by the day of `partition`, clustered by `cluster`."""
+    """The layout of a table: partitioned by day on the column `partition`, and clustered by the columns `cluster`."""
 
     partition: str
     cluster: tuple[str, ...]
@@ -143,7 +143,7 @@ DEAD_LETTER_LAYOUT = Partitioning("timestamp", ("stage",))
 
 
 def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:
-    """The statement that makes `table` ("project.dataset.table") if it is not there."""
+    """The SQL statement that creates `table` ("project.dataset.table") if it does not exist."""
     lines = ",\n".join(f"  {_ddl_column(column)}" for column in columns)
     return (
         f"CREATE TABLE IF NOT EXISTS `{table}` (\n{lines}\n)\n"
@@ -164,7 +164,7 @@ def _ddl_column(column: Column) -> str:
 
 
 def sql_string(text: str) -> str:
-    """`text` as a literal of BigQuery's SQL."""
+    """`text` as a string literal in BigQuery SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -174,7 +174,7 @@ def vector_of(row: SentenceEmbedding) -> "np.ndarray[Any, Any]":
 
 
 def embeddings_to_arrow(rows: Sequence[SentenceEmbedding], vector: pa.DataType = pa.float32()) -> pa.Table:  # noqa: B008
-    """Rows as an Arrow table of `arrow_schema(EMBEDDING_COLUMNS, vector)`; vectors go as one buffer."""
+    """Rows as an Arrow table of `arrow_schema(EMBEDDING_COLUMNS, vector)`; vectors are converted as a single buffer."""
     values = np.frombuffer(b"".join(row.embedding for row in rows), "<f4")
     lengths = np.array([len(row.embedding) // 4 for row in rows], np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
@@ -208,7 +208,7 @@ def _pairs_to_arrow(maps: Iterable[Mapping[str, str]], kind: pa.DataType) -> pa.
 
 
 def embedding_to_dict(row: SentenceEmbedding) -> dict[str, Any]:
-    """The row with its columns in order: vector as floats, time as a datetime, metadata as key-value records."""
+    """The row's columns, in order: the vector as floats, the time as a datetime, the metadata as key-value records."""
     values = row._asdict() | {
         "embedding": vector_of(row).tolist(),
         "event_time": _datetime(row.event_time),
@@ -218,7 +218,7 @@ def embedding_to_dict(row: SentenceEmbedding) -> dict[str, Any]:
 
 
 def dead_letter_to_dict(letter: DeadLetter) -> dict[str, Any]:
-    """The dead letter with its columns in order."""
+    """The dead letter's columns, in order: the time as a datetime, the attributes as key-value records."""
     values = letter._asdict() | {
         "timestamp": _datetime(letter.timestamp),
         "attributes": _pairs(letter.attributes),
@@ -236,13 +236,23 @@ def _datetime(micros: int | None) -> datetime.datetime | None:
     return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=micros)
 
 
+def rfc3339(micros: int | None) -> str | None:
+    """Microseconds since the Unix epoch as RFC 3339, in UTC."""
+    time = _datetime(micros)
+    return None if time is None else _rfc3339(time)
+
+
+def _rfc3339(time: datetime.datetime) -> str:
+    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `embedding_to_dict` or `dead_letter_to_dict` in JSON's types: RFC 3339 times, base64 bytes."""
+    """A row of `embedding_to_dict` or `dead_letter_to_dict` in JSON types; times as RFC 3339, bytes as base64."""
     return {name: _json_value(value) for name, value in row.items()}
 
 
 _JSON_VALUES: dict[type, Callable[[Any], Any]] = {
-    datetime.datetime: lambda time: time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+    datetime.datetime: _rfc3339,
     bytes: lambda data: base64.b64encode(data).decode(),
 }
 
@@ -253,7 +263,7 @@ def _json_value(value: Any) -> Any:
 
 
 def columns_table(columns: Sequence[Column]) -> str:
-    """`columns` as the README's Markdown table."""
+    """`columns` as a Markdown table, for the documentation."""
     lines = ["| column | type | what it holds |", "| --- | --- | --- |"]
     for column in columns:
         kind = column.type if not column.fields else f"RECORD ({', '.join(field.name for field in column.fields)})"

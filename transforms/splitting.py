@@ -1,4 +1,4 @@
-"""SplitSentences: messages become sentences."""
+"""SplitSentences: splits messages into sentences."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -17,36 +17,50 @@ from transforms.dead_letters import (
     split_dead_letters,
 )
 from transforms.ids import stable_id
-from transforms.splitter import SentenceSplitter
+from transforms.options import sort_out, takes
+from transforms.splitter import SentenceSplitter, SplitterOptions
 from transforms.types import Message, Sentence
 
 STAGE = "Split sentences"
 
 
-class SplitSentences(DeadLetterTransform):
-    """PCollection[Message] to PCollection[Sentence], in the order of each text.
+@dataclasses.dataclass(frozen=True)
+class SplittingOptions:
+    """The options of SplitSentences in addition to SplitterOptions.
 
-    A PCollection of str, of rows with a field "text" or of `ml.rag` EmbeddableItem goes through AsMessages first.
-
-    Sentences that a length option drops are counted ("sentences_dropped"). A sentence's index counts those that are
-    kept.
-
-    Args:
-        language: language of the texts, as an ISO 639-1 code.
-        language_field: the metadata field that names the language of a message, where it has one.
-        options: SentenceSplitter's.
-
-    Raises:
-        ValueError: if an option has no such value.
+    Attributes:
+        language_field: the metadata field that holds the language of a single message, as a code that overrides
+            language.
     """
 
-    def __init__(self, language: str = "en", *, language_field: str = "", **options: Any) -> None:
+    language_field: str = ""
+
+
+class SplitSentences(DeadLetterTransform):
+    """Splits PCollection[Message] into PCollection[Sentence]; the sentences of a message come in text order.
+
+    Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsMessages first. A message that cannot be
+    split becomes a dead letter.
+
+    Sentences that a length option drops are counted ("sentences_dropped"). Only the sentences that are kept are
+    numbered by `sentence_index`.
+
+    Args:
+        language: the language of the texts, as an ISO 639-1 code.
+        options: the other fields of SplitterOptions, and those of SplittingOptions.
+
+    Raises:
+        ValueError: if an option has an invalid value.
+    """
+
+    @takes(SplitterOptions, SplittingOptions)
+    def __init__(self, language: str = "en", **options: Any) -> None:
         super().__init__()
-        self._splitter = SentenceSplitter(language, **options)
-        self._language_field = language_field
+        self._splitter, splitting = sort_out({"language": language, **options}, SentenceSplitter, SplittingOptions)
+        self._language_field = splitting.language_field
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
-        """Sentences, and the messages that could not be split."""
+        """The sentences, and as dead letters the messages that could not be split."""
         return split_dead_letters(as_messages(pcoll), STAGE, _Split(self._splitter, self._language_field), Sentence)
 
 
@@ -61,7 +75,7 @@ class _Split(beam.DoFn):
         splitter = dataclasses.replace(self._splitter, language=language) if language else self._splitter
         try:
             found, dropped = sentences(message, splitter)
-        # Whatever a text does to a splitter, it must not stop the others.
+        # An unexpected error on one text must not stop the others.
         except Exception as error:
             self._counters.count("dead_letters_split")
             for letter in dead_letters(STAGE, error, element_json(message), {"message_id": message.id}):
@@ -74,7 +88,7 @@ class _Split(beam.DoFn):
 
 
 def sentences(message: Message, splitter: SentenceSplitter) -> tuple[list[Sentence], int]:
-    """The sentences of one message, and how many a length option dropped."""
+    """The sentences of one message, and the number of sentences that a length option dropped."""
     spans, dropped = splitter.split(message.text)
     found = [
         Sentence(

@@ -1,7 +1,7 @@
-"""The elements that pass between stages: small NamedTuples with Row coders and a fixed schema id.
+"""The elements that stages exchange: small NamedTuples with row coders and a fixed schema id.
 
-A fixed schema id keeps a streaming job's coders the same from one launch to the next; without it Beam
-draws a random one. Times are microseconds since the Unix epoch, so that an element holds plain types only.
+The fixed schema id keeps a streaming job's coders the same from one launch to the next; by default Beam would generate
+a random one. Times are microseconds since the Unix epoch, so that elements hold only plain types.
 """
 
 from collections.abc import Mapping
@@ -9,15 +9,19 @@ from typing import NamedTuple, Optional
 
 from apache_beam import coders
 
+# The attribute of a CSV or TSV record that holds the header line of its file.
+CSV_HEADER = "csv_header"
+
 
 class Record(NamedTuple):
-    """What a source read, before anything was made of it.
+    """The raw output of a source, before it is parsed.
 
     Attributes:
         data: the payload: a line, a file, a row as JSON, or the data of a Pub/Sub message.
-        origin: where it came from ("path#offset", "path#row"), unique in a source; empty if nothing is known.
-        id: the identity its source gave it (a Pub/Sub message id), or "".
-        attributes: what came beside the payload: Pub/Sub attributes, the header of a CSV file.
+        origin: where the payload came from: "path#offset" or "path#row", unique within a source, or a table; "" for
+            Pub/Sub.
+        id: the id that the source assigned (a Pub/Sub message id), or "".
+        attributes: what accompanied the payload: the attributes of a Pub/Sub message, or the header of a CSV file.
         event_time: microseconds since the Unix epoch, or None.
     """
 
@@ -29,7 +33,7 @@ class Record(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One text to embed. `metadata` holds every field of the input that is not text, id or timestamp."""
+    """One text to embed. `metadata` holds every input field and attribute other than the text, id and timestamp."""
 
     id: str
     text: str
@@ -54,12 +58,12 @@ class SentenceEmbedding(NamedTuple):
     """A sentence and its vector.
 
     Attributes:
-        embedding: the vector as little-endian float32 bytes.
+        embedding: the vector, as little-endian float32 bytes.
         model: the name or handle of the model.
-        model_version: a digest of the model's files; two versions never share vectors.
+        model_version: a digest of the model's files, which tells apart the vectors of different versions.
         precision: the precision that the encoder ran in.
-        tokens: word pieces that the encoder read, special tokens included.
-        truncated: whether the sentence was longer than the encoder read.
+        tokens: the number of tokens that the encoder read, special tokens included; 0 for a text-in encoder.
+        truncated: whether the encoder read only part of the sentence.
     """
 
     id: str
@@ -79,10 +83,10 @@ class SentenceEmbedding(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """An input that a stage could not use, whole, with the reason.
+    """An input that a stage could not process, stored whole together with the reason.
 
-    Exactly one of `payload_string` and `payload_bytes` is set. A payload too large for one row comes as `parts`
-    rows of one `id`, numbered from 0 by `part`.
+    Exactly one of `payload_string` and `payload_bytes` is set. A payload that is too large for one row is spread over
+    `parts` rows with the same `id`, numbered from 0 by `part`.
     """
 
     id: str

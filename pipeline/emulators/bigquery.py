@@ -1,7 +1,7 @@
 """A BigQuery emulator as a process of its own: `with bigquery_emulator() as emulator: ...`.
 
-bqemulator's requirements collide with the pipeline's, so it lives in a virtual environment of its own, in
-$BQEMULATOR_HOME or the user's cache. `python -m pipeline.emulators.bigquery` makes that ahead of time.
+bqemulator's requirements conflict with the pipeline's, so it is installed in a virtual environment of its own, in
+$BQEMULATOR_HOME or the user's cache. `python -m pipeline.emulators.bigquery` makes the environment ahead of time.
 """
 
 import contextlib
@@ -39,10 +39,10 @@ def home() -> pathlib.Path:
 
 
 def install() -> pathlib.Path:
-    """The emulator's Python; its environment is made if it is not there.
+    """The emulator's Python; its environment is made if it does not exist.
 
     Raises:
-        EmulatorMissingError: if a package cannot be had.
+        EmulatorMissingError: if a package cannot be installed.
     """
     python = home() / "bin" / "python"
     made = home() / "made_of.txt"
@@ -74,7 +74,7 @@ def bigquery_emulator() -> Iterator[Emulator]:
     """A running, empty emulator on free ports of 127.0.0.1, killed at the end.
 
     Raises:
-        EmulatorMissingError: if it cannot be had.
+        EmulatorMissingError: if it is not available.
     """
     python = install()
     emulator = Emulator(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")

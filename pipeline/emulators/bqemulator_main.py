@@ -1,4 +1,4 @@
-"""Starts bqemulator in its own virtual environment, with three of its faults mended; arguments are its own."""
+"""Start bqemulator, in its own virtual environment, with three of its bugs fixed. It takes bqemulator's arguments."""
 
 import threading
 from typing import Any
@@ -27,12 +27,12 @@ def _flush_by_own_cursor(handler: Any, stream: Any, rows: Any) -> None:
             _thread.cursor = None
 
 
-# An append and a query, each in its thread, wait for each other for ever on the one connection that they share.
+# An append and a query in two threads deadlock on the connection that they share.
 DuckDBEngine.connection = property(_connection)
 write_servicer.BigQueryWriteHandler._flush_to_target = _flush_by_own_cursor
-# It copies a table whole after each append, for time travel, and keeps every copy in memory.
+# It copies the whole table after each append, for time travel, and keeps every copy in memory.
 SnapshotManager.capture = lambda *arguments, **options: None
-# It forgets the fields of a RECORD when rows come as Arrow.
+# It loses the fields of a RECORD when rows come as Arrow.
 write_servicer._table_arrow_schema = lambda table: _build_arrow_schema(_fields_raw_from_schema(table.schema_.fields))
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ _INSTALL = (
 
 
 class Subscription(NamedTuple):
-    """A topic and a subscription of it, by their full names."""
+    """The full names of a topic and of a subscription to it."""
 
     topic: str
     name: str
@@ -33,7 +33,7 @@ class PubsubEmulator:
     """A running emulator.
 
     Attributes:
-        host: its host:port, what PUBSUB_EMULATOR_HOST holds.
+        host: its host:port, as in PUBSUB_EMULATOR_HOST.
     """
 
     def __init__(self, host: str) -> None:
@@ -42,7 +42,7 @@ class PubsubEmulator:
         self._subscriber = subscriber_client()
 
     def subscription(self, ack_deadline_seconds: int = 60) -> Subscription:
-        """A new topic with a new subscription."""
+        """Make a new topic with a new subscription."""
         name = uuid.uuid4().hex
         made = Subscription(f"projects/tests/topics/t-{name}", f"projects/tests/subscriptions/s-{name}")
         self._publisher.create_topic(name=made.topic)
@@ -52,7 +52,7 @@ class PubsubEmulator:
         return made
 
     def publish(self, topic: str, payloads: Sequence[bytes], **attributes: str) -> list[str]:
-        """Publish, 500 messages a request, and give their ids."""
+        """Publish in requests of 500 messages, and return the ids."""
         ids: list[str] = []
         for start in range(0, len(payloads), 500):
             messages = [{"data": data, "attributes": attributes} for data in payloads[start : start + 500]]
@@ -60,7 +60,7 @@ class PubsubEmulator:
         return ids
 
     def receive(self, subscription: str, count: int, seconds: float = 20) -> list[Any]:
-        """Pull and acknowledge until `count` messages came, or `seconds` passed."""
+        """Pull and acknowledge until `count` messages arrived, or `seconds` passed."""
         messages: list[Any] = []
         until = time.monotonic() + seconds
         while len(messages) < count and time.monotonic() < until:
@@ -72,7 +72,7 @@ class PubsubEmulator:
         return messages
 
     def left(self, subscription: str, seconds: float = 3) -> int:
-        """How many messages nobody has acknowledged or holds; at least `seconds` pass if it is none."""
+        """How many messages are neither acknowledged nor held by anybody; waits `seconds` before it returns 0."""
         return len(self.receive(subscription, 1, seconds))
 
 
@@ -89,7 +89,7 @@ def pubsub_emulator() -> Iterator[PubsubEmulator]:
     command = ["gcloud", "beta", "emulators", "pubsub", "start", f"--host-port={host}", "--project=tests", "--quiet"]
     before = os.environ.get(_HOST)
     with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as data:
-        # A session of its own: gcloud is killed together with the Java process that it starts.
+        # A process group of its own, so that gcloud is killed together with the Java process that it starts.
         process = subprocess.Popen(
             [*command, f"--data-dir={data}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )

@@ -21,7 +21,7 @@ _MOST_LISTED = 30
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 2 if it was refused."""
+    """Run the program. Returns 2 if it was refused."""
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
@@ -57,11 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dead_letters", default="", metavar="GLOB", help="Parquet files of the run's dead letters.")
     parser.add_argument("--summary", default="", metavar="FILE", help="What the run printed at its end.")
     parser.add_argument("--title", default="Sentence embeddings", help="The page's heading.")
-    parser.add_argument("--limit", type=int, default=50_000, help="Most sentences shown; else a sample. [50000]")
+    parser.add_argument("--limit", type=int, default=50_000, help="Most sentences to show; above it, a sample. [50000]")
     parser.add_argument("--projection", choices=("tsne", "pca"), default="tsne", help="How the map is made. [tsne]")
-    parser.add_argument("--clusters", type=int, default=0, help="How many clusters; 0 to choose by size. [0]")
+    parser.add_argument("--clusters", type=int, default=0, help="Number of clusters; 0 to choose it by size. [0]")
     parser.add_argument("--duplicates", type=float, default=0.95, help="Least cosine of near-duplicates. [0.95]")
-    parser.add_argument("--model_version", default="", help="Whose rows to show, if they are of several models.")
+    parser.add_argument("--model_version", default="", help="Model version whose rows to show, if there are several.")
     return parser
 
 
@@ -76,7 +76,7 @@ def _need(packages: dict[str, str]) -> None:
 def page_data(
     rows: RunRows, title: str, projection: str = "tsne", cluster_count: int = 0, threshold: float = 0.95
 ) -> dict[str, Any]:
-    """What the page's script shows, in JSON's types; arrays are base64 of little-endian numbers."""
+    """The data that the page's script shows, in JSON's types. Arrays are base64 of little-endian numbers."""
     contents: list[str] = rows.table["content"].to_pylist()
     unit = normalized(rows.vectors)
     components = reduced(unit)
@@ -117,8 +117,8 @@ def page_data(
 
 
 def page(data: dict[str, Any]) -> str:
-    """The page with everything in it."""
-    # "<" could end the script element that holds the data.
+    """The page, with scripts, styles and data in it."""
+    # A "<" could end the script element that holds the data.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     parts = {name: (_PAGE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")}
     parts["scatterplot.js"] = (_PAGE / "vendor" / "regl-scatterplot.min.js").read_text(encoding="utf-8")

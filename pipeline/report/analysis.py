@@ -1,4 +1,4 @@
-"""What a report computes of vectors: a map, clusters, near-duplicates, histograms."""
+"""What a report computes from vectors: a map, clusters, near-duplicates, histograms."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 _COMPONENTS = 50
-# With fewer points t-SNE has no neighbourhoods to keep.
+# With fewer points, t-SNE has no neighborhoods to preserve.
 _FEWEST_FOR_TSNE = 100
 _BLOCK = 2048
 _ADDRESS = re.compile(r"\S*(?:://|www\.|@)\S*|\S+\.(?:com|net|org|html?)\b\S*")
@@ -33,7 +33,7 @@ def reduced(vectors: Array) -> Array:
 
 
 def project(components: Array, method: str) -> Array:
-    """A map of `components`, float32 [rows, 2] within -1 and 1: by t-SNE, neighbours stay neighbours."""
+    """A map of `components`, float32 [rows, 2] within -1 and 1. t-SNE keeps neighbors together."""
     places = components[:, :2]
     if method == "tsne" and len(components) >= _FEWEST_FOR_TSNE:
         from openTSNE import TSNE
@@ -41,18 +41,18 @@ def project(components: Array, method: str) -> Array:
         perplexity = min(30, len(components) // 4)
         places = np.asarray(TSNE(perplexity=perplexity, n_jobs=-1, random_state=0).fit(components))
     low, high = places.min(axis=0), places.max(axis=0)
-    # One scale for both axes: distances on the map can be compared in any direction.
+    # Both axes have one scale, so that distances on the map can be compared in any direction.
     found: Array = (places - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-12)
     return found.astype(np.float32)
 
 
 class Cluster(NamedTuple):
-    """Sentences of like meaning.
+    """Sentences of similar meaning.
 
     Attributes:
-        label: the words that it has and others have not.
-        size: how many sentences.
-        central: the rows nearest to its centre, each content once.
+        label: words that are frequent in it and rare in the others.
+        size: how many sentences it has.
+        central: the rows nearest to its center, each content once.
     """
 
     label: str
@@ -61,12 +61,12 @@ class Cluster(NamedTuple):
 
 
 def clusters(vectors: Array, components: Array, contents: Sequence[str], count: int = 0) -> tuple[Array, list[Cluster]]:
-    """Each row's cluster and the clusters, largest first; `count` of 0 is chosen by the number of rows."""
+    """Each row's cluster and the clusters, largest first; with `count` 0, the number of rows decides."""
     from sklearn.cluster import KMeans
 
     chosen = min(count or int(np.clip(round(np.sqrt(len(vectors) / 15)), 2, 18)), len(vectors))
     raw = KMeans(chosen, n_init=3, random_state=0).fit_predict(components)
-    # Equal points make fewer clusters than asked for.
+    # Equal points can make fewer clusters than asked for.
     order = [int(i) for i in np.argsort(-np.bincount(raw), kind="stable") if (raw == i).any()]
     codes = np.argsort(order)[np.searchsorted(np.sort(order), raw)]
     found = []
@@ -83,7 +83,7 @@ def _labels(codes: Array, contents: Sequence[str]) -> list[str]:
     from sklearn.feature_extraction.text import CountVectorizer
 
     count = int(codes.max()) + 1
-    # What comes often in one sentence, or in the same one often, says little of the others; addresses say nothing.
+    # A word repeated in one sentence, and a repeated sentence, say little about the others; addresses say nothing.
     _, first = np.unique(np.asarray(contents, object).astype(str), return_index=True)
     texts = [_ADDRESS.sub(" ", contents[row]) for row in first]
     counter = CountVectorizer(
@@ -95,7 +95,7 @@ def _labels(codes: Array, contents: Sequence[str]) -> list[str]:
         return [f"cluster {code + 1}" for code in range(count)]
     of = codes[first]
     sums = np.stack([np.asarray(words[of == code].sum(axis=0)).ravel() for code in range(count)]).astype(float)
-    # A word has to come twice in its cluster, or chance names it.
+    # A word must occur at least twice in its cluster; otherwise chance would choose the label.
     weights = sums * (sums > 1) * np.log1p(sums.sum() / count / np.maximum(sums.sum(axis=0), 1))
     names = counter.get_feature_names_out()
     best = [[str(names[i]) for i in np.argsort(-row, kind="stable")[:3] if row[i] > 0] for row in weights]
@@ -110,7 +110,7 @@ class Duplicates(NamedTuple):
 
 
 def near_duplicates(vectors: Array, contents: Sequence[str], threshold: float) -> list[Duplicates]:
-    """Groups of rows of different content, joined to the nearest row before them if its cosine is `threshold` or more.
+    """Groups of rows that are nearly alike: each joins the nearest row before it at a cosine of `threshold` or more.
 
     Equal contents count once. `vectors` have length 1.
     """
@@ -145,14 +145,14 @@ def near_duplicates(vectors: Array, contents: Sequence[str], threshold: float) -
 
 
 class Histogram(NamedTuple):
-    """How many values lie in each bin: counts[i] of them from edges[i] up to edges[i + 1]."""
+    """How many values are in each bin: counts[i] of them from edges[i] up to edges[i + 1]."""
 
     edges: list[float]
     counts: list[int]
 
 
 def histogram(values: Array, bins: int = 30) -> Histogram:
-    """Of whole numbers, in bins of whole width; what lies past the 99.5th percentile is in the last bin."""
+    """A histogram of whole numbers, in bins of whole width; values past the 99.5th percentile are in the last bin."""
     low, high = float(values.min()), float(np.percentile(values, 99.5)) + 1
     width = max(1, int(np.ceil((high - low) / bins)))
     edges = np.arange(low, high + width, width)

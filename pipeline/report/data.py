@@ -1,4 +1,4 @@
-"""What a report shows, read from the files of a run."""
+"""The data that a report shows, read from the files of a run."""
 
 import glob
 import pathlib
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 Array = np.ndarray[Any, Any]
 
-# Digits, quoted strings and paths differ from letter to letter where the cause is the same.
+# Digits, quoted strings and paths differ between dead letters of the same cause.
 _DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S+|\d[\d.,]*")
 
 
@@ -19,10 +19,10 @@ class RunRows(NamedTuple):
     """The rows to show.
 
     Attributes:
-        table: content, message_id, sentence_index, tokens, truncated, event_time and metadata, one row a sentence.
+        table: content, message_id, sentence_index, tokens, truncated, event_time and metadata, one row per sentence.
         vectors: float32 [rows, dimension].
         total: how many rows there are; more than in `table` if they were sampled.
-        messages: how many messages they are of.
+        messages: how many messages they come from.
         truncated: how many of all rows were longer than the encoder read.
         model: name, version and precision of the model.
     """
@@ -36,10 +36,10 @@ class RunRows(NamedTuple):
 
 
 def read_rows(pattern: str, limit: int, version: str = "") -> RunRows:
-    """The rows of the Parquet files that match `pattern`; of more than `limit`, a sample that is always the same.
+    """The rows of the Parquet files that match `pattern`; of more than `limit`, a sample that is the same every time.
 
     Raises:
-        ValueError: if there are none, or they are of several models and `version` names none of them.
+        ValueError: if there are none, or several models made them and `version` chooses none of these.
     """
     import duckdb
 
@@ -59,7 +59,7 @@ def read_rows(pattern: str, limit: int, version: str = "") -> RunRows:
             listed = ", ".join(f"{name} version {found}" for name, found, *_ in models) or "none"
             raise ValueError(f"expected rows of one model, got {listed}; choose one with --model_version")
         name, found, precision, total, messages, truncated = models[0]
-        # Ids are hashes, so that the first of them are a sample.
+        # Ids are hashes, so the first of them are a random sample.
         table = connection.sql(
             "SELECT content, message_id, sentence_index, tokens, truncated, event_time, metadata, embedding "
             "FROM (FROM read_parquet(?) WHERE model_version = ? ORDER BY id LIMIT ?) "
@@ -123,12 +123,12 @@ def read_summary(path: str) -> list[tuple[str, str]]:
 
 
 class Field(NamedTuple):
-    """Something to colour the map by.
+    """Something to color the map by.
 
     Attributes:
         name: what it is called.
         values: the names of the categories; empty for a number.
-        codes: a category's index of each row, or its number; NaN where there is none.
+        codes: for each row, the index of its category, or its number; NaN if it has none.
         kind: "category", "number" or "time" (seconds since 1970).
     """
 
@@ -139,12 +139,12 @@ class Field(NamedTuple):
 
 
 _MOST_CATEGORIES = 20
-# A field of more values than this, an id or an address, says nothing as a colour.
+# A field with more values than this, such as an id or an address, is useless as a color.
 _MOST_VALUES = 60
 
 
 def fields(table: pa.Table) -> list[Field]:
-    """What the rows can be coloured by: metadata of few values, length, tokens, time."""
+    """What the rows can be colored by: metadata with few values, length, tokens, time."""
     pairs = [{pair["key"]: pair["value"] for pair in metadata} for metadata in table["metadata"].to_pylist()]
     found = [
         category(name, values)

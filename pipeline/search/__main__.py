@@ -10,6 +10,7 @@ import numpy as np
 from pipeline import console
 from pipeline.search.bigquery import BigQueryRows
 from pipeline.search.parquet import ParquetRows
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
 
@@ -30,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Rows(Protocol):
-    """Where rows are searched."""
+    """A place where rows can be searched."""
 
     def models(self) -> list[tuple[str, str]]:
         """Name and version of each model that made a row."""
@@ -42,7 +43,7 @@ class Rows(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; 2 if it was refused."""
+    """Run the program. Returns 2 if it was refused."""
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
@@ -70,11 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--embeddings", metavar="GLOB", help="Parquet files that the pipeline wrote.")
     source.add_argument("--bigquery", metavar="PROJECT:DATASET.TABLE", help="A table that the pipeline wrote.")
     parser.add_argument(
-        "--model", default="", help="Model of the query, if the rows are of several or it is not where its name says."
+        "--model",
+        default="",
+        help="Model of the query; needed for rows of several models, or if it is not where its name says.",
     )
     parser.add_argument("--limit", type=int, default=5, help="How many sentences to print. [5]")
     parser.add_argument(
-        "--filter", action="append", default=[], metavar="KEY=VALUE", help="Search rows with this metadata only."
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="Search only rows with this metadata. May be repeated.",
     )
     return parser
 
@@ -105,7 +112,7 @@ def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
     """The encoder that made rows of `models`, loaded from `model` or from the one name that they carry.
 
     Raises:
-        ValueError: if it is another one: vectors of two models say nothing of each other.
+        ValueError: if it did not make the rows: vectors of different models cannot be compared.
     """
     listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
     if not models:
@@ -113,7 +120,7 @@ def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
     if len(models) > 1 and not model:
         raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
     console.import_tensorflow()
-    encoder = load_encoder(model or models[0].name)
+    encoder = load_encoder(EncoderOptions(model or models[0].name))
     if encoder.version not in {found.version for found in models}:
         raise ValueError(
             f"expected the model of the rows, {listed}, got {encoder.name} version {encoder.version}; "

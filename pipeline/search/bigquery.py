@@ -1,4 +1,4 @@
-"""Rows in a BigQuery table, searched by its VECTOR_SEARCH."""
+"""Search of rows in a BigQuery table, with VECTOR_SEARCH."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,20 @@ import numpy as np
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.google_clients import bigquery_client
 
-# Rows asked for beyond the limit, since equal contents are printed once.
+# How many times the limit is asked for, because equal contents are printed once.
 _SPARE = 10
 
 
 class BigQueryRows:
-    """The rows of a table that the pipeline wrote, those whose metadata has every pair of `where`.
+    """The rows of a table that the pipeline wrote, if their metadata has every pair of `where`.
 
     Args:
         table: project:dataset.table.
         where: keys and values of the metadata.
-        client: a google.cloud.bigquery.Client; by default one of the table's project, as VECTOR_SEARCH asks.
+        client: a google.cloud.bigquery.Client; by default, one of the table's project.
 
     Raises:
-        ValueError: if `table` is no table's name.
+        ValueError: if `table` is not the name of a table.
     """
 
     def __init__(self, table: str, where: Mapping[str, str], client: Any = None) -> None:
@@ -85,7 +85,7 @@ def search_sql(table: str, pairs: int, limit: int) -> str:
 
     It takes @query, ARRAY<FLOAT64>, @model_version, and @key0, @value0, ... for `pairs` pairs of metadata. The rows
     are filtered before the search, so that it finds `limit` of them if there are so many: by columns that the vector
-    index stores, and without a subquery, as BigQuery asks.
+    index stores, and without a subquery, as BigQuery requires.
     """
     conditions = ["model_version = @model_version"] + [
         f"STRUCT(@key{i} AS key, @value{i} AS value) IN UNNEST(metadata)" for i in range(pairs)

@@ -1,4 +1,4 @@
-"""Rows in Parquet files, searched exactly by DuckDB."""
+"""Exact search of rows in Parquet files, with DuckDB."""
 
 import glob
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ import numpy as np
 
 
 class ParquetRows:
-    """The rows of the Parquet files that match a glob, those whose metadata has every pair of `where`.
+    """The rows of the Parquet files that match a glob, if their metadata has every pair of `where`.
 
     Raises:
-        ValueError: if no file matches, or a file holds no rows of the pipeline.
+        ValueError: if no file matches, or the pipeline did not write a file.
     """
 
     def __init__(self, pattern: str, where: Mapping[str, str]) -> None:
@@ -35,7 +35,7 @@ class ParquetRows:
         self, query: "np.ndarray[tuple[int], np.dtype[np.float32]]", version: str, limit: int
     ) -> list[tuple[float, str, str, Mapping[str, str]]]:
         """Score, content, message id and metadata of the best rows of that version, best first, each content once."""
-        # A vector of length 0 has no cosine: NaN, which DuckDB would sort first.
+        # The cosine of a vector of length 0 is NaN, which DuckDB would sort first.
         best = self._rows(
             f"""
             SELECT max(score) AS best, arg_max(id, score)
@@ -47,7 +47,7 @@ class ParquetRows:
             """,
             [query.tolist(), self._paths, version, *self._pairs, limit],
         )
-        # The other columns are read of the few rows that count.
+        # The other columns are read only for the rows that were found.
         rows = {
             row[0]: row[1:]
             for row in self._rows(

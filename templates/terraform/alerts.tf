@@ -22,7 +22,7 @@ resource "google_monitoring_alert_policy" "backlog" {
   }
 
   documentation {
-    content = "Workers fall behind: look at the job's CPU, its errors, and max_workers."
+    content = "Workers are falling behind: look at the job's CPU, its errors, and max_workers."
   }
 }
 
@@ -34,7 +34,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
   user_labels           = var.labels
 
   conditions {
-    display_name = "Dead letters for each row"
+    display_name = "Dead letters per row"
 
     condition_prometheus_query_language {
       query               = <<-EOT
@@ -48,6 +48,6 @@ resource "google_monitoring_alert_policy" "dead_letters" {
   }
 
   documentation {
-    content = "templates/sql/error_records_by_reason.sql says what was refused, and why."
+    content = "templates/sql/error_records_by_reason.sql shows what was rejected, and why."
   }
 }

@@ -1,6 +1,6 @@
 locals {
   dataset = google_bigquery_dataset.embeddings.dataset_id
-  # The kept SQL with this dataset's names.
+  # The SQL files, with this dataset's names.
   sql = {
     for name in ["newest_embeddings", "vector_index"] :
     name => replace(replace(file("${path.module}/../sql/${name}.sql"), "PROJECT", var.project), "DATASET", local.dataset)
@@ -16,7 +16,7 @@ resource "google_artifact_registry_repository" "images" {
   labels        = var.labels
 }
 
-# The template's specs, and what jobs stage.
+# Holds the templates' specs, and what jobs stage.
 resource "google_storage_bucket" "staging" {
   project                     = var.project
   name                        = "${var.project}-${var.name}"
@@ -25,7 +25,7 @@ resource "google_storage_bucket" "staging" {
   public_access_prevention    = "enforced"
   labels                      = var.labels
 
-  # Dataflow writes much that lives for hours, which soft delete would keep and charge for a week.
+  # Dataflow writes many files that live for hours; soft delete would keep them, and charge for them, for a week.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
@@ -55,7 +55,7 @@ resource "google_pubsub_topic" "messages" {
   labels       = var.labels
 }
 
-# No dead-letter topic: Dataflow does not support one, and would count each redelivery of its own as a failure.
+# It has no dead-letter topic, because Dataflow does not support one: each redelivery of its own would count as a failure.
 resource "google_pubsub_subscription" "messages" {
   project                    = var.project
   name                       = "${var.name}-messages"
@@ -129,7 +129,8 @@ resource "google_bigquery_table" "newest_embeddings" {
   depends_on = [google_bigquery_table.embeddings]
 }
 
-# The provider has no vector index. A job's id can never be used again, but a table that is made anew has another time.
+# The provider has no resource for a vector index, so a job makes it. A job's id can never be used again; with the table's
+# creation time in it, a table that is made again gets another one.
 resource "google_bigquery_job" "vector_index" {
   count = var.create_vector_index ? 1 : 0
 
@@ -172,7 +173,7 @@ resource "google_artifact_registry_repository_iam_member" "images" {
   member     = google_service_account.job.member
 }
 
-# A viewer, too: the backlog is looked up.
+# The job is also a viewer, because it looks up the backlog.
 resource "google_pubsub_subscription_iam_member" "messages" {
   for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
 
@@ -182,7 +183,7 @@ resource "google_pubsub_subscription_iam_member" "messages" {
   member       = google_service_account.job.member
 }
 
-# Of the two tables and not of the dataset: the job makes none.
+# The role is on the two tables and not on the dataset, because the job makes no tables.
 resource "google_bigquery_table_iam_member" "tables" {
   for_each = {
     rows         = google_bigquery_table.embeddings.table_id
@@ -216,7 +217,7 @@ resource "google_dataflow_flex_template_job" "streaming" {
   labels                  = var.labels
   enable_streaming_engine = true
   additional_experiments  = var.at_least_once ? ["streaming_mode_at_least_once"] : []
-  # A job that is replaced or destroyed finishes what it has pulled.
+  # A job that is replaced or destroyed first finishes what it has pulled.
   on_delete = "drain"
 
   parameters = merge(var.parameters, {
@@ -237,7 +238,7 @@ resource "google_dataflow_flex_template_job" "streaming" {
   lifecycle {
     precondition {
       condition     = !var.private_ips || var.subnetwork != null
-      error_message = "Expected subnetwork with private_ips, as the default network has no Private Google Access of itself: name one that has, or set private_ips to false."
+      error_message = "Expected subnetwork with private_ips, because the default network has no Private Google Access by default: name one that has it, or set private_ips to false."
     }
   }
 }

@@ -1,25 +1,25 @@
 output "repository" {
-  description = "Where the image is pushed."
+  description = "Where to push the image."
   value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
 }
 
 output "bucket" {
-  description = "Where the specs are put."
+  description = "Where to put the specs."
   value       = google_storage_bucket.staging.url
 }
 
 output "topic" {
-  description = "Where messages are published."
+  description = "Where to publish messages."
   value       = google_pubsub_topic.messages.id
 }
 
 output "subscription" {
-  description = "What the job reads."
+  description = "The subscription that the job reads."
   value       = google_pubsub_subscription.messages.id
 }
 
 output "table" {
-  description = "Where rows go."
+  description = "The table of rows."
   value       = "${var.project}:${local.dataset}.${google_bigquery_table.embeddings.table_id}"
 }
 

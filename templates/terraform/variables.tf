@@ -1,15 +1,15 @@
 variable "project" {
-  description = "Project of everything that is made."
+  description = "Project of all resources."
   type        = string
 }
 
 variable "region" {
-  description = "Region of everything that is made."
+  description = "Region of all resources."
   type        = string
 }
 
 variable "name" {
-  description = "What the job and all else is called by: lower-case letters, digits and hyphens."
+  description = "Name of the job, from which the other names are made: lower-case letters, digits and hyphens."
   type        = string
   default     = "sentence-embeddings"
 
@@ -20,13 +20,13 @@ variable "name" {
 }
 
 variable "spec" {
-  description = "The streaming template's container spec, as gs://bucket/streaming_spec.json. Null makes everything but the job, for the first apply, before there is an image."
+  description = "The streaming template's container spec, as gs://bucket/streaming_spec.json. Null makes everything except the job, for the first apply, before there is an image."
   type        = string
   default     = null
 }
 
 variable "image" {
-  description = "The image of the workers, by tag or digest. Null for the one that the image knows as its own."
+  description = "The image of the workers, by tag or digest. Null for the name under which the image was pushed."
   type        = string
   default     = null
 }
@@ -38,13 +38,13 @@ variable "parameters" {
 }
 
 variable "input_format" {
-  description = "What messages hold: text or json."
+  description = "Format of the messages: text or json."
   type        = string
   default     = "json"
 }
 
 variable "at_least_once" {
-  description = "Whether Dataflow may process a message twice, which is cheaper; ids make doubles harmless."
+  description = "Whether Dataflow may process a message twice, which is cheaper; ids make duplicates harmless."
   type        = bool
   default     = true
 }
@@ -56,7 +56,7 @@ variable "machine_type" {
 }
 
 variable "max_workers" {
-  description = "Most workers at once."
+  description = "Maximum number of workers."
   type        = number
   default     = 3
 }
@@ -68,7 +68,7 @@ variable "subnetwork" {
 }
 
 variable "private_ips" {
-  description = "Whether workers have private addresses only; it takes a subnetwork that has Private Google Access."
+  description = "Whether workers have only private addresses, which needs a subnetwork with Private Google Access."
   type        = bool
   default     = true
 }
@@ -80,19 +80,19 @@ variable "kms_key" {
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels."
+  description = "Labels of all resources that take labels."
   type        = map(string)
   default     = {}
 }
 
 variable "create_vector_index" {
-  description = "Whether the table gets an index for VECTOR_SEARCH. All its vectors must have one length then."
+  description = "Whether the table gets an index for VECTOR_SEARCH. All its vectors must then have the same length."
   type        = bool
   default     = true
 }
 
 variable "partition_expiration_days" {
-  description = "After how many days rows go, by event time. Null for never."
+  description = "Number of days, by event time, after which rows are deleted. Null for never."
   type        = number
   default     = null
 }
@@ -116,7 +116,7 @@ variable "max_backlog_seconds" {
 }
 
 variable "max_dead_letter_ratio" {
-  description = "Dead letters for each row, over ten minutes, that raise an alert."
+  description = "Number of dead letters per row, over ten minutes, that raises an alert."
   type        = number
   default     = 0.01
 }

@@ -6,7 +6,7 @@ terraform {
       source  = "hashicorp/google"
       version = ">= 5.30, < 8.0"
     }
-    # Where the Flex Template job is.
+    # Has the Flex Template job.
     google-beta = {
       source  = "hashicorp/google-beta"
       version = ">= 5.30, < 8.0"

@@ -1,7 +1,7 @@
-"""The BigQuery writers side by side on the emulator: python -m tests.benchmarks.bigquery_writers [rows] [dimension].
+"""Compare the BigQuery writers on the emulator: python -m tests.benchmarks.bigquery_writers [rows] [dimension ...].
 
-Rows a second depend on the emulator, which shares the machine; CPU seconds are the writer's process alone, and bytes
-are all that it sent over TCP, without TLS.
+Rows per second depend on the emulator, which shares the machine. CPU seconds are those of the writer's process alone.
+Bytes are all that it sent over TCP, without TLS.
 """
 
 import os
@@ -36,7 +36,7 @@ Send = Callable[[Sequence[SentenceEmbedding]], Answer]
 
 
 class Measured(NamedTuple):
-    """What a writer took for its rows."""
+    """What a writer needed for its rows."""
 
     rows_a_second: float
     cpu_seconds_a_million: float
@@ -97,7 +97,7 @@ def some_rows(count: int, dimension: int) -> list[SentenceEmbedding]:
 
 
 def measure(make: Callable[[str], Send], rows: Sequence[SentenceEmbedding], emulator: Emulator) -> Measured:
-    """One pass for time, and one through a counting forwarder for bytes; each row must arrive."""
+    """One pass to measure time, and one through a counting forwarder to measure bytes; every row must arrive."""
     use(emulator.rest, emulator.storage)
     table = f"{PROJECT}.benchmark.{make.__name__}_{len(rows[0].embedding) // 4}"
     create_table(table, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
@@ -118,19 +118,19 @@ def measure(make: Callable[[str], Send], rows: Sequence[SentenceEmbedding], emul
 
 
 def use(rest: str, storage: str) -> None:
-    """Sends the clients there."""
+    """Point the clients at these addresses."""
     os.environ[REST_EMULATOR], os.environ[STORAGE_EMULATOR] = rest, storage
 
 
 def write(send: Send, rows: Sequence[SentenceEmbedding]) -> None:
-    """Writes `rows` in bundles, one after the other."""
+    """Write `rows` in bundles, one after the other."""
     for begin in range(0, len(rows), BUNDLE):
         if refused := list(deliver(send, rows[begin : begin + BUNDLE], 60, "the emulator")):
             raise ValueError(f"expected all rows to be taken, got {refused[0]}")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints the table."""
+    """Print the table."""
     count = int(arguments[0]) if arguments else 4000
     dimensions = [int(argument) for argument in arguments[1:]] or [384, 768]
     print(f"{count} rows in bundles of {BUNDLE}\n")

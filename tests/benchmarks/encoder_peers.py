@@ -1,4 +1,4 @@
-"""Other ways to the vectors of a model behind one shape: a list of texts in, an array of vectors out."""
+"""Other ways to compute a model's vectors, with one interface: a list of texts in, an array of vectors out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from transforms.encoder.catalogue import find_model
 
 Encode = Callable[[list[str]], Any]
 _OURS = ("TF_NUM_INTRAOP_THREADS", "TF_ENABLE_ONEDNN_OPTS")
-# In word pieces, as TextEncoder's default.
+# In tokens; TextEncoder's default.
 _MAX_SEQ_LENGTH = 128
 
 
 def beams_own(model: str) -> Encode:
     """Beam's MLTransform with TensorflowHubTextEmbeddings on the same SavedModels."""
     find_model(model)
-    # TensorFlow is set as this project's program wants it, which would leave this peer one core.
+    # TensorFlow is configured for this project's program, which would leave this peer one core.
     ours = {name: os.environ.pop(name) for name in _OURS if name in os.environ}
     pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     pool.submit(os.getpid).result()
@@ -43,12 +43,12 @@ def _beams_own(model: str, texts: list[str]) -> Any:
         )
         rows = pipeline | beam.Create([{"text": text} for text in texts])
         _ = rows | MLTransform(write_artifact_location=artifacts).with_transform(handler)
-    # It gives pooled_output only, so its vectors have nothing to be compared with: zeros.
+    # It gives only pooled_output, which there is nothing to compare with, so its vectors are left out: zeros.
     return np.zeros((len(texts), entry.dimension), np.float32)
 
 
 def sentence_transformers(checkpoint: str, backend: str, **model_options: Any) -> Encode:
-    """sentence-transformers on one of its back ends."""
+    """sentence-transformers on one of its backends."""
     from sentence_transformers import SentenceTransformer
 
     found = SentenceTransformer(_needed(checkpoint), backend=backend, device="cpu", model_kwargs=model_options)
@@ -71,7 +71,7 @@ _QUANTISED = {"avx512_vnni": "onnx/model_qint8_avx512_vnni.onnx", "avx2": "onnx/
 
 
 def _onnx_int8(checkpoint: str) -> Encode:
-    """ONNX Runtime on weights quantised as sentence-transformers does it for this processor."""
+    """ONNX Runtime on weights that sentence-transformers quantized for this processor."""
     from sentence_transformers import SentenceTransformer, export_dynamic_quantized_onnx_model
 
     kind = "avx512_vnni" if "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text() else "avx2"
@@ -88,7 +88,7 @@ def _needed(checkpoint: str) -> str:
     return checkpoint
 
 
-# What makes each, given the model's name and its weights in Hugging Face layout.
+# The function that makes each peer, given the model's name and its weights in Hugging Face layout.
 PEERS: dict[str, Callable[[str, str], Encode]] = {
     "Beam's MLTransform, float32": lambda model, _: beams_own(model),
     "sentence-transformers on PyTorch, float32": lambda _, checkpoint: sentence_transformers(checkpoint, "torch"),

@@ -1,11 +1,11 @@
-"""How much memory the program takes at its peak, by model and precision, or by workers.
+"""Measure the program's peak memory, by model and precision, or by number of copies of the model.
 
 python -m tests.benchmarks.memory [--sizes=minilm,base,large] [--precisions=float32,bfloat16] [--count=2000]
     [--workers=1]
 
-With several workers it compares a copy of the model in each with one for all (--large_model), in float32. A page of
-memory that processes share counts once; Linux only. `minilm` has to be there. `base` and `large` are BERTs of these
-sizes with random weights and minilm's vocabulary, made for the measurement.
+With several workers, it compares a copy of the model in each with one copy for all (--large_model), in float32. A page
+of memory that processes share counts once. It runs only on Linux. `minilm` must exist. `base` and `large` are BERTs of
+these sizes, with random weights and minilm's vocabulary, made for the measurement.
 """
 
 import argparse
@@ -33,8 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--sizes", default="minilm,base,large")
     parser.add_argument("--precisions", default="float32,bfloat16")
-    parser.add_argument("--count", type=int, default=2000, help="How many messages of a sentence each.")
-    parser.add_argument("--workers", type=int, default=1, help="How many worker processes.")
+    parser.add_argument("--count", type=int, default=2000, help="Number of messages, each of one sentence.")
+    parser.add_argument("--workers", type=int, default=1, help="Number of worker processes.")
     arguments = parser.parse_args()
     by = "precision" if arguments.workers == 1 else "copies of the model"
     print(f"| model | {by} | weights | peak memory | sentences a second |", flush=True)
@@ -47,7 +47,7 @@ def main() -> None:
             weights = sum(path.stat().st_size for path in pathlib.Path(model).rglob("variables.data*"))
             if arguments.workers > 1:
                 mode = ["--direct_running_mode=multi_processing", f"--direct_num_workers={arguments.workers}"]
-                # Small batches, so that every worker has some.
+                # Small batches, so that every worker gets some.
                 mode.append("--batch_size=64")
                 runs = {str(arguments.workers): mode, "1": [*mode, "--large_model"]}
             else:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _sentences(count: int) -> str:
-    """`count` lines of a sentence each, no two alike, of the examples' texts."""
+    """`count` different lines of one sentence each, from the examples' texts."""
     messages = (ROOT / "examples" / "messages.jsonl").read_text(encoding="utf-8").splitlines()
     splitter = SentenceSplitter("en")
     texts = [json.loads(message)["text"] for message in messages]
@@ -112,7 +112,7 @@ def _with_children(process: int) -> list[int]:
 
 
 def _proportional(process: int) -> int:
-    """Bytes of memory of a process, each page divided by those that share it."""
+    """Bytes of memory of a process; a shared page is divided by the number of processes that share it."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,4 +1,4 @@
-"""Other sentence splitters behind one shape: a text in, the spans of its sentences out."""
+"""Other sentence splitters, with one interface: a text in, the spans of its sentences out."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _NLTK_NAMES: Final = {
 
 
 class AbsentError(Exception):
-    """A peer that cannot run here, or not in this language; its text says why."""
+    """A peer cannot run here, or not in this language; the message says why."""
 
 
 def located(text: str, pieces: Iterable[str]) -> Spans:
-    """The spans of pieces that a peer gives as strings, in order; one that it changed is left out."""
+    """The spans of the pieces that a peer gives as strings, in order; a piece that it changed is left out."""
     spans, at = [], 0
     for piece in map(str.strip, pieces):
         begin = text.find(piece, at) if piece else -1
@@ -39,7 +39,7 @@ def located(text: str, pieces: Iterable[str]) -> Spans:
 
 
 def behind_policy(spans_of: SpansOf) -> SpansOf:
-    """The peer, given one block of the newline policy at a time."""
+    """The peer behind the newline policy: it gets one block at a time."""
 
     def spans(text: str) -> Spans:
         found: Spans = []
@@ -100,7 +100,7 @@ def _blingfire(language: str) -> SpansOf:
     module = _module("blingfire")
 
     def spans(text: str) -> Spans:
-        # It puts line breaks between its sentences and spaces for those inside, so both texts lose theirs.
+        # It separates sentences by line breaks, so line breaks in the text become spaces first.
         flat = re.sub(r"[\r\n]", " ", text)
         return located(flat, module.text_to_sentences(flat).split("\n")) if flat.strip() else []
 

@@ -1,6 +1,6 @@
-"""Messages a second, CPU and memory of the Pub/Sub source on Beam's local runner: `python -m tests.benchmarks.pubsub`.
+"""Measure messages per second, CPU and memory of the Pub/Sub source: `python -m tests.benchmarks.pubsub`.
 
-The sink does nothing, so that what is measured is the source and the runner.
+It runs on Beam's local runner. The sink does nothing, so only the source and the runner are measured.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from transforms.types import Record
 
 
 class _Work(beam.DoFn):
-    """Sleeps as long a bundle as a slow sink would."""
+    """Sleeps at the end of each bundle, like a slow sink."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -50,7 +50,7 @@ def _watch(emulator: PubsubEmulator, subscription: Subscription, options: argpar
         emulator.publish(subscription.topic, [payload] * min(batch, options.messages - start))
         if options.rate:
             time.sleep(max(0.0, begun + (start + batch) / options.rate - time.monotonic()))
-        # Up to two batches of it ahead, so that memory is the pipeline's and not the backlog's.
+        # Stay at most 5000 messages ahead, so that memory is the pipeline's and not the backlog's.
         while start - _acknowledged() > 5000:
             time.sleep(0.01)
         if start * 10 // options.messages > len(marks) - 1:
@@ -76,11 +76,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--bytes", type=int, default=200)
-    parser.add_argument("--rate", type=int, default=0, help="messages a second; 0: as fast as they are taken")
+    parser.add_argument("--rate", type=int, default=0, help="messages per second; 0 for as fast as they are taken")
     parser.add_argument("--max_messages", type=int, default=1000)
     parser.add_argument("--max_wait_seconds", type=float, default=0.1)
-    parser.add_argument("--work_seconds", type=float, default=0.0, help="how long a bundle's sink takes")
-    parser.add_argument("--idle", type=int, default=30, help="seconds to stay idle afterwards")
+    parser.add_argument(
+        "--work_seconds", type=float, default=0.0, help="how many seconds the sink takes for each bundle"
+    )
+    parser.add_argument("--idle", type=int, default=30, help="how many seconds to stay idle afterwards")
     options = parser.parse_args()
     with pubsub_emulator() as emulator:
         subscription = emulator.subscription()

@@ -1,8 +1,8 @@
-"""How the program's time and memory grow with its input: paired runs over inputs of several lengths.
+"""Measure how the program's time and memory grow with its input, in paired runs over inputs of several lengths.
 
 python -m tests.benchmarks.scale --sentences=FILE [--model=minilm] [--counts=2000,20000] [--rounds=3]
 
-FILE is that of tests.benchmarks.throughput. Times are warm ones, without the start.
+FILE is as in tests.benchmarks.throughput. Times do not include the start.
 """
 
 import argparse

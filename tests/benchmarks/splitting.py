@@ -1,4 +1,4 @@
-"""Compares the splitter with its peers: F1 a set, golden rules, and megabytes a second on one core.
+"""Compare the splitter with its peers: F1 on each set, golden rules, and megabytes per second on one core.
 
 python -m tests.benchmarks.splitting [--sbd DIR]
 """
@@ -23,7 +23,7 @@ _LONGEST_RUN = 2.0
 
 
 def main() -> None:
-    """Prints the table, as Markdown."""
+    """Print the table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--sbd", type=pathlib.Path, default=_BESIDE_CLONE, help="directory of the development sets")
     directory = parser.parse_args().sbd
@@ -77,7 +77,7 @@ def _row(
 
 
 def _speed(spans_of: SpansOf, text: str) -> float:
-    """Megabytes a second: the median of several runs, or one run of a slow splitter."""
+    """Megabytes per second: the median of several runs, or one run of a slow splitter."""
     sample = text[:20_000]
     begin = time.process_time()
     spans_of(sample)

@@ -1,12 +1,13 @@
-"""Compares the pipeline, its stages, its engines and its peers on the same sentences, in interleaved rounds.
+"""Compare the pipeline, its stages, its engines and its peers on the same sentences, in interleaved rounds.
 
 python -m tests.benchmarks.throughput --sentences=FILE [--model=minilm] [--checkpoint=DIR] [--count=20000]
     [--rounds=3] [--only=REGEX] [--python=PYTHON] [--to=PREFIX]
 
-FILE holds a sentence a line; past its end come the same lines with their words in other orders, each different and
-each one sentence. A peer that is not installed is named as absent. A slow one runs on as many of the same sentences
-as fit half a minute. Warm rates leave the start out; cold ones are from the command to its end. The rows "matmul
-peak" are what a program that did nothing but the model's products at that peak would reach.
+- FILE has one sentence per line. After its last line, the lines are used again with their words in other orders; each
+  is different, and still one sentence.
+- A peer that is not installed is listed as absent. A slow one runs on as many sentences as fit into half a minute.
+- Warm rates do not include the start; cold rates count from the start of the command to its end.
+- The rows "matmul peak" say what a program would reach that did nothing but the model's products, at that peak.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy as np
 from pipeline import console
 from tests.benchmarks.encoder_peers import PEERS, Encode
 from transforms import SentenceSplitter
-from transforms.embedding import DEFAULT_BATCH_SIZE
+from transforms.embedding import EmbeddingOptions
 from transforms.encoder import catalogue as models
 from transforms.encoder.engines import streams
 from transforms.encoder.text_encoder import TextEncoder, micro_batches
@@ -39,7 +40,7 @@ _SLOW_SECONDS = 30
 _SAMPLE = 512
 _TRIAL = 64
 PRECISIONS = ("float32", "bfloat16")
-# The order of the engines and precisions in the table is the order of this.
+# The engines and precisions to run, in this order.
 OURS = [(engine, precision) for engine in ("tensorflow", "openvino") for precision in PRECISIONS]
 
 
@@ -56,19 +57,25 @@ def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     made.add_argument("--sentences", type=pathlib.Path, required=True)
     made.add_argument("--model", default="minilm")
-    made.add_argument("--checkpoint", default="", help="the same weights in Hugging Face layout, for the peers")
+    made.add_argument(
+        "--checkpoint", default="", help="directory with the same weights in Hugging Face layout, for the peers"
+    )
     made.add_argument("--count", type=int, default=20_000)
     made.add_argument("--rounds", type=int, default=3)
-    made.add_argument("--only", default="", help="a regular expression of the engines and peers to run")
-    made.add_argument("--python", default=sys.executable, help="what runs the program, if this one is full of peers")
+    made.add_argument("--only", default="", help="regular expression of the engines and peers to run")
+    made.add_argument(
+        "--python",
+        default=sys.executable,
+        help="the Python that runs the program, if the peers must not be in its environment",
+    )
     made.add_argument("--to", type=pathlib.Path, default=pathlib.Path("out/throughput"))
     return made
 
 
 def main() -> None:
-    """Prints a Markdown table and writes PREFIX.json and, with matplotlib, PREFIX.svg."""
+    """Print a Markdown table, and write PREFIX.json and, with matplotlib, PREFIX.svg."""
     arguments = _parser().parse_args()
-    # As the program does; its settings are read when TensorFlow starts.
+    # As the program does. TensorFlow reads these settings when it starts.
     console.prepare()
     report = _measure(different(arguments.sentences.read_text(encoding="utf-8"), arguments.count), arguments)
     arguments.to.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +96,7 @@ def different(text: str, count: int) -> list[str]:
                 found[line] = None
                 if len(found) == count:
                     return list(found)
-            # The last word keeps the sentence's end.
+            # The last word stays in place, because it ends the sentence.
             words[:-1] = order.sample(words[:-1], len(words) - 1)
     raise ValueError(f"expected sentences for {count} different ones, got {len(found)}; bring more, or a lower --count")
 
@@ -153,7 +160,7 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
 def _prepared(
     texts: list[str], expected: Any, arguments: argparse.Namespace
 ) -> tuple[dict[str, tuple[Encode, int]], dict[str, float], dict[str, str]]:
-    """What runs, on how many texts; its least cosine with `expected`; and what is absent, and why."""
+    """What runs, and on how many texts; the least cosine of each with `expected`; what is absent, and why."""
     makers: dict[str, Callable[[], Encode]] = {
         f"{engine}, {precision}": lambda engine=engine, precision=precision: bare(  # type: ignore[misc]
             TextEncoder(arguments.model, engine=engine, precision=precision)
@@ -178,7 +185,7 @@ def _prepared(
             count = min(len(texts), fits) if name in PEERS else len(texts)
             compared = expected[:count]
             found = np.asarray(encode(texts[: len(compared)]), np.float32)
-        # A peer that is not installed, or cannot run here, is named with its reason.
+        # A peer that is not installed, or cannot run here, is listed with the reason.
         except Exception as error:
             absent[name] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
             continue
@@ -189,7 +196,7 @@ def _prepared(
 
 
 def uncached(encoder: TextEncoder) -> TextEncoder:
-    """The encoder without a memory of earlier rounds."""
+    """The encoder, without its cache of earlier rounds."""
     from transforms.encoder.cache import VectorCache
 
     encoder._cache = VectorCache(entries=0)
@@ -203,7 +210,8 @@ def bare(encoder: TextEncoder) -> Encode:
 
 
 def _batches(texts: list[str]) -> list[list[str]]:
-    return [texts[i : i + DEFAULT_BATCH_SIZE] for i in range(0, len(texts), DEFAULT_BATCH_SIZE)]
+    size = EmbeddingOptions().batch_size
+    return [texts[i : i + size] for i in range(0, len(texts), size)]
 
 
 def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, Encode]:
@@ -214,8 +222,7 @@ def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, 
     from transforms.types import Message, SentenceEmbedding
 
     splitter = SentenceSplitter("en")
-    preprocessor = encoder._preprocessor
-    assert preprocessor is not None
+    preprocessor = encoder._backend._preprocessor  # type: ignore[attr-defined]
     message = Message("id", "", {}, None)
     vector = expected[0].tobytes()
 
@@ -237,10 +244,10 @@ def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, 
         with tempfile.TemporaryDirectory() as directory:
             pq.write_table(embeddings_to_arrow(rows), f"{directory}/rows.parquet")
 
-    return {"stage: splitting": split, "stage: word pieces": tokenize, "stage: Parquet": write}
+    return {"stage: splitting": split, "stage: tokenizing": tokenize, "stage: Parquet": write}
 
 
-# Between this process and the program, for a forked child's peak memory begins at its parent's.
+# Runs between this process and the program, because a forked child's peak memory begins at its parent's.
 _LAUNCHER = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -255,7 +262,7 @@ def _command(python: str, directory: str, model: str) -> list[str]:
 
 
 def program(texts: list[str], model: str, engine: str, precision: str, python: str = sys.executable) -> Run:
-    """The program on `texts`, a line each, to Parquet."""
+    """Run the program on `texts`, one per line, with Parquet as output."""
     with tempfile.TemporaryDirectory() as directory:
         pathlib.Path(directory, "in.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
         command = [python, "-c", _LAUNCHER, *_command(python, directory, model)]
@@ -280,7 +287,7 @@ for path in sys.argv[1:]:
 
 
 def _starts(model: str, rounds: int, python: str) -> dict[str, float]:
-    """Seconds of a program that imports TensorFlow and loads the models, and of ours to its first row, in turn."""
+    """Seconds of a program that only imports TensorFlow and loads the models, and of ours to its first row."""
     entry = models.find_model(model)
     bare: list[float] = []
     ours: list[float] = []
@@ -297,7 +304,7 @@ def _starts(model: str, rounds: int, python: str) -> dict[str, float]:
 
 
 def _first_row(model: str, python: str) -> float:
-    """Seconds from the command to the file of rows of one sentence."""
+    """Seconds from the start of the command to the file with the row of one sentence."""
     with tempfile.TemporaryDirectory() as directory:
         folder = pathlib.Path(directory)
         (folder / "in.txt").write_text("Thanks!\n", encoding="utf-8")
@@ -332,9 +339,9 @@ def matmul_peak(precision: str, size: int = 2048) -> float:
 
 
 def _flops(encoder: TextEncoder, model: str, tokens: Any) -> float:
-    """Operations a sentence on average, on its own word pieces: the dense layers, and attention between them."""
+    """Average operations per sentence, on its own tokens: the dense layers, and the attention between them."""
     from transforms.encoder.bert.weights import lift
-    from transforms.encoder.saved_model import load
+    from transforms.encoder.hub import load
 
     tensors, _ = lift(load(models.find_model(model).encoder))
     dense = sum(2.0 * array.size for name, array in tensors.items() if ".layer." in name and array.ndim == 2)

@@ -105,7 +105,7 @@ def test_every_row_arrives_once_as_it_was(method: str, dataset: str, client: big
 def test_an_outage_is_waited_out(
     method: str, fault: str, dataset: str, client: bigquery.Client, proxy: FaultProxy, counted: Callable[[str], int]
 ) -> None:
-    """Passing errors lose no row, write none twice, and make no dead letter."""
+    """Transient errors lose no row, write none twice, and make no dead letter."""
     rows = [embedding(number) for number in range(50)]
     proxy.fail_next(3, fault)
     write(rows, f"{dataset}.rows", method=method)

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import functools
+import json
 import os
 import signal
 import subprocess
@@ -19,9 +20,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
+from pipeline import replay
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription
 from transforms.counters import process_counts
-from transforms.dead_letters import payload_of
+from transforms.dead_letters import dead_letters, payload_of
 from transforms.io.pubsub import read as pubsub
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.resources import (
@@ -32,6 +34,8 @@ from transforms.io.pubsub.resources import (
     temporary_subscription,
 )
 from transforms.io.pubsub.write import WriteToTopic
+from transforms.parsing import STAGE
+from transforms.schema import dead_letter_to_dict, json_row
 from transforms.types import Record
 
 _seen: dict[str, list[Any]] = collections.defaultdict(list)
@@ -309,20 +313,25 @@ def test_a_temporary_subscription_receives_and_is_deleted(
 
 
 def write(rows: list[bytes], topic: str, key: str, **options: Any) -> None:
-    """Write `rows` in one pipeline; ids and dead letters are collected under `key`."""
+    """Write `rows` in one pipeline; the output, which is empty, and dead letters are collected under `key`."""
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         result = pipeline | beam.Create(rows) | WriteToTopic(topic, **options).with_dead_letters()
-        _ = result.output | "Collect ids" >> beam.ParDo(_Collect(f"{key} ids"))
+        _ = result.output | "Collect output" >> beam.ParDo(_Collect(f"{key} output"))
         _ = result.dead_letters | "Collect letters" >> beam.ParDo(_Collect(f"{key} letters"))
 
 
 def test_rows_are_written_to_a_topic(pubsub_server: PubsubEmulator, subscription: Subscription, key: str) -> None:
-    """More rows than a request takes arrive, each once, under the ids that come out."""
+    """More rows than a request takes arrive, each once, and each is counted; none comes out."""
     rows = payloads(2500)
+    before = process_counts().get("pubsub_published", 0)
     write(rows, subscription.topic, key)
     received = pubsub_server.receive(subscription.name, 2500)
     assert sorted(message.data for message in received) == sorted(rows)
-    assert {message.message_id for message in received} == {name for name, _ in _seen[f"{key} ids"]}
+    assert len({message.message_id for message in received}) == 2500
+    assert pubsub_server.left(subscription.name) == 0
+    assert process_counts()["pubsub_published"] - before == 2500
+    assert not _seen[f"{key} output"]
+    assert not _seen[f"{key} letters"]
 
 
 def test_only_refused_rows_are_dead_letters(
@@ -344,18 +353,44 @@ def test_a_topic_is_waited_for(pubsub_server: PubsubEmulator, key: str) -> None:
     """Rows for a topic that comes back later are written then, and none is a dead letter."""
     later = f"projects/tests/topics/later-{key}"
     made = threading.Timer(3, lambda: publisher_client().create_topic(name=later))
+    before = process_counts()
     made.start()
     write(payloads(10), later, key)
     made.join()
-    assert len(_seen[f"{key} ids"]) == 10
+    # No subscription can be there before the topic; that the rows were acknowledged is what can be seen.
+    assert process_counts()["pubsub_published"] - before.get("pubsub_published", 0) == 10
+    assert process_counts()["write_retries"] > before.get("write_retries", 0)
     assert not _seen[f"{key} letters"]
 
 
 def test_a_topic_that_stays_away_fails_the_bundle(key: str, pubsub_server: PubsubEmulator) -> None:
     """After the allowed time the bundle fails, so that its source delivers the messages again."""
-    with pytest.raises(Exception, match="RetryError"):
-        write([b"row"], "projects/tests/topics/never-there", key, retry_seconds=2)
+    topic = "projects/tests/topics/never-there"
+    with pytest.raises(Exception, match=f"expected Pub/Sub topic {topic} to take rows within 2 s of retries"):
+        write([b"row"], topic, key, retry_for_seconds=2)
     assert not _seen[f"{key} letters"]
+
+
+def test_dead_letters_are_published_as_they_came(
+    pubsub_server: PubsubEmulator, subscription: Subscription, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More of them than a request takes, with their attributes; what Pub/Sub refuses is told."""
+    records = [Record(payload, "", "", {"é": "ü"}, 0) for payload in payloads(1200)]
+    records += [Record(b"x" * 6_000_000, "", "", {}, 0), Record(b"y" * 6_000_000, "", "", {}, 0)]
+    records += [Record(b"", "", "", {}, 0)]
+    letters = [one for record in records for one in dead_letters(STAGE, "no", record.data, record.attributes)]
+    lines = [json.dumps(json_row(dead_letter_to_dict(letter))) + "\n" for letter in letters]
+    (tmp_path / "letters.jsonl").write_text("".join(lines))
+    arguments = [f"--letters={tmp_path}/letters.jsonl", "--letters_format=jsonl", f"--to_topic={subscription.topic}"]
+    assert replay.main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == f"published 1,202 messages to {subscription.topic}\n"
+    assert err.startswith("refused: InvalidArgument: 400")
+    received = pubsub_server.receive(subscription.name, 1202)
+    assert sorted((message.data, dict(message.attributes)) for message in received) == sorted(
+        (record.data, record.attributes) for record in records if record.data
+    )
+    assert pubsub_server.left(subscription.name) == 0
 
 
 def test_read_and_write_in_one_stage(pubsub_server: PubsubEmulator, subscription: Subscription) -> None:

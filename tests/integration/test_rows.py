@@ -76,7 +76,7 @@ def test_a_table_embedded_by_another_model_is_as_from_the_messages(
     capsys.readouterr()
     table = {"input": f"{dataset}.rows", "input_format": "bigquery"}
     assert embed(dataset, other_tiny_bert, "again", **table) == 0
-    assert "rows read     24, and 12 doubles left out" in capsys.readouterr().out
+    assert "rows read     24, and 12 duplicates left out" in capsys.readouterr().out
     assert embed(dataset, other_tiny_bert, "direct", **messages(tmp_path, TEXTS)) == 0
     again = rows(client, f"{dataset}.again")
     old = {row["id"]: row["embedding"] for row in rows(client, f"{dataset}.rows")}
@@ -116,7 +116,7 @@ def test_only_what_is_asked_for_is_read(dataset: str) -> None:
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
-        ("nothing", "nothing is not; check its name"),
+        ("nothing", "nothing does not; check its name"),
         ("letters", "has no column begin, content, end, event_time, message_id, metadata, sentence_index"),
         ("view", "is a view; name the table behind it"),
     ],

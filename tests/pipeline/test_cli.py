@@ -230,7 +230,10 @@ def test_a_directory_is_read_whole(tmp_path: pathlib.Path, text_encoder: pathlib
         ),
         ({"output": "/proc/nothing/rows"}, "expected --output in a directory that can be written"),
         ({"output": "out/"}, "expected --output to be a path prefix"),
-        ({"pooling": "pooled_output", "model": "universal_sentence_encoder"}, "expected --pooling that universal"),
+        (
+            {"pooling": "pooled_output", "model": "universal_sentence_encoder"},
+            "expected --pooling=model_default, ",
+        ),
         ({"max_seq_length": 600, "model": "bert_base_cased"}, "up to 512, the most bert_base_cased reads, got 600"),
         ({"custom_bounds": "("}, "custom_bounds"),
         ({"runner": "DaskRunner"}, "expected a runner that keeps its data, got --runner=DaskRunner"),
@@ -257,9 +260,8 @@ def test_a_wrong_run_is_refused_with_one_line_before_any_work(
 def test_keras_is_left_for_those_who_ask_for_it() -> None:
     """Not imported with TensorFlow, and there for who wants it later."""
     code = (
-        "import sys; from pipeline import console; console.import_tensorflow();"
-        "from transforms.encoder import saved_model;"
-        "saved_model.register_text_ops(); assert 'keras' not in sys.modules; "
+        "import sys; from pipeline import console; console.import_tensorflow(); from transforms.encoder import hub; "
+        "hub.register_text_ops(); assert 'keras' not in sys.modules; "
         "import tensorflow; print(tensorflow.keras.layers.Dense(3).units)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)

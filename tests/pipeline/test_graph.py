@@ -4,9 +4,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.checks import Inputs, check_outputs
+from pipeline.command_line import parse
 from pipeline.graph import build
-from pipeline.options import parse
+from pipeline.inputs import Inputs
+from pipeline.settings import settings_of
 from tests.conftest import DATA
 
 STEPS = DATA / "steps.txt"
@@ -15,10 +16,8 @@ STEPS = DATA / "steps.txt"
 def steps(*arguments: str) -> list[str]:
     """The full names of the pipeline's steps."""
     options, _ = parse(["--input=x", "--input_format=text", *arguments])
-    inputs = Inputs(["x"])
-    check_outputs(options, inputs)
     pipeline = beam.Pipeline(options=PipelineOptions([]))
-    build(pipeline, options, inputs)
+    build(pipeline, settings_of(options), Inputs(["x"]))
     proto = pipeline.to_runner_api()
     return sorted(t.unique_name for t in proto.components.transforms.values() if t.unique_name)
 

@@ -1,6 +1,7 @@
 import pytest
 
-from pipeline.options import OPTIONS, parse
+from pipeline.command_line import parse
+from pipeline.options import OPTIONS
 
 MINIMAL = ["--input=a", "--input_format=text", "--output=b", "--output_format=jsonl"]
 

@@ -57,7 +57,7 @@ def test_elements_of_later_stages_come_back_as_they_were() -> None:
 
 def test_a_file_that_could_not_be_read_is_not_played_again() -> None:
     """Its letter holds a name, not what was in it."""
-    with pytest.raises(ValueError, match="got .* of 'Read records'; mend what it names"):
+    with pytest.raises(ValueError, match="got .* of 'Read records'; fix what it names"):
         replay.elements_of(dead_letters("Read records", "broken", b"/a/file", {}))
 
 

@@ -69,9 +69,10 @@ def test_rows_of_several_models_need_a_choice(
     write: Any, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And only the chosen one's are searched."""
+    from transforms.encoder.options import EncoderOptions
     from transforms.encoder.text_encoder import load_encoder
 
-    version = load_encoder(str(text_encoder)).version
+    version = load_encoder(EncoderOptions(str(text_encoder))).version
     glob = write(row(0, "right", [1, 2, 1, 1], version=version), row(1, "wrong", [1, 2, 1, 1], version="w"))
     assert search.main([f"--embeddings={glob}", "x"]) == 2
     assert "expected rows of one model, got model version" in capsys.readouterr().err

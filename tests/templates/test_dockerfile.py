@@ -44,6 +44,12 @@ def test_beam_is_the_locks() -> None:
     assert "python311-" in ARGUMENTS["LAUNCHER_IMAGE"]
 
 
+def test_the_installer_is_the_makefiles() -> None:
+    """One version installs the lock here and in the image."""
+    (version,) = re.findall(r"^UV := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert ARGUMENTS["UV"] == version
+
+
 def test_the_locks_differ_by_cuda_only() -> None:
     """The image for GPUs has the same versions."""
     locks = [

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.options import OPTIONS, SOURCES, parse
+from pipeline.command_line import parse
+from pipeline.options import OPTIONS, SOURCES
 from templates import render
 from templates.launcher import FIXED
 from tests.conftest import ROOT

@@ -7,7 +7,8 @@ import pytest
 
 from tests.beam import run
 from tests.conftest import sentence
-from transforms.embedding import EmbedSentences, EncoderHandler
+from transforms.embedding import EmbeddingOptions, EmbedSentences, EncoderHandler
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder
 from transforms.types import Sentence
 
@@ -41,9 +42,9 @@ def test_a_lost_model_makes_no_dead_letters(gone: Exception) -> None:
         def encode(self, texts: list[str]) -> Any:
             raise gone
 
-    handler = EncoderHandler(Lost, 10, "disabled", None, large_model=True)  # type: ignore[arg-type]
+    handler = EncoderHandler(EncoderOptions(), EmbeddingOptions(large_model=True))
     with pytest.raises(type(gone)):
-        handler.run_inference([sentence("fine")], handler.load_model())
+        handler.run_inference([sentence("fine")], Lost())  # type: ignore[arg-type]
 
 
 def test_a_vector_with_nan_is_a_dead_letter(text_encoder: pathlib.Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.beam import run
 from tests.conftest import record
-from transforms.parsing import CSV_HEADER, MessageParser, ParseMessages, parse_time, record_of
-from transforms.types import Record
+from transforms.parsing import MessageParser, ParseMessages, parse_time, record_of
+from transforms.types import CSV_HEADER, Record
 
 
 def test_plain_text_is_the_message() -> None:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import jsonpickle
 import pytest
 
 import transforms
@@ -22,3 +23,13 @@ def test_the_splitter_needs_no_beam_and_the_transforms_no_tensorflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["transforms.SentenceEmbeddings", "transforms.ml_transform.SentenceEmbeddings"])
+def test_the_artifacts_of_mltransform_are_read_again(name: str) -> None:
+    """Those written now name the public module, which never moves; version 0.1.0 wrote the other name."""
+    written = jsonpickle.encode(transforms.SentenceEmbeddings("minilm", columns=["text"], pooling="cls"), keys=True)
+    assert '"transforms.SentenceEmbeddings"' in written
+    read = jsonpickle.decode(written.replace("transforms.SentenceEmbeddings", name), keys=True)
+    assert isinstance(read, transforms.SentenceEmbeddings)
+    assert (read.model, read.encoder_options) == ("minilm", {"pooling": "cls"})

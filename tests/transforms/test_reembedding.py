@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.checks import Inputs, check_already_written
-from pipeline.options import parse
+from pipeline.checks import check_already_written
+from pipeline.command_line import parse
+from pipeline.inputs import Inputs
+from pipeline.settings import settings_of
 from tests.beam import run
 from tests.conftest import record
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder, name_and_version
 from transforms.reembedding import ParseRows
 
@@ -126,7 +129,7 @@ def test_re_embedding_goes_on_where_it_stopped(
 def test_the_name_and_version_are_the_encoders(tiny_bert: pathlib.Path, text_encoder: pathlib.Path) -> None:
     """Of a pair and of a single SavedModel, without loading it."""
     for model in map(str, (tiny_bert, text_encoder)):
-        encoder = load_encoder(model, **({"max_seq_length": 40} if "tiny" in model else {}))
+        encoder = load_encoder(EncoderOptions(model, max_seq_length=40))
         assert name_and_version(model) == (encoder.name, encoder.version)
 
 
@@ -182,7 +185,7 @@ def test_rows_and_dead_letters_add_up(
     rows = {"input": tmp_path / "[abc]/*.parquet", "input_format": "rows"}
     assert run_program(tmp_path, text_encoder, "again", **rows) == 0
     printed = capsys.readouterr().out
-    assert "rows read     10, and 2 doubles left out" in printed
+    assert "rows read     10, and 2 duplicates left out" in printed
     assert "sentences     6," in printed
     assert "dead letters  2 (2 in rows)" in printed
 
@@ -228,10 +231,10 @@ def test_where_no_rows_can_be_there_already_the_option_is_refused(
     output_format: str, inputs: Inputs, reason: str
 ) -> None:
     """A stream remembers by itself what it has acknowledged, and a topic keeps nothing to look at."""
-    options, _ = parse(["--input=x", "--input_format=text", "--output=y", "--output_format", output_format])
-    options.already_written = "x"
+    given = ["--input=x", "--input_format=text", "--output=y", "--already_written=x", "--output_format", output_format]
+    arguments, _ = parse(given)
     with pytest.raises(ValueError, match=reason):
-        check_already_written(options, inputs)
+        check_already_written(settings_of(arguments), inputs)
 
 
 def test_something_else_than_rows_is_not_taken_for_rows_written(

@@ -1,1 +1,1 @@
-"""Text encoders: texts in, vectors out. No Beam."""
+"""Text encoders, which convert texts to vectors and do not need Beam."""

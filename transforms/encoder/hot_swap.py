@@ -1,9 +1,10 @@
-"""Model hot swap: a newer version under a watched directory is taken up without a restart.
+"""Model hot swap: switches to a newer model version in a watched directory without a restart.
 
-A watched model is a directory whose subdirectories are versions by number, as TensorFlow Serving keeps them:
-`MODEL/1`, `MODEL/2`, each a pair or a SavedModel. The highest number is in use.
+A watched model is a directory of numbered versions, in the layout of TensorFlow Serving: `MODEL/1`, `MODEL/2`, each a
+pair or a SavedModel. The version with the highest number is used.
 """
 
+import dataclasses
 import logging
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from transforms.encoder.catalogue import newest_version
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import Encoding, TextEncoder, load_encoder
 
 _PROBES = ["A sentence to try the model on.", ""]
@@ -21,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class Encoded(NamedTuple):
-    """An Encoding, and what its encoder's attributes of the same names say of how it was made."""
+    """An Encoding, together with the attributes of the TextEncoder that computed it."""
 
     encoding: Encoding
     name: str
@@ -32,49 +34,47 @@ class Encoded(NamedTuple):
 
 
 class CurrentEncoder:
-    """The encoder in use, for one process.
+    """The encoder that a process currently uses.
 
-    With `poll_seconds` past 0 it looks for another version that often, in a thread of its own. A version is loaded
-    once its files have stopped changing between two looks, and tried, before the one in use goes; one that fails is
-    refused with one line, and not tried again until its files change.
+    If `poll_seconds` is greater than 0, calls start a background thread that looks for another version, at most once
+    per `poll_seconds`. A version is loaded when its files are the same in two successive looks, and it replaces the
+    current one only after it has encoded two probes. A version that fails is refused with a one-line error, and is not
+    tried again until its files change.
 
     Args:
-        model: what `--model` names; for a swap, a directory of versions.
-        poll_seconds: how often to look; 0 for never.
-        load: gives a TextEncoder for a model and `options`.
-        options: TextEncoder's arguments beside the model.
+        options: the options of the encoder; for a hot swap, `model` is a directory of versions.
+        poll_seconds: how often to look for another version, in seconds; 0 for never.
+        load: a function that loads the TextEncoder for given options.
     """
 
     def __init__(
         self,
-        model: str,
+        options: EncoderOptions,
         poll_seconds: float = 0,
-        load: Callable[..., TextEncoder] = load_encoder,
-        **options: Any,
+        load: Callable[[EncoderOptions], TextEncoder] = load_encoder,
     ) -> None:
-        self._model = model
+        self._options = options
         self._poll_seconds = poll_seconds
         self._load = load
-        self._options = options
-        self._path, _ = newest_version(model)
+        self._path, _ = newest_version(options.model)
         self._last: tuple[str, Any] | None = None
         self._refused: tuple[str, Any] | None = None
         self._looking = threading.Lock()
         self._looked = time.monotonic()
-        self._encoder = load(self._path, **options)
+        self._encoder = load(dataclasses.replace(options, model=self._path))
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Vectors of `texts` by the encoder in use: plain values, so that another process can ask for them.
+        """Encodes `texts` with the current encoder; the result has only plain values, so it can cross processes.
 
         Raises:
-            UnicodeEncodeError: if a text holds a lone surrogate.
+            UnicodeEncodeError: if a text contains a lone surrogate.
         """
         encoder = self.get()
         encoding = encoder.encode_with_counts(texts)
         return Encoded(encoding, encoder.name, encoder.version, encoder.engine, encoder.precision, encoder.load_ms)
 
     def get(self) -> TextEncoder:
-        """The encoder to use for one whole batch."""
+        """The current encoder, to be used for a whole batch."""
         due = self._poll_seconds and time.monotonic() - self._looked >= self._poll_seconds
         if due and self._looking.acquire(blocking=False):
             self._looked = time.monotonic()
@@ -83,28 +83,28 @@ class CurrentEncoder:
 
     def _look(self) -> None:
         try:
-            found = newest_version(self._model)
+            found = newest_version(self._options.model)
             settled = found == self._last
             self._last = found
             if settled and found[0] != self._path and found != self._refused:
                 self._take_up(*found)
-        # The directory may be out of reach for a while; the version in use goes on.
+        # The directory may be unreachable for a while; the current version stays in use.
         except (OSError, ValueError) as error:
-            _log.warning("could not look for versions of %s: %s", self._model, error)
+            _log.warning("could not look for versions of %s: %s", self._options.model, error)
         finally:
             self._looking.release()
 
     def _take_up(self, path: str, seen: Any) -> None:
         try:
-            encoder = self._load(path, **self._options)
+            encoder = self._load(dataclasses.replace(self._options, model=path))
             if encoder.dimension != self._encoder.dimension:
                 raise ValueError(f"expected vectors of {self._encoder.dimension} numbers, got {encoder.dimension}")
             if not np.isfinite(encoder.encode(_PROBES)).all():
                 raise ValueError("expected finite numbers, got NaN or Inf")
-        # A broken model raises whatever it was broken by.
+        # A broken model may raise any exception.
         except Exception as error:
             self._refused = (path, seen)
-            _log.error("refused the model version %s, %s stays: %s", path, self._path, str(error).splitlines()[0])
+            _log.error("refused the model version %s, keeping %s: %s", path, self._path, str(error).splitlines()[0])
             return
-        _log.warning("took up the model version %s (%s) after %s", path, encoder.version, self._path)
+        _log.warning("switched to the model version %s (%s) from %s", path, encoder.version, self._path)
         self._path, self._encoder = path, encoder

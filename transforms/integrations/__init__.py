@@ -1,1 +1,1 @@
-"""The transforms as MLTransform and Beam YAML take them."""
+"""The transforms in the forms that MLTransform and Beam YAML use."""

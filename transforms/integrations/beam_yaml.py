@@ -9,19 +9,20 @@ from apache_beam import coders
 
 from transforms.adapters import AsMessages, AsSentences
 from transforms.dead_letters import DeadLetterTransform
-from transforms.embedding import EmbedSentences
-from transforms.encoder.catalogue import DEFAULT_MODEL
-from transforms.encoder.text_encoder import DEFAULT_MAX_SEQ_LENGTH
-from transforms.schema import vector_of
-from transforms.splitting import SplitSentences
+from transforms.embedding import EmbeddingOptions, EmbedSentences
+from transforms.encoder.options import EncoderOptions
+from transforms.options import takes
+from transforms.schema import rfc3339, vector_of
+from transforms.splitter import SplitterOptions
+from transforms.splitting import SplitSentences, SplittingOptions
 from transforms.types import Sentence, SentenceEmbedding
 
-# What a pipeline's `providers: [{include: ...}]` names.
+# The file to name in a pipeline's `providers: [{include: ...}]`.
 PROVIDERS = pathlib.Path(__file__).parents[1] / "yaml_providers.yaml"
 
 
 class EmbeddedRow(NamedTuple):
-    """A SentenceEmbedding whose vector YAML can read: a list of floats."""
+    """A SentenceEmbedding in types that YAML transforms can use: the vector as floats, the event time as RFC 3339."""
 
     id: str
     message_id: str
@@ -30,57 +31,43 @@ class EmbeddedRow(NamedTuple):
     end: int
     content: str
     metadata: Mapping[str, str]
+    event_time: Optional[str]
     embedding: Sequence[float]
     model: str
     model_version: str
+    precision: str
     tokens: int
     truncated: bool
 
 
-EmbeddedRow._beam_schema_id = "sentence-embeddings-EmbeddedRow-v1"  # type: ignore[attr-defined]
+EmbeddedRow._beam_schema_id = "sentence-embeddings-EmbeddedRow-v2"  # type: ignore[attr-defined]
 coders.registry.register_coder(EmbeddedRow, coders.RowCoder)
 
 
 class YamlSplitSentences(beam.PTransform):
-    """Rows with a text to rows of its sentences, with half-open code-point offsets.
+    """Splits the text of each row into sentences, one row per sentence, with half-open code-point offsets.
 
     Args:
         text_field: the field that holds the text.
-        id_field: the field that holds its id; without it, an id is made of the row.
+        id_field: the field that holds its id; without one, the id is a hash of the row.
         timestamp_field: the field that holds the event time.
-        language: language of the texts, as an ISO 639-1 code.
-        language_field: the field that names a text's own language.
-        newlines: whether a line break ends a sentence: sentence, soft or ignore.
-        split_length: cut longer sentences at white space, in characters.
-        min_length: drop shorter sentences, in characters.
-        max_length: drop longer sentences, in characters.
-        error_handling: `output: NAME` gives dead letters as the output NAME instead of failing.
+        error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
+        options: the options of SplitSentences.
     """
 
+    @takes(SplitterOptions, SplittingOptions)
     def __init__(
         self,
         text_field: str = "text",
         id_field: str = "id",
         timestamp_field: str = "",
-        language: str = "en",
-        language_field: str = "",
-        newlines: str = "soft",
-        split_length: Optional[int] = None,
-        min_length: int = 0,
-        max_length: Optional[int] = None,
         error_handling: Optional[Mapping[str, str]] = None,
+        **options: Any,
     ) -> None:
         super().__init__()
         self._messages = AsMessages(text_field, id_field, timestamp_field)
         self._errors = _errors(error_handling)
-        self._split = SplitSentences(
-            language,
-            language_field=language_field,
-            newlines=newlines,
-            split_length=split_length,
-            min_length=min_length,
-            max_length=max_length,
-        )
+        self._split = SplitSentences(**options)
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the transform."""
@@ -88,43 +75,29 @@ class YamlSplitSentences(beam.PTransform):
 
 
 class YamlEmbedSentences(beam.PTransform):
-    """Rows of SplitSentences, or rows with a text that is embedded whole, to rows with a vector of floats.
+    """Embeds the rows of SplitSentences, or the whole text of other rows, and returns rows with a vector of floats.
 
     Args:
-        model: a catalogue name, a TF-Hub handle, or a directory.
-        preprocessor: handle or directory of the preprocessor, if not the model's own.
-        pooling: pooled_output, mean, cls or model_default; by default what the catalogue says of the model.
-        normalize: scale vectors to length 1; by default what the catalogue says.
-        max_seq_length: the most word pieces read of a sentence.
-        cleanup: what the encoder reads of a sentence.
-        text_field: the field that holds the text, for rows that are no sentences.
-        id_field: the field that holds its id.
-        error_handling: `output: NAME` gives dead letters as the output NAME instead of failing.
+        text_field: the field that holds the text, for rows that are not sentences.
+        id_field: the field that holds its id; without one, the id is a hash of the row.
+        timestamp_field: the field that holds the event time.
+        error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
+        options: the options of EmbedSentences.
     """
 
+    @takes(EncoderOptions, EmbeddingOptions)
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
-        preprocessor: str = "",
-        pooling: str = "",
-        normalize: Optional[bool] = None,
-        max_seq_length: int = DEFAULT_MAX_SEQ_LENGTH,
-        cleanup: str = "disabled",
         text_field: str = "text",
         id_field: str = "id",
+        timestamp_field: str = "",
         error_handling: Optional[Mapping[str, str]] = None,
+        **options: Any,
     ) -> None:
         super().__init__()
-        self._sentences = AsSentences(text_field, id_field)
+        self._sentences = AsSentences(text_field, id_field, timestamp_field)
         self._errors = _errors(error_handling)
-        self._embed = EmbedSentences(
-            model,
-            preprocessor=preprocessor,
-            pooling=pooling,
-            normalize=normalize,
-            max_seq_length=max_seq_length,
-            cleanup=cleanup,
-        )
+        self._embed = EmbedSentences(**options)
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the transform."""
@@ -147,7 +120,7 @@ def _apply(pcoll: Any, transform: DeadLetterTransform, errors: str) -> Any:
     if not errors:
         return pcoll | transform
     result = pcoll | transform.with_dead_letters()
-    # "good" is what Beam YAML calls the main output beside an error output.
+    # "good" is Beam YAML's name for the main output of a transform that also has an error output.
     return {"good": result.output, errors: result.dead_letters}
 
 
@@ -156,5 +129,5 @@ def _readable(rows: Any) -> Any:
 
 
 def _row(row: SentenceEmbedding) -> EmbeddedRow:
-    fields = {name: getattr(row, name) for name in EmbeddedRow._fields if name != "embedding"}
-    return EmbeddedRow(**fields, embedding=vector_of(row).tolist())
+    values = row._asdict() | {"embedding": vector_of(row).tolist(), "event_time": rfc3339(row.event_time)}
+    return EmbeddedRow(**values)

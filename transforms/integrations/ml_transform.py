@@ -1,4 +1,4 @@
-"""SentenceEmbeddings: the encoder as Beam's MLTransform takes it."""
+"""SentenceEmbeddings: the encoder in the form that Beam's MLTransform uses."""
 
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -9,7 +9,9 @@ from apache_beam.ml.rag.embeddings.base import create_text_adapter
 from apache_beam.ml.transforms.base import EmbeddingsManager
 
 from transforms.encoder.catalogue import DEFAULT_MODEL
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
+from transforms.options import sort_out, takes
 
 _BATCH = 1024
 
@@ -17,19 +19,26 @@ _BATCH = 1024
 class SentenceEmbeddings(EmbeddingsManager):
     """An EmbeddingsManager: `MLTransform(...).with_transform(SentenceEmbeddings("minilm", columns=["text"]))`.
 
-    As Beam's own managers do, it puts the vector, as a list of floats, where the text was: into the named columns of
-    dicts and rows, or, without `columns`, into the `embedding` of `ml.rag` EmbeddableItems. Each text is encoded whole.
+    Like Beam's own managers, it replaces the text in the named columns of dicts and rows by its vector, as a list of
+    floats; without `columns`, it sets the `embedding` of `ml.rag` EmbeddableItems. Each text is encoded whole.
 
     >>> SentenceEmbeddings("minilm", columns=["text"]).columns
     ['text']
 
     Args:
         model: a catalogue name, a TF-Hub handle, or a directory.
-        columns: the columns that hold texts; by default elements are EmbeddableItems.
-        max_batch_size: the most texts given to the encoder at once, which orders them by length.
-        encoder_options: TextEncoder's: preprocessor, pooling, normalize, max_seq_length, token_budget.
+        columns: the columns that hold texts; by default the elements are EmbeddableItems.
+        max_batch_size: maximum number of texts passed to the encoder at once, which sorts them by length.
+        encoder_options: other fields of EncoderOptions, such as pooling, max_seq_length or precision.
+
+    Raises:
+        ValueError: if an option has an invalid value.
     """
 
+    # MLTransform's artifacts store the module of the class, so it must be the public one, which never changes.
+    __module__ = "transforms"
+
+    @takes(EncoderOptions)
     def __init__(
         self,
         model: str = DEFAULT_MODEL,
@@ -40,31 +49,33 @@ class SentenceEmbeddings(EmbeddingsManager):
     ) -> None:
         adapter = None if columns else create_text_adapter()
         super().__init__(columns=columns, type_adapter=adapter, max_batch_size=max_batch_size)
+        # Only plain values, because MLTransform stores the manager as JSON.
         self.model = model
         self.encoder_options = encoder_options
+        sort_out({"model": model, **encoder_options}, EncoderOptions)
 
     def get_model_handler(self) -> ModelHandler[Any, Any, TextEncoder]:
-        """RunInference's way to the encoder."""
+        """The handler through which RunInference runs the encoder."""
         return _Handler(self)
 
     def get_ptransform_for_processing(self, **kwargs: Any) -> beam.PTransform:
-        """What MLTransform applies."""
+        """The transform that MLTransform applies."""
         return RunInference(self.get_model_handler())
 
 
 class _Handler(ModelHandler[Any, Any, TextEncoder]):
     def __init__(self, manager: SentenceEmbeddings) -> None:
         super().__init__(min_batch_size=manager.max_batch_size, max_batch_size=manager.max_batch_size)
-        self._model, self._options = manager.model, manager.encoder_options
+        self._options = EncoderOptions(manager.model, **manager.encoder_options)
         self._adapter = manager.type_adapter
 
     def load_model(self) -> TextEncoder:
-        return load_encoder(self._model, **self._options)
+        return load_encoder(self._options)
 
     def run_inference(
         self, batch: Sequence[Any], model: TextEncoder, inference_args: Optional[dict[str, Any]] = None
     ) -> list[Any]:
-        # A list, for errors of a generator escape RunInference's counter of failures.
+        # A list, because RunInference does not count failures that are raised by a generator.
         return list(self._adapter.output_fn(batch, model.encode(self._adapter.input_fn(batch)).tolist()))
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:

@@ -1,1 +1,1 @@
-"""Reading and writing, one package for each service."""
+"""Sources and sinks, with one package for files and one for each service."""

@@ -1,7 +1,7 @@
-"""Clients of Google's services, one a process; they go to emulators where the environment names them.
+"""BigQuery clients, created once per process, which connect to emulators if the environment names them.
 
-BIGQUERY_EMULATOR_HOST (REST) and BIGQUERY_STORAGE_EMULATOR_HOST (gRPC) are `host:port`. An emulator is spoken to
-without credentials and without TLS.
+BIGQUERY_EMULATOR_HOST (REST) and BIGQUERY_STORAGE_EMULATOR_HOST (gRPC) have the form `host:port`. Connections to an
+emulator use neither credentials nor TLS.
 """
 
 import functools
@@ -19,20 +19,20 @@ REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
 STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
 
 _CHANNEL_OPTIONS = (
-    # A peer that is gone without a word is noticed within minutes, not at TCP's leisure.
+    # Detects a peer that disappeared silently within minutes; TCP alone would take much longer.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # gRPC's own default, two minutes, would outlast a short outage.
+    # With gRPC's default of two minutes, the wait could go on long after a short outage has ended.
     ("grpc.max_reconnect_backoff_ms", 10_000),
 )
 _NO_MESSAGE_LIMIT = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
 def emulator_address(variable: str) -> str | None:
-    """The `host:port` that the environment's `variable` names, without scheme or slash; None if it is not set.
+    """The `host:port` in the environment variable `variable`, without scheme or trailing slash; None if it is not set.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: if the value is not of the form `host:port`.
     """
     given = os.environ.get(variable, "").strip()
     if not given:
@@ -47,25 +47,25 @@ def emulator_address(variable: str) -> str | None:
 def _bigquery_address(variable: str, other: str) -> str | None:
     address = emulator_address(variable)
     if address is None and emulator_address(other) is not None:
-        # Half a test set-up must not write to a real project.
+        # An incomplete test setup must not write to a real project.
         raise ValueError(f"expected {variable} beside {other}, got only the latter; set both or neither")
     return address
 
 
 def bigquery_client(project: str) -> bigquery.Client:
-    """The process's client of BigQuery's REST API for `project`."""
+    """This process's client of BigQuery's REST API for `project`."""
     return _bigquery_client(project, _bigquery_address(REST_EMULATOR, STORAGE_EMULATOR))
 
 
 def bigquery_write_client() -> BigQueryWriteClient:
-    """The process's client of BigQuery's Storage Write API."""
+    """This process's client of BigQuery's Storage Write API."""
     return _storage_client(
         BigQueryWriteClient, BigQueryWriteGrpcTransport, _bigquery_address(STORAGE_EMULATOR, REST_EMULATOR)
     )
 
 
 def bigquery_read_client() -> BigQueryReadClient:
-    """The process's client of BigQuery's Storage Read API."""
+    """This process's client of BigQuery's Storage Read API."""
     return _storage_client(
         BigQueryReadClient, BigQueryReadGrpcTransport, _bigquery_address(STORAGE_EMULATOR, REST_EMULATOR)
     )

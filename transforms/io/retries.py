@@ -1,9 +1,9 @@
-"""Getting a batch through to a sink that fails in passing, refuses rows, or both.
+"""Delivers a batch to a sink that may be temporarily unavailable, reject rows, or both.
 
-An error is one of three things. A refusal (the rows are wrong) is final: the batch is halved until only the wrong rows
-are left out. A passing error (an outage, a quota, a cut connection, a right that is missing, a table that is not there)
-says nothing about the rows: the batch is tried again, later and later, as long as the caller's patience lasts. Anything
-else is a fault of the program, and raised.
+There are three kinds of errors. A rejection (some rows are invalid) is final: the batch is halved until the rejected
+rows are isolated. A transient error (an outage, a quota, a lost connection, a missing permission, a missing table) says
+nothing about the rows: the batch is retried with exponential backoff for as long as the caller allows. Any other error
+is a bug and is raised.
 """
 
 import logging
@@ -19,6 +19,9 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from transforms.counters import Counters
 
+# How long transient errors of a sink are retried by default.
+RETRY_FOR_SECONDS = 6 * 3600.0
+
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 10.0
 _SECONDS_BETWEEN_WARNINGS = 30.0
@@ -26,8 +29,8 @@ _SECONDS_BETWEEN_WARNINGS = 30.0
 _REFUSING_GRPC = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE)
 REFUSING_CODES = frozenset(code.value[0] for code in _REFUSING_GRPC)
 _REFUSING_HTTP = (400, 413)
-# Source: https://cloud.google.com/bigquery/docs/error-messages; some of them come with status 400, or for one row.
-PASSING_REASONS = frozenset(
+# Source: https://cloud.google.com/bigquery/docs/error-messages. Some occur with status 400, or for a single row.
+TRANSIENT_REASONS = frozenset(
     {
         "backendError",
         "internalError",
@@ -47,19 +50,19 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """The sink will never take these rows together, and perhaps some of them alone."""
+    """The sink rejects these rows together, although it may accept some of them separately."""
 
 
-class Passing(Exception):
-    """The sink may take these rows at another time."""
+class Transient(Exception):
+    """The sink may accept these rows later."""
 
 
 class Answer(NamedTuple):
-    """What a sink did with a batch.
+    """A sink's response to a batch.
 
     Attributes:
-        refused: what is wrong, by the index of a row that it will never take.
-        unwritten: the indices of rows that it would take, but did not write.
+        refused: the indices of rejected rows, each with the reason.
+        unwritten: the indices of rows that the sink did not write but would accept.
     """
 
     refused: Mapping[int, str]
@@ -70,7 +73,7 @@ WRITTEN = Answer({}, ())
 
 
 class Refusal(NamedTuple):
-    """A row that the sink will never take: its position among the rows, and what is wrong."""
+    """A rejected row: its position among the rows, and the reason."""
 
     position: int
     reason: str
@@ -79,16 +82,16 @@ class Refusal(NamedTuple):
 def deliver(
     send: Callable[[Sequence[T]], Answer], rows: Sequence[T], retry_for_seconds: float, sink: str
 ) -> Iterator[Refusal]:
-    """Sends `rows` until each is written or refused; gives the refused ones.
+    """Sends `rows` until each of them is written or rejected, and yields the rejected ones.
 
     Args:
-        send: writes rows; it may raise.
-        rows: the rows.
-        retry_for_seconds: how long passing errors are borne in a row, without a success between them.
-        sink: its name, for messages.
+        send: the function that writes rows; it may raise.
+        rows: the rows to write.
+        retry_for_seconds: how long transient errors are retried; each success restarts the period.
+        sink: the name of the sink, for messages.
 
     Raises:
-        TimeoutError: if passing errors outlast `retry_for_seconds`. Some of the rows may be written then.
+        TimeoutError: if transient errors last longer than `retry_for_seconds`. Some rows may already be written.
     """
     patience = _Patience(retry_for_seconds, sink)
     pending: list[Sequence[int]] = [range(len(rows))] if rows else []
@@ -103,7 +106,7 @@ def deliver(
                 else:
                     middle = len(batch) // 2
                     pending += [batch[middle:], batch[:middle]]
-            elif _is_passing(error):
+            elif _is_transient(error):
                 patience.wait(error)
                 pending.append(batch)
             else:
@@ -114,13 +117,13 @@ def deliver(
         if answer.unwritten:
             pending.append([batch[position] for position in answer.unwritten])
         if answer.unwritten and not answer.refused:
-            patience.wait(Passing(f"{len(answer.unwritten)} rows were not written"))
+            patience.wait(Transient(f"{len(answer.unwritten)} rows were not written"))
         else:
             patience.renew()
 
 
 class _Patience:
-    """Waits between tries: exponentially longer, with jitter, within a limit."""
+    """Waits between attempts: exponential backoff with jitter and a time limit."""
 
     def __init__(self, seconds: float, sink: str) -> None:
         self._seconds = seconds
@@ -129,13 +132,13 @@ class _Patience:
         self.renew()
 
     def renew(self) -> None:
-        """Forgets the failures so far."""
+        """Resets the backoff and the time limit after a success."""
         self._failures = 0
         self._since = 0.0
         self._warned = 0.0
 
     def wait(self, error: Exception) -> None:
-        """Sleeps until the next try; raises if that would be too late."""
+        """Sleeps until the next attempt, or raises TimeoutError if that would be past the time limit."""
         now = time.monotonic()
         if self._failures == 0:
             self._since = now
@@ -145,7 +148,7 @@ class _Patience:
         if now + pause - self._since > self._seconds:
             raise TimeoutError(
                 f"expected {self._sink} to take rows within {self._seconds:g} s of retries, got {_text(error)}; "
-                "mend the sink, or retry for longer"
+                "fix the sink, or retry for longer"
             ) from error
         self._counters.count("write_retries")
         if now - self._warned > _SECONDS_BETWEEN_WARNINGS:
@@ -158,16 +161,19 @@ def _is_refusal(error: Exception) -> bool:
     if isinstance(error, grpc.RpcError):
         return error.code() in _REFUSING_GRPC
     if isinstance(error, GoogleAPICallError):
-        return error.code in _REFUSING_HTTP and not PASSING_REASONS & {_reason(item) for item in error.errors}
+        # FAILED_PRECONDITION also maps to HTTP 400, but its causes, such as a disabled key, are not in the rows.
+        if error.grpc_status_code is not None:
+            return error.grpc_status_code in _REFUSING_GRPC
+        return error.code in _REFUSING_HTTP and not TRANSIENT_REASONS & {_reason(item) for item in error.errors}
     return isinstance(error, Refused)
 
 
-def _is_passing(error: Exception) -> bool:
-    # What is not a refusal may mend: an administrator can give a right or make a table while the rows wait.
+def _is_transient(error: Exception) -> bool:
+    # Other errors of the service may be fixed: an administrator can grant a permission or create a table meanwhile.
     return isinstance(
         error,
         (
-            Passing,
+            Transient,
             grpc.RpcError,
             GoogleAPICallError,
             requests.ConnectionError,
@@ -187,4 +193,4 @@ def _reason(item: Any) -> str:
 def _text(error: Exception) -> str:
     if isinstance(error, grpc.RpcError):
         return f"{error.code().name}: {error.details()}"
-    return f"{type(error).__name__}: {error}" if not isinstance(error, (Refused, Passing)) else str(error)
+    return f"{type(error).__name__}: {error}" if not isinstance(error, (Refused, Transient)) else str(error)

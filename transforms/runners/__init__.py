@@ -1,1 +1,1 @@
-"""What Beam's local runner needs to keep its promises."""
+"""Beam's local runner, with a workaround and a check for endless pipelines."""

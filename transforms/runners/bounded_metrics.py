@@ -11,11 +11,12 @@ _NAME = "consolidate_monitoring_infos"
 
 
 def bound_runner_metrics() -> None:
-    """Make Beam's FnApiRunner add up its metrics after each bundle, for all pipelines of this process.
+    """Makes Beam's FnApiRunner add up its metrics after each bundle, for all pipelines of this process.
 
-    Beam 2.77 adds them up by a generator over the last bundle's generator, which nobody consumes before the
-    pipeline ends: every bundle's metrics are kept, and asking for them after some hundred bundles is a
-    RecursionError. The numbers stay the same. It does nothing to a Beam that has no such function.
+    Beam 2.77 adds up the metrics of each bundle with a generator that wraps the generator of the previous bundle, and
+    consumes them only when the pipeline ends. Every bundle's metrics stay in memory, and reading them after some
+    hundred bundles raises a RecursionError. The metrics themselves do not change. This function has no effect on Beam
+    versions that do not have the function it replaces.
     """
     lazy = getattr(fn_runner, _NAME, None)
     if lazy is monitoring_infos.consolidate:
@@ -27,7 +28,7 @@ def _eagerly(consolidate: Any, infos: Iterable[Any]) -> list[Any]:
 
 
 def _newest(infos: Iterable[Any]) -> Iterator[Any]:
-    # What cannot be added up (a gauge, a progress) is handed back once a bundle, the newest first.
+    # Metrics that cannot be added up, such as gauges and progress, come once per bundle, newest first.
     seen = set()
     for info in infos:
         key = monitoring_infos.to_key(info)

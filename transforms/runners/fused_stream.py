@@ -1,4 +1,4 @@
-"""Refuses a local stream that would acknowledge messages before their rows are written."""
+"""Refuses a local streaming pipeline that would acknowledge messages before their rows are written."""
 
 from typing import Any
 
@@ -12,13 +12,14 @@ _PROCESS = common_urns.sdf_components.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS.ur
 
 
 def check_one_stage(pipeline: Any) -> None:
-    """Make sure that Beam's FnApiRunner runs everything behind a read that acknowledges as one stage with it.
+    """Checks that Beam's FnApiRunner fuses an acknowledging read and everything after it into one stage.
 
-    What the runner puts between two stages (Flatten, GroupByKey, Reshuffle, state, a side input made of the stream)
-    keeps its elements to the end of the stream, in memory, while their bundle counts as done: a kill loses them.
+    A step that separates two stages (Flatten, GroupByKey, Reshuffle, state, or a side input made from the stream) holds
+    its elements in memory until the stream ends, although their bundle already counts as done. Killing the process
+    would lose them.
 
     Raises:
-        ValueError: if there is such a step; it is named.
+        ValueError: if there is such a step; the message names it.
     """
     proto = pipeline.to_runner_api(default_environment=EmbeddedPythonEnvironment.default())
     _, stages = FnApiRunner().create_stages(proto)
@@ -33,14 +34,14 @@ def check_one_stage(pipeline: Any) -> None:
 
 
 def _acknowledges(step: Any) -> bool:
-    # Stages that only prepare the read's restriction have the same payload.
+    # The stages that only prepare the read's restriction carry the same payload.
     if step.spec.urn != _PROCESS:
         return False
     return bool(beam_runner_api_pb2.ParDoPayload.FromString(step.spec.payload).requests_finalization)
 
 
 def _name(write: Any, steps: Any) -> str:
-    """The step before the cut, or the runner's own name for the cut."""
+    """The name of the step before the cut, or the runner's own name for the cut."""
     outputs = set(write.inputs.values())
     producers = (step.unique_name for step in steps if not step.subtransforms and outputs & set(step.outputs.values()))
     return repr(next(producers, write.unique_name.split("/Write")[0]))

@@ -1,4 +1,4 @@
-"""The local runner, chosen by name."""
+"""Beam's local runner."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 
 def local_runner(beam_options: PipelineOptions) -> Any:
-    """Beam's FnApiRunner; Beam's DirectRunner would first download another one."""
+    """Beam's FnApiRunner; the DirectRunner would first download the binary of another runner."""
     from apache_beam.portability.api import beam_provision_api_pb2
     from apache_beam.runners.portability.fn_api_runner import fn_runner
     from apache_beam.runners.portability.portable_runner import JobServiceHandle

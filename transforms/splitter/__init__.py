@@ -1,10 +1,9 @@
-"""Sentence splitting: text in, offsets out, in pure Python."""
+"""Sentence splitting in pure Python, from a text to the offsets of its sentences."""
 
-from transforms.splitter.custom import STRATEGIES as BOUND_STRATEGIES
 from transforms.splitter.languages import LANGUAGES
-from transforms.splitter.newlines import POLICIES as NEWLINES
+from transforms.splitter.options import SplitterOptions
 from transforms.splitter.splitter import SentenceSplitter, Split
 
 LANGUAGE_CODES = tuple(sorted(LANGUAGES))
 
-__all__ = ["BOUND_STRATEGIES", "LANGUAGE_CODES", "NEWLINES", "SentenceSplitter", "Split"]
+__all__ = ["LANGUAGE_CODES", "SentenceSplitter", "Split", "SplitterOptions"]

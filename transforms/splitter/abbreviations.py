@@ -1,4 +1,4 @@
-"""What a period after an abbreviation may mean."""
+"""The kinds of abbreviations, which determine what a period after them may mean."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transforms.splitter.languages import Language
 
 
 class Kind(IntEnum):
-    """How a word takes a period; the fields of `Language` say what each means."""
+    """The kind of an abbreviation, which the field of `Language` with the same name describes."""
 
     TITLE = 1
     NUMBERED = 2
@@ -19,7 +19,7 @@ class Kind(IntEnum):
 
 
 def table(language: Language, extra: Iterable[str] = ()) -> Mapping[str, Kind]:
-    """The language's abbreviations and the extra ones, which end a sentence only before a function word."""
+    """The kind of each abbreviation of the language; `extra` ones end a sentence only before a function word."""
     kinds: dict[str, Kind] = {}
     for kind, entries in (
         (Kind.CLOSING, language.closings),

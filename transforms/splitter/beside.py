@@ -1,4 +1,4 @@
-"""What stands beside a candidate: the words around it, and what trails the sentence that ends there."""
+"""The context of a candidate boundary: the words around it, and the characters that trail the sentence."""
 
 # ruff: noqa: RUF001 (the characters are meant)
 
@@ -11,21 +11,21 @@ from transforms.splitter import patterns
 from transforms.splitter.abbreviations import Kind
 from transforms.splitter.languages import Language
 
-# How far a rule looks, back or ahead.
+# How many characters a rule looks back or ahead.
 REACH: Final = 48
 
 
 class Words:
-    """What the words beside a candidate say in one language."""
+    """Rules about the words around a candidate, for one language."""
 
     def __init__(self, language: Language, kinds: Mapping[str, Kind]) -> None:
-        """Takes the language and its abbreviations."""
+        """Keeps the language and its abbreviations."""
         self._language = language
         self._kinds = kinds
         self._speaks = patterns.speaker(language.speech)
 
     def kind(self, text: str, sentence: int, at: int, word: str) -> Kind | None:
-        """What the tables say of the word before a period, or of it and the one before ("z. B.", "т. п.")."""
+        """The kind of the word before a period, or of that word together with the one before it ("z. B.", "т. п.")."""
         kind = self._kinds.get(word.lower())
         if len(word) <= 4:
             parts = text[back(at, sentence) : at].rsplit(None, 2)
@@ -35,12 +35,12 @@ class Words:
         return kind
 
     def next_word(self, text: str, after: int, end: int) -> str:
-        """The lower-case word at `after`, behind what opens before it."""
+        """The word at `after`, in lower case and without opening quotes or brackets; "" if there is none."""
         match = patterns.NEXT_WORD.match(text, after, min(end, after + REACH))
         return match[1].lower() if match else ""
 
     def starts(self, text: str, after: int, end: int) -> bool:
-        """Whether a function word with one capital stands at `after`, or a quotation opens there."""
+        """Whether a capitalized function word begins at `after`, or a quotation of a capitalized word."""
         match = patterns.NEXT_WORD.match(text, after, min(end, after + REACH))
         if match is None or not match[1][0].isupper() or match[1][1:].isupper():
             return False
@@ -50,7 +50,7 @@ class Words:
         return word in self._language.starters or text[after] in patterns.QUOTE_OPENERS
 
     def pronoun(self, text: str, after: int, end: int) -> bool:
-        """Whether the "I" at `after` is the English pronoun, whose capital shows nothing."""
+        """Whether the "I" at `after` is the English pronoun, which is capitalized within sentences too."""
         return self._language.code == "en" and (after + 1 == end or not text[after + 1].isalnum())
 
     def speaker(self, text: str, after: int, end: int) -> bool:
@@ -62,29 +62,32 @@ class Words:
 
 
 def before(text: str, sentence: int, at: int) -> str:
-    """The word that ends at `at`, or "" if white space or the begin of the sentence does."""
+    """The word that ends at `at`, or "" if there is white space or the beginning of the sentence before it."""
     words = text[back(at, sentence) : at].rsplit(None, 1)
     return words[-1] if words and not text[at - 1].isspace() else ""
 
 
 def back(at: int, sentence: int) -> int:
-    """Where a rule that looks back from `at` begins to read."""
+    """The position from which a rule that looks back from `at` starts to read."""
     return at - REACH if at - sentence > REACH else sentence
 
 
 def chunk(text: str, at: int, end: int) -> str:
-    """The first characters from `at` on, up to white space."""
+    """Up to 12 characters from `at` on, up to white space."""
     return text[at : min(end, at + 12)].split(None, 1)[0]
 
 
 def skip_space(text: str, at: int, end: int) -> int:
-    """Where the white space that begins at `at` ends."""
+    """The end of the white space that begins at `at`."""
     match = patterns.SPACE.match(text, at, end)
     return match.end() if match else at
 
 
 def trailing(text: str, cut: int, after: int, end: int) -> tuple[int, int]:
-    """Gives a sentence what trails it: a closing bracket or quote that stands alone, smileys, emoji."""
+    """Extends a sentence over what trails it: a detached closing bracket or quote, smileys or emoji.
+
+    Returns the end of the sentence and the beginning of the next one.
+    """
     if after < end and text[after] in ")]}»”":
         match = patterns.DETACHED_CLOSER.match(text, after, end)
         if match is not None:

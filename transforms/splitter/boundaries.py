@@ -1,4 +1,4 @@
-"""Where terminators end sentences: one scan for candidates, one decision for each."""
+"""Decides where terminators end sentences: one scan finds the candidates, and a rule decides on each of them."""
 
 # ruff: noqa: RUF001 (the characters are meant)
 
@@ -12,16 +12,16 @@ from transforms.splitter.abbreviations import Kind
 from transforms.splitter.items import BULLETS, OWN_MARKER
 from transforms.splitter.languages import Language
 
-# How much of a run of terminators a rule reads.
+# How many characters of a run of terminators a rule reads.
 _RUN: Final = 64
 
 
 class Boundaries:
     """Finds the sentences of a block by the rules of one language.
 
-    The private rules share their arguments: the sentence that began at `sentence` may end with the
-    terminators text[at:space]; white space follows them up to `after`, where the next one may begin; the
-    block ends at `end`. They return the sentence's end, or 0.
+    The private rules have the same arguments. The sentence that began at `sentence` may end with the terminators
+    text[at:space], and white space follows them up to `after`, where the next sentence may begin. The block ends at
+    `end`. A rule returns the end of the sentence, or 0 if it does not end there.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Boundaries:
         detect_lists: bool = True,
         extra: Iterable[str] = (),
     ) -> None:
-        """Takes the language and, from the splitter, the options that the rules know."""
+        """Keeps the language and the splitter's options that affect the rules; `extra` are further abbreviations."""
         self._language = language
         self._kinds = abbreviations.table(language, extra) if use_abbreviations else {}
         self._use_abbreviations = use_abbreviations
@@ -40,7 +40,7 @@ class Boundaries:
         self._words = beside.Words(language, self._kinds)
 
     def spans(self, text: str, begin: int, end: int) -> list[tuple[int, int]]:
-        """The trimmed sentences of the block text[begin:end], which begins and ends with no white space."""
+        """The trimmed sentences of the block text[begin:end], which has no white space at its ends."""
         found: list[tuple[int, int]] = []
         sentence, counted, open_quote = begin, begin, False
         kinds, lower_starts = self._kinds, self._language.lower_starts
@@ -52,7 +52,7 @@ class Boundaries:
             first, following = text[at], text[after]
             if first == "." and space - at == 1 and space < after:
                 word = beside.before(text, sentence, at)
-                # Nearly all periods: a plain word before, a letter behind, no abbreviation.
+                # The most frequent case: an ordinary word before the period, and a letter after it.
                 plain = len(word) > 3 and word.isalpha() and word.lower() not in kinds
                 if plain and (following.isupper() or (lower_starts and following.islower())):
                     cut = space
@@ -68,7 +68,7 @@ class Boundaries:
                 continue
             if not following.isalpha() and after < end:
                 if following in "\"'" and (after + 1 == end or text[after + 1].isspace()):
-                    # A quote that stands alone closes if the block has an odd number of them before it.
+                    # A detached quote is a closing one if the block has an odd number of quotes before it.
                     open_quote ^= text.count('"' if following == '"' else " ' ", counted, after) % 2 == 1
                     counted = after
                     if open_quote:
@@ -84,7 +84,7 @@ class Boundaries:
         return found
 
     def _symbol(self, text: str, sentence: int, at: int, space: int, after: int, end: int) -> tuple[int, int]:
-        """A bullet, emoji, smiley, semicolon or dash: the sentence's end, or 0, and the next one's begin."""
+        """A bullet, emoji, smiley, semicolon or dash: the end of the sentence, or 0, and the beginning of the next."""
         first = text[at]
         if first in BULLETS:
             if self._detect_lists and at > sentence and patterns.AFTER_BULLET.match(text, at + 1, end):
@@ -106,7 +106,7 @@ class Boundaries:
         return (space if space < after and patterns.CAPITAL.match(text, after, end) else 0), after
 
     def _period(self, text: str, sentence: int, at: int, space: int, after: int, end: int, word: str) -> int:
-        """A single period that white space follows."""
+        """A single period before white space."""
         following = text[after]
         if following in ",;:&/%=" or (not following.isalnum() and patterns.GOES_ON.match(text, after, end)):
             return 0
@@ -126,7 +126,7 @@ class Boundaries:
         return self._abbreviation(text, sentence, at, space, after, end, word, kind)
 
     def _word(self, text: str, sentence: int, at: int, space: int, after: int, end: int, word: str) -> int:
-        """A period after a word that is in no table."""
+        """A period after a word that is not in the table of abbreviations."""
         language = self._language
         following = text[after]
         if not word:
@@ -159,7 +159,7 @@ class Boundaries:
         return 0 if short and self._use_abbreviations else space
 
     def _letter(self, text: str, space: int, after: int, end: int, word: str) -> int:
-        """A single letter: an initial, unless a function word follows."""
+        """A period after a single letter, which is an initial unless a function word follows."""
         if not self._use_abbreviations:
             return space
         if word.islower() and word in self._language.short_words:
@@ -167,7 +167,7 @@ class Boundaries:
         return space if self._words.starts(text, after, end) else 0
 
     def _ordinal(self, text: str, at: int, after: int, end: int, word: str) -> bool:
-        """Whether a number and its period are an ordinal, as in "am 3. Oktober"."""
+        """Whether a number and its period form an ordinal, as in "am 3. Oktober"."""
         if text[after].islower() or self._words.next_word(text, after, end) in self._language.ordinal_nouns:
             return True
         lead = text[max(0, at - len(word) - 16) : at - len(word)].split()[-1:]
@@ -176,7 +176,7 @@ class Boundaries:
     def _abbreviation(
         self, text: str, sentence: int, at: int, space: int, after: int, end: int, word: str, kind: Kind
     ) -> int:
-        """A period after an abbreviation of a known kind."""
+        """A period after an abbreviation of the given kind."""
         following = text[after]
         if kind is Kind.TITLE:
             return space if len(word) == 1 and word.isupper() and self._words.starts(text, after, end) else 0
@@ -205,7 +205,7 @@ class Boundaries:
         return space if self._words.starts(text, after, end) else 0
 
     def _run(self, text: str, sentence: int, at: int, space: int, after: int, end: int) -> int:
-        """Any other run that white space follows: "?", "...", '."', ".)", "。"."""
+        """Any other run of terminators before white space: "?", "...", '."', ".)", "。"."""
         run = text[at : min(space, at + _RUN)]
         following, last = text[after], run[-1]
         if following in ",;:&" or (not following.isalnum() and patterns.GOES_ON.match(text, after, end)):
@@ -234,7 +234,7 @@ class Boundaries:
         return space
 
     def _loud(self, text: str, sentence: int, at: int, space: int, after: int, end: int, run: str, before: str) -> int:
-        """A run with a question or an exclamation mark."""
+        """A run that contains a question mark or an exclamation mark."""
         following, last = text[after], run[-1]
         closed = last in patterns.QUOTES or last in patterns.BRACKETS
         if before in ":=/(" and (not following.isupper() or last in patterns.BRACKETS):
@@ -249,13 +249,13 @@ class Boundaries:
         return 0 if last in patterns.QUOTES and self._words.speaker(text, after, end) else space
 
     def _ellipsis(self, text: str, space: int, after: int, end: int) -> int:
-        """Dots that something other than a lower-case letter follows."""
+        """An ellipsis that is not followed by a lower-case letter."""
         if text[after] == "I" and self._words.pronoun(text, after, end):
             return 0
         return 0 if patterns.QUOTED_LOWER.match(text, after, end) else space
 
     def _glued(self, text: str, sentence: int, at: int, after: int, end: int) -> tuple[int, int]:
-        """A run that no white space follows: the end of the sentence, or 0, and the begin of the next."""
+        """A run with no white space after it: the end of the sentence, or 0, and the beginning of the next."""
         run = text[at : min(after, at + _RUN)]
         following = text[after]
         if not patterns.WIDE.isdisjoint(run):
@@ -273,7 +273,7 @@ class Boundaries:
         return (after if self._run_on(text, sentence, at, after, end, run, before) else 0), after
 
     def _wide(self, text: str, at: int, after: int, end: int, run: str) -> bool:
-        """Whether a terminator of a script without spaces ends a sentence."""
+        """Whether a wide terminator, as in scripts without spaces, ends a sentence."""
         if run[0] == "．" and text[after].isdigit() and text[at - 1 : at].isdigit():
             return False
         if len(run) > 1 and (run[-1] in patterns.QUOTES or run[-1] in patterns.BRACKETS):
@@ -283,7 +283,7 @@ class Boundaries:
         return text[after] not in "、，,;；"
 
     def _run_on(self, text: str, sentence: int, at: int, after: int, end: int, run: str, before: str) -> bool:
-        """Whether a sentence begins right behind the terminators ("end.Next"), not in a name or a link."""
+        """Whether a sentence begins directly after the terminators ("end.Next"), outside names and links."""
         glued = patterns.GLUED_WORD.match(text, after, min(end, after + beside.REACH))
         if glued is None or before.isspace():
             return False
@@ -302,7 +302,7 @@ class Boundaries:
         return len(head) > 2 and head.isalpha() and head.lower() not in self._kinds and word not in _SUFFIXES
 
     def _footnote(self, text: str, sentence: int, at: int, after: int, end: int) -> tuple[int, int]:
-        """A footnote's number behind the period ("insufficient.2 We disagree")."""
+        """A period followed by the number of a footnote ("insufficient.2 We disagree")."""
         number = patterns.FOOTNOTE.match(text, after, end)
         head = beside.before(text, sentence, at)
         if number is None or len(head) < 4 or not head.isalpha() or not head.islower() or head in self._kinds:
@@ -310,5 +310,5 @@ class Boundaries:
         return number.start(1), number.end()
 
 
-# Names of products and hosts go on with these behind a period.
+# What follows the period in names of products and hosts.
 _SUFFIXES: Final = frozenset(("Net", "Com", "Org", "Js", "Io"))

@@ -1,4 +1,4 @@
-"""The user's own boundaries."""
+"""Custom sentence boundaries, given as regular expressions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def compiled(bounds: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     """The regular expressions, compiled.
 
     Raises:
-        ValueError: if one is none.
+        ValueError: if a bound is not a valid regular expression.
     """
     found = []
     for bound in bounds:
@@ -31,9 +31,11 @@ def compiled(bounds: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
 
 
 def gaps(text: str, bounds: Sequence[re.Pattern[str]], strategy: BoundStrategy) -> list[tuple[int, int]]:
-    """Spans, in order, that part sentences: the matched bounds with "none", else an empty span beside each.
+    """The spans that separate sentences, in order.
 
-    A bound goes to the next sentence with "prepend", to the last with "append", and to neither with "none".
+    With "none" they are the matches of the bounds, which then belong to no sentence. With "prepend" they are empty
+    spans before the matches, which belong to the next sentence; with "append" they are empty spans after the matches,
+    which belong to the previous sentence.
     """
     spans = sorted({match.span() for bound in bounds for match in bound.finditer(text)})
     if strategy == "prepend":

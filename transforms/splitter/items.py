@@ -1,4 +1,4 @@
-"""Items of lists: bullets, and markers such as "2." or "b)"."""
+"""List items: bullets, and markers such as "2." or "b)"."""
 
 # ruff: noqa: RUF001 (the characters are meant)
 
@@ -10,12 +10,12 @@ from typing import Final
 
 BULLETS: Final = "•⁃‣▪●◦➢►✓"
 
-# What may stand between the begin of a sentence and the period of its own marker: "1", "(2.3", "• 9", "IV".
+# The text between the beginning of a sentence and the period of its own marker: "1", "(2.3", "• 9", "IV".
 OWN_MARKER: Final = re.compile(
     rf"[{BULLETS}*+-]?\s?[(\[]?(?:\d{{1,3}}(?:\.\d{{1,3}}){{0,5}}|[A-Za-z]|[IVXivx]{{1,5}})\Z"
 )
 
-# An item at the begin of a line.
+# The marker of an item at the beginning of a line.
 LINE_ITEM: Final = re.compile(rf"[*+○·–—-]\s|[{BULLETS}]|\(?(?:\d{{1,3}}|[A-Za-z]|[IVXivx]{{2,4}})[.)]\)?\s")
 
 _MARKER: Final = re.compile(
@@ -25,7 +25,7 @@ _FARTHEST: Final = 4000
 
 
 def inline_items(text: str) -> Iterator[int]:
-    """The begin of each item but the first of the lists whose numbers follow each other from 1, or a."""
+    """Where items begin in lists that are numbered consecutively from 1 or a, except for the first item of each."""
     begins: list[int] = []
     number, style = 0, ""
     for match in _MARKER.finditer(text):
@@ -45,7 +45,7 @@ def inline_items(text: str) -> Iterator[int]:
 
 
 def _opens(text: str, begin: int, kind: str) -> bool:
-    """Whether the first item may begin here; a bare "1." must not be the end of "section 1."."""
+    """Whether the first item of a list may begin here; a bare "1." must not be the end of "section 1."."""
     before = text[max(0, begin - 12) : begin].rstrip(" \t")
     if kind.endswith(")"):
         return not before.endswith(("(", ",", ";"))
@@ -53,7 +53,7 @@ def _opens(text: str, begin: int, kind: str) -> bool:
 
 
 def _continues(text: str, begin: int, end: int, kind: str) -> bool:
-    """Whether a later item begins here, rather than the next of "a) one, b) two and c) three"."""
+    """Whether a later item begins here; those within a sentence, "a) one, b) two and c) three", do not count."""
     before = text[max(0, begin - 12) : begin].rstrip()
     if before.endswith((",", ";", ":", "(", " and", " or", " &")):
         return False

@@ -1,4 +1,4 @@
-"""Boundaries that layout shows and no terminator: items, ruled lines, mail headers and sign-offs, links."""
+"""Boundaries that follow from the layout and not from terminators: items, rules, mail headers, sign-offs and links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _QUOTED: Final = re.compile(r": ?(?=«\s?[A-ZÀ-ÖØ-Þ])")
 
 
 def cuts(text: str, language: Language, *, detect_lists: bool) -> list[int]:
-    """Positions, in order, where one sentence ends and the next begins whatever the words say."""
+    """The offsets, in order, at which a sentence ends and another begins, regardless of terminators."""
     found: set[int] = set()
     if detect_lists:
         found.update(inline_items(text))
@@ -46,7 +46,7 @@ def cuts(text: str, language: Language, *, detect_lists: bool) -> list[int]:
 
 
 def _hits(text: str, needles: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """The spans of the needles, in text order a needle; str.find is many times faster than an alternation."""
+    """The spans of each needle in turn, in text order; str.find is many times faster than a regular expression."""
     for needle in needles:
         at = text.find(needle)
         while at >= 0:
@@ -55,7 +55,7 @@ def _hits(text: str, needles: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def _rules(text: str) -> Iterator[int]:
-    """Before and after a ruled line, even if it lost its line breaks."""
+    """Before and after a ruled line, even if its line breaks were lost."""
     for rule in _RULES:
         at = text.find(rule)
         while at >= 0:
@@ -68,7 +68,7 @@ def _rules(text: str) -> Iterator[int]:
 
 
 def _stamps(text: str) -> Iterator[int]:
-    """Around a date with a time that stands alone, as the header of a forwarded mail."""
+    """Before and after a detached date and time, as in the header of a forwarded mail."""
     for match in _STAMP.finditer(text):
         at = match.start()
         begin = at - 2 if at > 1 and text[at - 2 : at].isdigit() else at - 1
@@ -81,14 +81,14 @@ def _stamps(text: str) -> Iterator[int]:
 
 
 def _sign_offs(text: str) -> Iterator[int]:
-    """After "Best regards," and the like: the name is the next sentence."""
+    """After "Best regards," and the like, so that the name is the next sentence."""
     for at, end in _hits(text, _SIGN_OFFS):
         if text[end : end + 1].isupper() and _SIGN_OFF.search(text[max(0, at - 24) : at]):
             yield end
 
 
 def _headings(text: str, starters: frozenset[str]) -> Iterator[int]:
-    """Before a capital function word between two lower-case words: a heading without a period ended there."""
+    """Before a capitalized function word between two lower-case words, where a heading without a period ended."""
     for match in _heading(starters).finditer(text):
         at = match.start()
         before = text[max(0, at - 24) : at].rsplit(None, 1)[-1]

@@ -1,4 +1,4 @@
-"""Sentences that are too long."""
+"""Cuts sentences that are too long."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _SPACE: Final = re.compile(r"\s*")
 
 
 def bounded(text: str, spans: Iterable[tuple[int, int]], length: int) -> Iterator[tuple[int, int]]:
-    """Cuts the spans longer than `length` code points at their last white space, or inside a longer word."""
+    """Cuts spans longer than `length` code points at the last white space that fits, or else inside a word."""
     for begin, end in spans:
         while end - begin > length:
             piece = text[begin : begin + length + 1]
-            # White space right behind the limit lets the whole stretch stand.
+            # If white space follows directly after the limit, the whole piece fits.
             words = piece.rsplit(None, 1) if not piece[-1].isspace() else [piece, ""]
             at = begin + (len(words[0].rstrip()) if len(words) > 1 else length)
             yield begin, at

@@ -1,4 +1,4 @@
-"""Where lines end sentences: a text becomes blocks that no sentence crosses."""
+"""Decides which line breaks end sentences, and divides a text into blocks that no sentence crosses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transforms.splitter.items import LINE_ITEM
 NewlinePolicy = Literal["sentence", "soft", "ignore"]
 POLICIES: Final = ("sentence", "soft", "ignore")
 
-# A line was perhaps wrapped at a column if it is this long; a longer one is a whole paragraph.
+# A line of such a length may have been wrapped at a column; a longer one is a whole paragraph.
 SHORTEST_WRAPPED: Final = 45
 LONGEST_WRAPPED: Final = 160
 
@@ -25,9 +25,9 @@ _RULED: Final = re.compile(r"[-_*=#~+ ]{3,}")
 def blocks(text: str, policy: NewlinePolicy, *, detect_lists: bool) -> Iterator[tuple[int, int]]:
     """Yields the half-open spans between the line breaks that end a sentence.
 
-    "sentence": each line break does. "soft": each that is not a soft wrap, where the next line begins with
-    a lower-case letter or the line was as long as a wrapped one and had no room for the next word. "ignore":
-    none. A blank line does under each of them.
+    With "sentence", every line break ends a sentence. With "soft", every line break does except soft wraps: those
+    where the next line begins with a lower-case letter, or where the line is as long as a wrapped one and had no room
+    for the next word. With "ignore", no line break does. A blank line ends a sentence under all three policies.
     """
     begin = line = 0
     for match in _BREAK.finditer(text):
@@ -44,7 +44,7 @@ def blocks(text: str, policy: NewlinePolicy, *, detect_lists: bool) -> Iterator[
 
 
 def _blank(text: str, at: int, after: int) -> bool:
-    """Whether the white space text[at:after] holds more than one line end."""
+    """Whether the white space text[at:after] contains more than one line end."""
     first = _LINE_END.match(text, at)
     return first is not None and _LINE_END.search(text, first.end(), after) is not None
 

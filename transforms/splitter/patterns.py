@@ -1,4 +1,4 @@
-"""The patterns that the boundary rules match; each is a run of one class, or bounded: none can be slow."""
+"""The patterns that the boundary rules match; each is bounded or a run of one class, so none of them can be slow."""
 
 # ruff: noqa: RUF001, RUF003 (the characters are meant)
 
@@ -13,7 +13,7 @@ from transforms.splitter.items import BULLETS
 _WIDE_MARKS: Final = "。．！？｡।॥۔։።᙮"
 _MARKS: Final = ".!?…‥؟" + _WIDE_MARKS
 _CLOSERS: Final = "\"'”’»›)\\]}*_`」』）】〉》"
-# In German and Danish these close; they do where white space follows.
+# In German and Danish these are closing quotes; they are taken as such if white space follows.
 _TURNED_CLOSERS: Final = "“‘«‹"
 _OPENERS: Final = "\"'“‘«‹([{¿¡„‚*_`-–—「『（【〈《"
 
@@ -28,15 +28,15 @@ SYMBOLS: Final = frozenset(":;—\ufe0f" + BULLETS).union(
 )
 LOUD: Final = frozenset("?!؟")
 
-# A run of terminators with what closes after it, spaced dots and HTML's names of quotes included, then white
-# space. It may also begin at a bullet, an emoji, the eyes of a smiley or a dash.
+# A run of terminators and the closing characters after it (including spaced dots and HTML entities of quotes), then
+# white space. The run may also begin at a bullet, an emoji, the eyes of a smiley or a dash.
 SCAN: Final = re.compile(
     rf"[:;—{_MARKS}{BULLETS}\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
     rf"[{_MARKS}{_CLOSERS}¹²³⁴-⁹⁰]*(?:[{_TURNED_CLOSERS}](?=\s|\Z))?(?:[ \xa0]\.(?!\w)[.…{_CLOSERS}]*)*"
     r"(?:&(?:quot|apos|rsquo|rdquo|raquo|#0?39|#34|#x27);)*(\s*)"
 )
 NEXT_WORD: Final = re.compile(rf"[{re.escape(_OPENERS)}]{{0,8}}([^\W\d_]{{1,32}}(?:['’][^\W\d_]{{1,8}})?)(\.?)")
-# "[3]", "[a]", "[1, 2–4]" behind a period, and a bare footnote number behind one.
+# "[3]", "[a]" or "[1, 2–4]" after a period, and a bare footnote number after a period.
 NOTE: Final = re.compile(r"(?:\[(?:\d{1,3}|[a-z])(?:\s?[,–-]\s?\d{1,3}){0,8}\]){1,8}(\s*)")
 FOOTNOTE: Final = re.compile(r"\d{1,3}(\s+)(?=[A-Z\"“])")
 DETACHED_CLOSER: Final = re.compile(r"[)\]}»”](?=\s|\Z)\s*")
@@ -49,24 +49,24 @@ FACE: Final = re.compile(r"[:;=]'?[-^o]?[)(DPp]{1,9}\Z")
 AFTER_BULLET: Final = re.compile(r"\s|\w")
 CAPITAL: Final = re.compile(r"[\"'“‘(]?[^\W\d_a-zà-öø-ÿа-я]")
 LOWER_SPEAKER: Final = re.compile(r"[^。！？，]{0,6}[说說道问問喊叫答]")
-# What shows that the sentence goes on: a closing quote before punctuation, a dash before a lower-case word.
+# Signs that the sentence continues: a closing quote before punctuation, or a dash before a lower-case word.
 GOES_ON: Final = re.compile(r"[\"'`”’»]{1,3}\s?[.,;!?]|[-–—]{1,3}\s?[^\W\d_A-ZÀ-ÖØ-ÞА-Я]")
 QUOTED_LOWER: Final = re.compile(r"[\"'“‘«(]{1,3}[a-zà-öø-ÿа-я]")
 LABEL: Final = re.compile(r"[A-Z](?![\w'’])")
 ROMAN: Final = re.compile(r"[IVXLCDM]{1,9}\b(?![’'])")
 GLUED_WORD: Final = re.compile(r"([^\W\d_]{1,32})(?![@/\w]|\.\w)")
-# "At 5 a.m" at the begin of a sentence.
+# "At 5 a.m" at the beginning of a sentence.
 CLOCK: Final = re.compile(r"\W?[^\W\d_]{1,12} (?:[^\W\d_]{1,12} )?\d{1,2}(?:[:.]\d\d)? ?[AaPp]\.?[Mm]\Z")
-# Japanese particles that go on after a quotation's bracket.
+# Japanese particles that continue the sentence after the closing bracket of a quotation.
 PARTICLE: Final = re.compile(r"[とはがをにのもでへや、](?!ころ|ても|にかく|もかく|りわけ|はいえ)")
 SPACE: Final = re.compile(r"\s*")
-# Periods inside mark an abbreviation that no table needs to know: "U.S", "Ph.D".
+# Inner periods identify an abbreviation that is in no table: "U.S", "Ph.D".
 DOTTED: Final = re.compile(r"(?:[^\W\d_]{1,2}\.){1,8}[^\W\d_]{1,3}")
 
 
 @functools.cache
 def speaker(verbs: frozenset[str]) -> re.Pattern[str] | None:
-    """Matches who says what a quotation said: up to three words, then one of the verbs."""
+    """A pattern for the speaker of a quotation: up to three words, and then one of the verbs."""
     if not verbs:
         return None
     return re.compile(rf"(?:[^\W\d_][\w.'’-]{{0,30}}\s{{1,3}}){{1,3}}?(?:{'|'.join(sorted(verbs))})\b")

@@ -1,4 +1,4 @@
-# terraform apply, build the image (docs/dataflow.md), then apply again with the spec.
+# Run terraform apply, build the image (docs/dataflow.md), then apply again with the spec.
 variable "project" {
   type = string
 }
@@ -8,7 +8,7 @@ variable "region" {
   default = "europe-west1"
 }
 
-# One with Private Google Access; without it workers are on the default network, with public addresses.
+# A subnetwork with Private Google Access. Without one, workers are on the default network, with public addresses.
 variable "subnetwork" {
   type    = string
   default = null

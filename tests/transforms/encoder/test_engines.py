@@ -123,7 +123,7 @@ def test_the_reference_vectors_are_met_by_every_engine(
 
 
 def test_openvino_gives_tensorflows_vectors(tiny_bert: pathlib.Path) -> None:
-    """In float32, from the plain graph."""
+    """In float32, from the optimized graph."""
     pytest.importorskip("openvino")
     found = TextEncoder(str(tiny_bert), max_seq_length=40, engine="openvino").encode(TEXTS)
     np.testing.assert_allclose(found, TextEncoder(str(tiny_bert), max_seq_length=40).encode(TEXTS), atol=1e-5)
@@ -143,8 +143,8 @@ def test_openvino_may_be_called_from_many_threads(model: BertVectors) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"engine": "onnx"}, "expected --engine to be one of tensorflow, openvino, auto, got 'onnx'"),
-        ({"precision": "int8"}, "expected --precision to be one of float32, bfloat16, auto, got 'int8'"),
+        ({"engine": "onnx"}, "expected engine to be one of tensorflow, openvino, auto, got 'onnx'"),
+        ({"precision": "int8"}, "expected precision to be one of float32, bfloat16, auto, got 'int8'"),
     ],
 )
 def test_what_there_is_not_is_refused(tiny_bert: pathlib.Path, options: dict[str, Any], reason: str) -> None:
@@ -156,5 +156,5 @@ def test_what_there_is_not_is_refused(tiny_bert: pathlib.Path, options: dict[str
 def test_a_text_in_encoder_has_one_engine(text_encoder: pathlib.Path) -> None:
     """There are no word ids to give to another."""
     assert TextEncoder(str(text_encoder), engine="auto", precision="auto").precision == "float32"
-    with pytest.raises(ValueError, match="use --engine=tensorflow --precision=float32"):
+    with pytest.raises(ValueError, match="use engine=tensorflow precision=float32"):
         TextEncoder(str(text_encoder), precision="bfloat16")

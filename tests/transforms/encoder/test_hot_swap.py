@@ -8,6 +8,7 @@ import pytest
 
 from transforms.encoder.catalogue import newest_version
 from transforms.encoder.hot_swap import CurrentEncoder
+from transforms.encoder.options import EncoderOptions
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
@@ -34,7 +35,7 @@ def test_the_highest_number_is_in_use(versions: pathlib.Path) -> None:
 
 def test_a_new_version_is_taken_up_and_its_rows_say_so(versions: pathlib.Path, other_tiny_bert: pathlib.Path) -> None:
     """The name stays, the version changes, and no call waits for it."""
-    current = CurrentEncoder(str(versions), 0.05, max_seq_length=40)
+    current = CurrentEncoder(EncoderOptions(str(versions), max_seq_length=40), 0.05)
     before = current.get()
     shutil.copytree(other_tiny_bert, versions / "2")
     assert wait_for(lambda: current.get().version != before.version)
@@ -44,10 +45,12 @@ def test_a_new_version_is_taken_up_and_its_rows_say_so(versions: pathlib.Path, o
 def test_a_broken_version_is_refused_with_one_line(versions: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     """The one in use stays, and the broken one is not tried over and over."""
     caplog.set_level(logging.ERROR)
-    current = CurrentEncoder(str(versions), 0.05, max_seq_length=40)
+    current = CurrentEncoder(EncoderOptions(str(versions), max_seq_length=40), 0.05)
     before = current.get()
-    shutil.copytree(versions / "1", versions / "2")
-    (versions / "2" / "encoder" / "variables" / "variables.data-00000-of-00001").write_bytes(b"broken")
+    # Broken before it is there: the watcher must not see a whole one.
+    shutil.copytree(versions / "1", versions.parent / "broken")
+    (versions.parent / "broken" / "encoder" / "variables" / "variables.data-00000-of-00001").write_bytes(b"broken")
+    (versions.parent / "broken").rename(versions / "2")
 
     def refused() -> bool:
         current.get()
@@ -65,7 +68,7 @@ def test_a_version_of_another_dimension_is_refused(
 ) -> None:
     """A table's vectors are all of one length."""
     caplog.set_level(logging.ERROR)
-    current = CurrentEncoder(str(versions), 0.05, max_seq_length=40)
+    current = CurrentEncoder(EncoderOptions(str(versions), max_seq_length=40), 0.05)
     shutil.copytree(text_encoder, versions / "2")
 
     def refused() -> bool:
@@ -77,7 +80,7 @@ def test_a_version_of_another_dimension_is_refused(
 
 def test_without_watching_the_version_stays(versions: pathlib.Path) -> None:
     """By default a run uses one version from its beginning to its end."""
-    current = CurrentEncoder(str(versions), max_seq_length=40)
+    current = CurrentEncoder(EncoderOptions(str(versions), max_seq_length=40))
     shutil.copytree(versions / "1", versions / "2")
     before = current.get()
     time.sleep(0.2)

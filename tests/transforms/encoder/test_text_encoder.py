@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import DATA
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder, micro_batches
 
 TEXTS = ["good dog .", "bad cat", "", "dogs , dogs , dogs !", "dog " * 60, "unknown words 日本"]
@@ -91,23 +92,23 @@ def test_the_version_is_the_files_and_nothing_else(tiny_bert: pathlib.Path, hub_
 
 def test_an_encoder_is_loaded_once_a_process(tiny_bert: pathlib.Path) -> None:
     """The same arguments give the same object, in whatever order they come."""
-    once = load_encoder(str(tiny_bert), max_seq_length=40, pooling="cls")
-    assert load_encoder(str(tiny_bert), pooling="cls", max_seq_length=40) is once
+    once = load_encoder(EncoderOptions(str(tiny_bert), max_seq_length=40, pooling="cls"))
+    assert load_encoder(EncoderOptions(str(tiny_bert), pooling="cls", max_seq_length=40)) is once
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"max_seq_length": 41}, "--max_seq_length up to 40, the most tiny reads, got 41"),
-        ({"max_seq_length": 2}, "at least 3 word pieces, got 2"),
-        ({"pooling": "max"}, "expected --pooling to be one of pooled_output, mean, cls, model_default, got 'max'"),
+        ({"max_seq_length": 41}, "expected max_seq_length up to 40, the most tiny reads, got 41"),
+        ({"max_seq_length": 2}, "expected max_seq_length to be at least 3, got 2"),
+        ({"pooling": "max"}, "expected pooling to be one of pooled_output, mean, cls, model_default, got 'max'"),
         ({"preprocessor": "/nowhere"}, "expected a SavedModel at /nowhere"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused(tiny_bert: pathlib.Path, options: dict[str, object], reason: str) -> None:
     """One line: the option, what was expected, what was given."""
     with pytest.raises(ValueError, match=reason):
-        TextEncoder(str(tiny_bert), **({"max_seq_length": 40} | options))  # type: ignore[arg-type]
+        TextEncoder(str(tiny_bert), **({"max_seq_length": 40} | options))
 
 
 def test_pooling_by_word_pieces_is_refused_of_a_text_in_encoder(text_encoder: pathlib.Path) -> None:
@@ -118,7 +119,7 @@ def test_pooling_by_word_pieces_is_refused_of_a_text_in_encoder(text_encoder: pa
 
 def test_an_encoder_of_word_ids_without_a_preprocessor_is_refused(hub_bert: pathlib.Path) -> None:
     """The remedy is the preprocessor's handle."""
-    with pytest.raises(ValueError, match="pass its --preprocessor"):
+    with pytest.raises(ValueError, match="pass its preprocessor"):
         TextEncoder(str(hub_bert / "encoder"))
 
 

@@ -1,4 +1,4 @@
-"""Delivering batches to sinks that fail in passing or refuse rows; each sink here is a few lines of Python."""
+"""Delivering batches to sinks that fail for a while or refuse rows; each sink here is a few lines of Python."""
 
 import logging
 import time
@@ -8,12 +8,21 @@ import google.auth.exceptions
 import grpc
 import pytest
 import requests
-from google.api_core.exceptions import BadRequest, Forbidden, NotFound, ServiceUnavailable, TooManyRequests
+from google.api_core.exceptions import (
+    BadRequest,
+    FailedPrecondition,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    ServiceUnavailable,
+    TooManyRequests,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.io import retries as delivery
-from transforms.io.retries import WRITTEN, Answer, Passing, Refusal, Refused, deliver
+from transforms.io import retries
+from transforms.io.retries import WRITTEN, Answer, Refusal, Refused, Transient, deliver
 
 
 class StatusError(grpc.RpcError):
@@ -65,13 +74,15 @@ def test_rows_that_were_written_beside_refused_ones_are_not_sent_again() -> None
 @pytest.mark.parametrize(
     "error",
     [
-        *(StatusError(code) for code in grpc.StatusCode if code not in delivery._REFUSING_GRPC),
-        Passing("closed"),
+        *(StatusError(code) for code in grpc.StatusCode if code not in retries._REFUSING_GRPC),
+        Transient("closed"),
         ServiceUnavailable("503"),
         TooManyRequests("429"),
         Forbidden("403", errors=[{"reason": "quotaExceeded"}]),
         Forbidden("403", errors=[{"reason": "accessDenied"}]),
         NotFound("404"),
+        # Its HTTP code is 400, as a refusal's.
+        FailedPrecondition("key disabled"),
         BadRequest("400", errors=[{"reason": "tableUnavailable"}]),
         requests.ConnectionError("cut"),
         requests.Timeout("late"),
@@ -80,17 +91,19 @@ def test_rows_that_were_written_beside_refused_ones_are_not_sent_again() -> None
     ],
     ids=lambda error: f"{type(error).__name__} {error.code() if isinstance(error, StatusError) else error}",
 )
-def test_a_passing_error_is_borne(error: Exception) -> None:
-    """The same rows go again."""
+def test_a_transient_error_is_retried(error: Exception) -> None:
+    """The same rows go again, and together."""
     failures = [error]
+    tries: list[Sequence[int]] = []
 
     def send(rows: Sequence[int]) -> Answer:
+        tries.append(rows)
         if failures:
             raise failures.pop()
         return WRITTEN
 
     assert list(deliver(send, [1, 2], 10, "sink")) == []
-    assert not failures
+    assert tries == [[1, 2], [1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +112,8 @@ def test_a_passing_error_is_borne(error: Exception) -> None:
         StatusError(grpc.StatusCode.INVALID_ARGUMENT),
         BadRequest("400", errors=[{"reason": "invalid"}]),
         BadRequest("400"),
+        InvalidArgument("empty"),
+        OutOfRange("too late"),
         Refused("too large"),
     ],
     ids=lambda error: f"{type(error).__name__} {error}",
@@ -136,7 +151,7 @@ def _fails_after(sends: int) -> Callable[[Sequence[int]], Answer]:
 def test_patience_ends() -> None:
     """With one line that says what, how long and why."""
     begin = time.monotonic()
-    with pytest.raises(TimeoutError, match="expected the sink to take rows within 0.5 s of retries, got .*down; mend"):
+    with pytest.raises(TimeoutError, match="expected the sink to take rows within 0.5 s of retries, got .*down; fix"):
         list(deliver(_fails_after(0), [1], 0.5, "the sink"))
     assert time.monotonic() - begin < 0.6
 

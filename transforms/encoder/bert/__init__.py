@@ -1,1 +1,1 @@
-"""BERT as a graph of our own: its weights, and pairs of SavedModels made of it."""
+"""The optimized BERT graph: its weights, and the pairs of SavedModels that are exported with it."""

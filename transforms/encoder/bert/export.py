@@ -1,6 +1,6 @@
-"""A BERT as a pair of SavedModels with TF-Hub's text interface and the plain graph inside.
+"""Exports a BERT as a pair of SavedModels with TF-Hub's text interface and the optimized graph.
 
-It comes from a checkpoint in Hugging Face layout, or from another such pair.
+The source is a checkpoint in Hugging Face layout or another pair of SavedModels.
 """
 
 import json
@@ -15,7 +15,9 @@ import tensorflow_text as tf_text
 from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
 from transforms.encoder.engines import PROBES, plain_graph
-from transforms.encoder.saved_model import BertVectors, Preprocessor, resolve
+from transforms.encoder.hub import resolve
+from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.saved_model import BertVectors
 
 _SPECIAL_TOKENS = {
     "start_of_sequence_id": "[CLS]",
@@ -26,9 +28,9 @@ _SPECIAL_TOKENS = {
 
 
 class BertPreprocessor(tf.Module):
-    """TF-Hub's preprocessor for BERT: texts in, word ids, mask and type ids out, each int32 [batch, seq_length].
+    """TF-Hub's preprocessor for BERT, from texts to token ids, mask and type ids, each int32 [batch, seq_length].
 
-    `.tokenize` gives a RaggedTensor [batch, (word pieces)]; `.bert_pack_inputs([tokens], seq_length=n)` packs them.
+    `.tokenize` returns a RaggedTensor [batch, (tokens)], which `.bert_pack_inputs([tokens], seq_length=n)` packs.
     Source of the interface: https://www.tensorflow.org/hub/common_saved_model_apis/text.
     """
 
@@ -47,10 +49,10 @@ class BertPreprocessor(tf.Module):
 
 
 class _Tokenize(tf.Module):
-    """Text to word pieces, exactly as Hugging Face's BERT tokenizer does it.
+    """Converts texts to WordPiece tokens exactly as Hugging Face's BERT tokenizer does.
 
-    TensorFlow Text's own lower-casing folds compatibility characters too ("…" becomes "..."), which the checkpoint
-    never saw; so the text is normalised here, and its tokenizer splits.
+    The text is normalized here, and TensorFlow Text's tokenizer only splits it. Its own lower-casing would also fold
+    compatibility characters ("…" to "..."), which the checkpoint was not trained on.
     """
 
     def __init__(self, vocabulary: list[str], lower_case: bool, special: dict[str, int]) -> None:
@@ -73,7 +75,7 @@ class _Tokenize(tf.Module):
         if self._lower_case:
             text = tf_text.normalize_utf8(text, "NFD")
             text = tf.strings.regex_replace(text, r"\p{Mn}", "")
-            # The tokenizer lower-cases letter by letter, which makes no final sigma.
+            # Hugging Face's tokenizer lower-cases letter by letter, so it never gives a final sigma.
             text = tf.strings.regex_replace(text, "\u03a3", "\u03c3")
             text = tf.strings.lower(text, encoding="utf-8")
         return self._tokenizer.tokenize(text)
@@ -103,13 +105,13 @@ class _Pack(tf.Module):
 
 
 def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str = "") -> Model:
-    """Write the BERT checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
+    """Writes the BERT checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
 
     Args:
-        source: a directory with config.json, *.safetensors, vocab.txt or tokenizer.json and, if the checkpoint is one
-            of sentence-transformers', modules.json with its pooling and normalise modules.
-        target: the directory to make.
-        licence: SPDX identifier of the weights' licence, written to the card.
+        source: a directory with config.json, *.safetensors, vocab.txt or tokenizer.json and, for a checkpoint of
+            sentence-transformers, modules.json with its pooling and normalize modules.
+        target: the directory to create.
+        licence: the SPDX identifier of the weights' license, which is written to the card.
 
     Raises:
         ValueError: if the checkpoint is not a BERT, or lacks a file.
@@ -142,12 +144,17 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
 
 
 def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
-    """Write the BERT of `model`, a pair of SavedModels, as `target`/encoder, its preprocessor beside it, and a card.
+    """Writes the BERT of `model`, a pair of SavedModels, as `target`/encoder, `target`/preprocessor and a card.
 
-    The plain graph is compared with the encoder as it came before anything is written.
+    The optimized graph is compared with the original encoder before anything is written.
+
+    Args:
+        model: the pair of SavedModels.
+        target: the directory to create.
+        licence: the SPDX identifier of the weights' license; by default that of `model`.
 
     Raises:
-        ValueError: if it is no pair, or its encoder is not a BERT that is known.
+        ValueError: if `model` is not a pair, or its encoder is not a known kind of BERT.
     """
     if not model.preprocessor:
         raise ValueError(f"expected a pair of preprocessor and encoder, {model.name} has no preprocessor")
@@ -158,13 +165,13 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
         plain_graph(vectors, preprocessor.pack(tokens, np.arange(len(PROBES)), vectors.max_seq_length or 128))
         encoder = vectors.bert()
     except ValueError as error:
-        raise ValueError(f"expected {model.name} to be a BERT that is known: {error}") from error
+        raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error
     _copy(resolve(model.preprocessor), str(target / "preprocessor"))
     return _write(encoder, target, model.cased, licence or model.licence)
 
 
 def _copy(source: str, target: str) -> None:
-    """A directory, from wherever TensorFlow reads."""
+    """Copies a directory from any file system that TensorFlow reads."""
     for folder, _, files in tf.io.gfile.walk(source):
         copied = os.path.join(target, os.path.relpath(folder, source))
         tf.io.gfile.makedirs(copied)
@@ -173,7 +180,7 @@ def _copy(source: str, target: str) -> None:
 
 
 def _write(encoder: Bert, target: pathlib.Path, cased: bool, licence: str) -> Model:
-    """Save the encoder beside its preprocessor, with a card that describes them."""
+    """Saves the encoder as `target`/encoder, with a card that describes the pair."""
     tf.saved_model.save(encoder, str(target / "encoder"), signatures=encoder.__call__)
     model = Model(
         name=target.name,
@@ -199,7 +206,7 @@ def _read_json(source: pathlib.Path, name: str) -> Any:
 
 
 def _tensors(source: pathlib.Path) -> dict[str, Any]:
-    """The checkpoint's tensors as float32 arrays, without the prefix that a task head's checkpoint has."""
+    """The checkpoint's tensors as float32 arrays, without the "bert." prefix of checkpoints that have a task head."""
     from safetensors.tensorflow import load_file
 
     files = sorted(source.glob("*.safetensors"))
@@ -207,12 +214,12 @@ def _tensors(source: pathlib.Path) -> dict[str, Any]:
         raise ValueError(f"expected *.safetensors in {source}, found none; convert the checkpoint's weights first")
     tensors = {name: tensor for file in files for name, tensor in load_file(str(file)).items()}
     found = {name.removeprefix("bert."): tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
-    # Checkpoints converted from TensorFlow call a layer norm's weights gamma and beta.
+    # Checkpoints converted from TensorFlow name the weights of a layer norm gamma and beta.
     return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in found.items()}
 
 
 def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
-    """The word pieces in order of their ids, and whether text is lower-cased."""
+    """The WordPiece vocabulary in the order of the ids, and whether text is lower-cased."""
     tokenizer_config = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
     lower_case = tokenizer_config.get("do_lower_case")
     if _has(source, "vocab.txt"):
@@ -232,7 +239,7 @@ def _has(source: pathlib.Path, name: str) -> bool:
 
 
 def _sentence_transformers(source: pathlib.Path) -> tuple[str, bool]:
-    """Pooling ("" if nothing says) and normalisation, from sentence-transformers' modules."""
+    """The pooling ("" if unspecified) and whether to normalize, from the modules of sentence-transformers."""
     if not _has(source, "modules.json"):
         return "", False
     pooling, normalize = "", False

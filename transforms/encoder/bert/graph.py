@@ -1,6 +1,6 @@
-"""BERT as one small TensorFlow graph: two-dimensional matmuls, fused query-key-value, layer norm written out.
+"""The optimized BERT graph: two-dimensional matrix products, fused query-key-value, explicit layer normalization.
 
-It computes what Hugging Face's BertModel and TF-Hub's BERT encoders compute, in a form that oneDNN and other engines
+It computes the same as Hugging Face's BertModel and TF-Hub's BERT encoders, in a form that oneDNN and other engines
 fuse well. Source of the architecture: Devlin et al., arXiv:1810.04805.
 """
 
@@ -24,7 +24,7 @@ _SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INP
 
 @dataclasses.dataclass(frozen=True)
 class BertConfig:
-    """The sizes that the weights do not tell."""
+    """The configuration that cannot be inferred from the weights."""
 
     heads: int
     activation: str = "gelu"
@@ -34,17 +34,17 @@ class BertConfig:
 
 
 class Bert(tf.Module):
-    """A BERT encoder with TF-Hub's interface: a dict of int32 [batch, length] in, a dict of float32 out.
+    """A BERT encoder with TF-Hub's interface, from a dict of int32 [batch, length] to a dict of float32 tensors.
 
     `tensors` has the names of Hugging Face's BertModel ("embeddings.word_embeddings.weight", ...), with dense kernels
-    as [out, in]. Outputs: sequence_output [batch, length, hidden]; pooled_output [batch, hidden] if the weights have a
-    pooler; default [batch, hidden], what `config.pooling` and `config.normalize` make of them.
+    as [out, in]. The outputs are sequence_output [batch, length, hidden]; pooled_output [batch, hidden], if the weights
+    include a pooler; and default [batch, hidden], the result of `config.pooling` and `config.normalize`.
 
-    `precision` is what matrices are held and multiplied in, "float32" or "bfloat16"; embeddings, layer norms, softmax
-    and the sums between layers are float32 in either.
+    `precision`, "float32" or "bfloat16", applies to dense kernels and matrix products. Embeddings, layer norms, softmax
+    and the residual sums are always float32.
 
     Raises:
-        KeyError: if a tensor is missing, the pooler's included where `config.pooling` needs it.
+        KeyError: if a tensor is missing, including those of the pooler if `config.pooling` needs it.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Bert(tf.Module):
         super().__init__(name="bert")
         self.config = config
         self._dtype = tf.as_dtype(precision)
-        # What the weights do not tell, kept with them.
+        # The configuration, saved together with the weights.
         self.described = tf.Variable(json.dumps(dataclasses.asdict(config)), trainable=False, name="described")
 
         def variable(name: str, value: "np.ndarray[Any, Any]", dtype: tf.DType = tf.float32) -> tf.Variable:
@@ -93,7 +93,7 @@ class Bert(tf.Module):
 
     @tf.function(input_signature=[_SPECS], autograph=False)
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The outputs for token ids, their mask and their types, each int32 [batch, length]."""
+        """The outputs for token ids, mask and type ids, each int32 [batch, length]."""
         ids, mask, types = (inputs[name] for name in INPUT_NAMES)
         outputs = {"sequence_output": self._encode(ids, mask, types)}
         if self.pooler is not None:
@@ -104,7 +104,10 @@ class Bert(tf.Module):
 
     @tf.function(input_signature=list(_SPECS.values()), autograph=False)
     def vectors(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
-        """One vector a row by `config.pooling`, before `config.normalize`, computing nothing else."""
+        """One vector per row, float32 [batch, hidden], by `config.pooling` and without `config.normalize`.
+
+        Nothing else is computed: if only the first token is needed, the last layer computes no other.
+        """
         pooling = self.config.pooling
         if pooling == "mean":
             return pool({"sequence_output": self._encode(ids, mask, types)}, mask, pooling)
@@ -127,7 +130,7 @@ class Bert(tf.Module):
     def _layer(
         self, x: tf.Tensor, layer: Any, bias: tf.Tensor, batch: tf.Tensor, length: tf.Tensor, first_only: bool
     ) -> tf.Tensor:
-        """One transformer block on [batch * length, hidden]; with `first_only` it gives [batch, hidden]."""
+        """One transformer block on [batch * length, hidden]; with `first_only` the result is [batch, hidden]."""
         heads = self.config.heads
         hidden = self.words.shape[1]
         size = hidden // heads
@@ -158,7 +161,7 @@ class Bert(tf.Module):
 
 
 def pool(outputs: Mapping[str, tf.Tensor], mask: tf.Tensor, pooling: str) -> tf.Tensor:
-    """One vector a row, float32 [batch, hidden], of an encoder's outputs; `pooling` is one of models.POOLINGS."""
+    """One vector per row, float32 [batch, hidden], from an encoder's outputs; `pooling` is in catalogue.POOLINGS."""
     if pooling == "mean":
         weights = tf.cast(mask, tf.float32)[:, :, None]
         total = tf.reduce_sum(outputs["sequence_output"] * weights, axis=1)

@@ -1,7 +1,7 @@
-"""The weights of a BERT-family SavedModel, lifted out by the names of its variables.
+"""Extracts the weights of a BERT-family SavedModel by the names of its variables.
 
-Known are the variables that tf-models' TF-Hub exporter writes and those of `graph.Bert`. What was
-lifted is a guess until its vectors are compared with the model's own.
+The names that the TF-Hub exporter of tf-models writes and those of `graph.Bert` are known. A name does not prove what
+a variable means, so the vectors must be compared with those of the original model before the weights are used.
 """
 
 import json
@@ -16,7 +16,7 @@ from transforms.encoder.bert.graph import BertConfig
 
 Tensors = Mapping[str, "np.ndarray[Any, Any]"]
 
-# Source: official/nlp/modeling in tensorflow/models; the right side is Hugging Face's name for the same.
+# Source: official/nlp/modeling in tensorflow/models. The values are Hugging Face's names for the same variables.
 _EXPORTER_NAMES = {
     r"word_embeddings/embeddings": "embeddings.word_embeddings.weight",
     r"position_embeddings?/embeddings": "embeddings.position_embeddings.weight",
@@ -47,7 +47,7 @@ _PARTS = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
 
 
 def lift(module: Any) -> tuple[Tensors, BertConfig]:
-    """The tensors and the configuration that `graph.Bert` takes, of a loaded SavedModel.
+    """The tensors and the configuration of a loaded SavedModel, in the form that `graph.Bert` takes.
 
     Raises:
         ValueError: if its variables are not those of a BERT encoder.
@@ -69,13 +69,13 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
 
 
 def config_of(module: Any) -> BertConfig | None:
-    """The configuration kept in a SavedModel of `graph.Bert`; None for any other."""
+    """The configuration stored in a SavedModel of `graph.Bert`, or None for any other SavedModel."""
     described = getattr(module, "described", None)
     return None if described is None else BertConfig(**json.loads(described.numpy()))
 
 
 def _variables(module: Any) -> dict[str, tf.Variable]:
-    # A Keras model lists its variables, a plain module's are those that its function reads.
+    # A Keras model lists its variables; those of a plain module are the variables that its function reads.
     listed = getattr(module, "variables", ())
     if not listed and callable(module):
         functions = getattr(module.__call__, "concrete_functions", ())
@@ -84,14 +84,14 @@ def _variables(module: Any) -> dict[str, tf.Variable]:
 
 
 def _renamed(variables: Mapping[str, tf.Variable], names: Mapping[str, str]) -> dict[str, "np.ndarray[Any, Any]"]:
-    """Arrays under Hugging Face's names, kernels as [out, in]."""
+    """The variables as arrays under Hugging Face's names, with kernels as [out, in]."""
     found = {}
     for name, variable in variables.items():
         for pattern, target in names.items():
             if match := re.fullmatch(f"(?:.*/)?{pattern}", name):
                 array = variable.numpy()
                 if name.endswith("/kernel"):
-                    # Heads are an axis of their own on the side that is split by heads.
+                    # On the side that is split by heads, the heads are a separate axis.
                     rows = -1 if "attention_output" in name else array.shape[0]
                     array = array.reshape(rows, array.shape[-1] if rows == -1 else -1).T
                 elif name.endswith("/bias"):
@@ -102,7 +102,7 @@ def _renamed(variables: Mapping[str, tf.Variable], names: Mapping[str, str]) -> 
 
 
 def _activation(module: Any) -> str:
-    """The activation, told by the operations of the module's graph."""
+    """The activation, inferred from the operations in the module's graph."""
     definition = module.__call__.concrete_functions[0].graph.as_graph_def()
     operations = {node.op for function in definition.library.function for node in function.node_def}
     if "Erf" in operations or "Erfc" in operations:

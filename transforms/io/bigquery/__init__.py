@@ -1,1 +1,1 @@
-"""BigQuery tables: rows read from them and written to them."""
+"""Reads rows from BigQuery tables and writes rows to them."""

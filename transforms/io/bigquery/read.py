@@ -1,4 +1,4 @@
-"""ReadTable: a BigQuery table's rows become records, through the Storage Read API."""
+"""ReadTable: reads the rows of a BigQuery table as records, through the Storage Read API."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,25 +8,25 @@ import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
 
 from transforms.io.bigquery.tables import TableName, parse_table
-from transforms.io.files.read import as_json
 from transforms.io.google_clients import bigquery_read_client
+from transforms.io.json_rows import as_json
 from transforms.schema import Column
 from transforms.types import Record
 
-# A stream is read by one worker, so many are asked for; BigQuery gives fewer of a small table.
+# Each stream is read by one worker, so many are requested; BigQuery returns fewer for a small table.
 _MOST_STREAMS = 1000
 
 
 class ReadTable(beam.PTransform):
-    """PBegin to PCollection[Record], a record a row, as JSON.
+    """Reads a table as PCollection[Record], with one record per row, as JSON.
 
-    All rows are those of one moment, when the read session was opened: what the pipeline writes to the same table is
-    not read. Beam's ReadFromBigQuery cannot be sent to an emulator. A table that cannot be read fails the pipeline.
+    The read session is a snapshot of the table, so rows that the pipeline itself writes to it are not read. A table
+    that cannot be read fails the pipeline. Unlike Beam's ReadFromBigQuery, this transform can read from an emulator.
 
     Args:
         table: the table, as project:dataset.table.
-        columns: the columns to read; no other is paid for.
-        restriction: which rows to read, as in SQL's WHERE; by default all.
+        columns: the columns to read; BigQuery charges only for these.
+        restriction: a condition on the rows to read, as in a SQL WHERE clause; by default all rows are read.
     """
 
     def __init__(self, table: str, columns: Sequence[Column], restriction: str = "") -> None:
@@ -41,7 +41,7 @@ class ReadTable(beam.PTransform):
             begin
             | "Name table" >> beam.Create([str(self._table)])
             | "Open session" >> beam.FlatMap(_streams, self._columns, self._restriction).with_output_types(str)
-            # Hands the streams to all workers, and keeps the session if one of them is tried again.
+            # Distributes the streams over all workers, and keeps the session if a stream is retried.
             | "Share out streams" >> beam.Reshuffle()
         )
         return streams | "Read streams" >> beam.FlatMap(_records, str(self._table)).with_output_types(Record)
@@ -63,9 +63,9 @@ def _streams(table: str, columns: Sequence[str], restriction: str) -> list[str]:
 
 def _records(stream: str, table: str) -> Iterator[Record]:
     schema = None
-    # The client goes on where it was if a connection breaks.
+    # The client resumes the stream if the connection is lost.
     for response in bigquery_read_client().read_rows(stream):
-        # Only the first response has it.
+        # Only the first response contains the schema.
         schema = schema or pa.ipc.read_schema(pa.py_buffer(response.arrow_schema.serialized_schema))
         data = pa.py_buffer(response.arrow_record_batch.serialized_record_batch)
         for row in pa.ipc.read_record_batch(data, schema).to_pylist():

@@ -1,7 +1,7 @@
-"""Arrow record batches to a table's default stream, through BigQuery's Storage Write API.
+"""Writes Arrow record batches to a table's default stream, through BigQuery's Storage Write API.
 
-The default stream is at-least-once: an append whose acknowledgement is lost is sent again, and its rows are there
-twice.
+The default stream is at-least-once: if the acknowledgement of an append is lost, the append is sent again, and its rows
+are in the table twice.
 """
 
 import functools
@@ -16,9 +16,9 @@ from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
 from transforms.io.google_clients import bigquery_write_client
-from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Passing, Refused
+from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, Transient
 
-# BigQuery takes rows and requests below 10 MB; the rest is for the envelope.
+# BigQuery accepts rows and requests of less than 10 MB; the difference leaves room for the envelope.
 MAX_BATCH_BYTES = 9_000_000
 ACKNOWLEDGE_SECONDS = 120.0
 
@@ -30,7 +30,7 @@ class ArrowAppender(Generic[T]):
 
     Args:
         table: the table.
-        to_arrow: rows as an Arrow table, which always has the same schema; raises on a row that has no such form.
+        to_arrow: converts rows to an Arrow table, always with the same schema; raises if a row cannot be converted.
     """
 
     def __init__(self, table: TableName, to_arrow: Callable[[Sequence[T]], pa.Table]) -> None:
@@ -40,7 +40,7 @@ class ArrowAppender(Generic[T]):
         self._counters = Counters()
 
     def __call__(self, rows: Sequence[T]) -> Answer:
-        """Appends `rows` in one request; for `delivery.deliver`."""
+        """Appends `rows` in one request; for `retries.deliver`."""
         try:
             table = self._to_arrow(rows)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -51,7 +51,7 @@ class ArrowAppender(Generic[T]):
         stream = _default_stream(bigquery_write_client(), self._stream)
         response = stream.append(table.schema.serialize().to_pybytes(), batch)
         if response.row_errors or response.error.code:
-            # Whether the service still knows a schema that came with a failed request, nobody says.
+            # It is not documented whether the service keeps a schema that was sent with a failed request.
             stream.close()
         if response.row_errors:
             refused = {error.index: error.message for error in response.row_errors}
@@ -59,13 +59,13 @@ class ArrowAppender(Generic[T]):
         if response.error.code in REFUSING_CODES:
             raise Refused(response.error.message)
         if response.error.code:
-            raise Passing(f"code {response.error.code}: {response.error.message}")
+            raise Transient(f"code {response.error.code}: {response.error.message}")
         self._counters.count("bytes_written", len(batch))
         return WRITTEN
 
 
 class _DefaultStream:
-    """One AppendRows call, opened when it is needed; one request is under way at a time."""
+    """An AppendRows call that is opened on demand and has at most one request in flight."""
 
     def __init__(self, client: BigQueryWriteClient, name: str) -> None:
         self._client = client
@@ -75,10 +75,10 @@ class _DefaultStream:
         self._requests: queue.SimpleQueue[types.AppendRowsRequest | None] = queue.SimpleQueue()
 
     def append(self, schema: bytes, batch: bytes) -> types.AppendRowsResponse:
-        """The response to a serialized record batch of a serialized schema.
+        """Sends a serialized record batch with its serialized schema, and returns the response.
 
         Raises:
-            grpc.RpcError, Passing: if the call broke; the next append opens another.
+            grpc.RpcError, Transient: if the call failed or was closed; the next append opens another call.
         """
         with self._lock:
             arrow = types.AppendRowsRequest.ArrowData(rows=types.ArrowRecordBatch(serialized_record_batch=batch))
@@ -93,7 +93,7 @@ class _DefaultStream:
                 return next(self._call)
             except StopIteration:
                 self._shut()
-                raise Passing("the stream was closed") from None
+                raise Transient("the stream was closed") from None
             except BaseException:
                 self._shut()
                 raise
@@ -107,7 +107,7 @@ class _DefaultStream:
 
     def _open(self) -> None:
         requests: queue.SimpleQueue[types.AppendRowsRequest | None] = queue.SimpleQueue()
-        # The client's own append_rows would block on the first response before it hands out the call.
+        # The client's append_rows method would block until the first response arrives.
         self._call = self._client.transport.append_rows(
             iter(requests.get, None), metadata=(("x-goog-request-params", f"write_stream={self._name}"),)
         )

@@ -1,4 +1,4 @@
-"""JSON rows to a table through BigQuery's tabledata.insertAll."""
+"""Writes JSON rows to a table through BigQuery's tabledata.insertAll."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -8,9 +8,9 @@ import orjson
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
 from transforms.io.google_clients import bigquery_client
-from transforms.io.retries import PASSING_REASONS, Answer, Refused
+from transforms.io.retries import TRANSIENT_REASONS, Answer, Refused
 
-# insertAll takes rows and requests of up to 10 MB.
+# insertAll accepts rows and requests of up to 10 MB.
 MAX_REQUEST_BYTES = 9_000_000
 RESPONSE_SECONDS = 120.0
 
@@ -22,8 +22,8 @@ class JsonInserter(Generic[T]):
 
     Args:
         table: the table.
-        to_json: a row in JSON's types; raises on one that has no such form.
-        insert_id: a row's identity, by which BigQuery drops a repetition within about a minute, if it can.
+        to_json: converts a row to JSON types; raises if it cannot be converted.
+        insert_id: the id by which BigQuery drops, on a best-effort basis, a row repeated within about a minute.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class JsonInserter(Generic[T]):
         self._counters = Counters()
 
     def __call__(self, rows: Sequence[T]) -> Answer:
-        """Inserts `rows` in one request; for `delivery.deliver`."""
+        """Inserts `rows` in one request; for `retries.deliver`."""
         try:
             body = orjson.dumps(
                 {
@@ -48,14 +48,14 @@ class JsonInserter(Generic[T]):
             raise Refused(f"expected a row of JSON's types, got {type(error).__name__}: {error}") from error
         if len(body) > MAX_REQUEST_BYTES:
             raise Refused(f"expected a row of at most {MAX_REQUEST_BYTES} bytes, got {len(body)}")
-        # insert_rows_json would escape all but ASCII, three times the bytes, and hide the size from the check above.
+        # insert_rows_json would escape non-ASCII text, up to tripling its size, and the size could not be checked.
         response = bigquery_client(self._project)._connection.api_request(
             method="POST", path=self._path, data=body, content_type="application/json", timeout=RESPONSE_SECONDS
         )
         refused: dict[int, str] = {}
         unwritten: list[int] = []
         for failed in response.get("insertErrors", ()):
-            if {item.get("reason", "") for item in failed["errors"]} <= PASSING_REASONS:
+            if {item.get("reason", "") for item in failed["errors"]} <= TRANSIENT_REASONS:
                 unwritten.append(int(failed["index"]))
             else:
                 refused[int(failed["index"])] = "; ".join(_text(item) for item in failed["errors"])

@@ -1,4 +1,4 @@
-"""BigQuery tables: their names, making them, and whether an existing one fits our columns."""
+"""BigQuery tables: parses their names, creates them, and checks whether an existing table has our columns."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from google.cloud import bigquery
 from transforms.io.google_clients import bigquery_client
 from transforms.schema import Column, Partitioning, bigquery_schema
 
-# Old projects have a domain before them. In the syntax that Python, Java and RE2 share.
+# Old projects may have a domain as a prefix. The expression uses only syntax that Python, Java and RE2 share.
 TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
-# The REST API still answers in legacy SQL's names.
+# The REST API still returns the type names of legacy SQL.
 _STANDARD_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "STRUCT": "RECORD"}
 
 
 class TableName(NamedTuple):
-    """A table's full name."""
+    """The full name of a table."""
 
     project: str
     dataset: str
@@ -31,7 +31,7 @@ def parse_table(text: str) -> TableName:
     """The table that `text` names, as "project:dataset.table" or "project.dataset.table".
 
     Raises:
-        ValueError: if it names none.
+        ValueError: if `text` does not have one of these forms.
     """
     match = re.fullmatch(TABLE_REGEX, text)
     if match is None:
@@ -40,12 +40,12 @@ def parse_table(text: str) -> TableName:
 
 
 def create_table(table: str, columns: Sequence[Column], layout: Partitioning) -> None:
-    """Makes `table` if it is not there; if it is, makes sure that rows of `columns` fit it.
+    """Creates `table` if it does not exist, and checks that rows with `columns` can be written to it.
 
-    The table comes out as `schema.ddl` would make it, without the right to run a query.
+    The table is the one that the statement of `schema.ddl` creates, but this needs no permission to run queries.
 
     Raises:
-        ValueError: if the table is there with other columns.
+        ValueError: if the table exists and its columns do not accept such rows.
     """
     name = parse_table(table)
     client = bigquery_client(name.project)
@@ -66,19 +66,19 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
 
 
 def check_readable(table: str, columns: Sequence[Column]) -> None:
-    """Makes sure that `columns` can be read from `table` through the Storage Read API.
+    """Checks that `columns` can be read from `table` through the Storage Read API.
 
     Raises:
-        ValueError: if the table is not there, is a view, or lacks a column.
+        ValueError: if the table does not exist, is not a plain table (but a view, say), or lacks a column.
     """
     name = parse_table(table)
     try:
         found = bigquery_client(name.project).get_table(str(name))
     except NotFound:
-        raise ValueError(f"expected a table that is there, {name} is not; check its name") from None
+        raise ValueError(f"expected a table that exists, {name} does not; check its name") from None
     if found.table_type not in (None, "TABLE"):
         raise ValueError(
-            f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, doubles do no harm"
+            f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, duplicates do no harm"
         )
     missing = {column.name for column in columns} - {field.name for field in found.schema}
     if missing:
@@ -86,11 +86,11 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
 
 
 def newest_rows_view(view: str, table: str) -> str:
-    """The statement that makes `view`: the newest row of each id and model in `table`, and no other.
+    """The SQL statement that creates `view` with only the newest row of each id and model in `table`.
 
-    Rows of the same time are told apart by their model_version, so that every reader sees the same one: it is a digest,
-    and no column says which version is the later one. Whoever filters by `model` or `id` reads less: BigQuery takes
-    these filters below the view.
+    Among rows with the same time, the view selects by model_version, so that every reader sees the same row. The
+    version is a digest, and no column says which version is newer. A query that filters by `model` or `id` reads less
+    data, because BigQuery pushes these filters down below the view.
     """
     return (
         f"CREATE OR REPLACE VIEW `{view}` AS\n"
@@ -105,7 +105,7 @@ def newest_rows_view(view: str, table: str) -> str:
 
 
 def _misfits(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], parent: str = "") -> list[str]:
-    """What keeps rows of the columns `ours` out of a table with the columns `theirs`; both in the REST API's form."""
+    """Why a table with the columns `theirs` rejects rows with the columns `ours`; both as in the REST API."""
     found = {field["name"].lower(): field for field in theirs}
     misfits = []
     for field in ours:

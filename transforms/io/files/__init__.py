@@ -1,1 +1,1 @@
-"""Files: records read from them and rows written to them."""
+"""Reads records from files and writes rows to files."""

@@ -1,9 +1,8 @@
-"""ReadFiles: files become records, each with its origin, and none is lost for a bad line or a bad neighbour."""
+"""ReadFiles: reads files as records with their origin; a bad line or file does not affect the other records."""
 
 import csv
 import functools
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,8 +16,8 @@ from apache_beam.io.textio import _TextSource
 
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
-from transforms.parsing import CSV_HEADER
-from transforms.types import Record
+from transforms.io.json_rows import as_json
+from transforms.types import CSV_HEADER, Record
 
 STAGE = "Read records"
 _BOM = b"\xef\xbb\xbf"
@@ -27,7 +26,7 @@ _ROWS_A_BATCH = 1024
 
 
 class FileRange(NamedTuple):
-    """A piece of a file that one worker reads: the records that start in [start, stop)."""
+    """A range of a file that one worker reads: the records that start in [start, stop), in bytes."""
 
     path: str
     start: int
@@ -35,7 +34,7 @@ class FileRange(NamedTuple):
 
 
 class _Claims:
-    """A range tracker that remembers the last position claimed: the offset of the record just read."""
+    """A range tracker that remembers the last claimed position, which is the offset of the current record."""
 
     def __init__(self, tracker: Any) -> None:
         self._tracker = tracker
@@ -50,7 +49,7 @@ class _Claims:
 
 
 class _LineSource(_TextSource):
-    """Beam's text source, giving each line with its offset and, where the file has one, its header line."""
+    """Beam's text source, extended to yield each line with its offset and the header line of its file, if any."""
 
     def __init__(self, path: str, has_header: bool) -> None:
         super().__init__(
@@ -85,14 +84,14 @@ class _LineSource(_TextSource):
 
 def _read_whole(path: str) -> bytes:
     with FileSystems.open(path) as file:
-        # A compressed file's read() gives no more than a buffer at a time.
+        # The read() method of a compressed file returns at most one buffer at a time.
         data = b"".join(iter(lambda: file.read(_BUFFER_BYTES), b""))
         _check_complete(file)
         return data
 
 
 def _check_complete(file: Any) -> None:
-    """Refuse a compressed file that was cut short, which Beam reads as one that ends there."""
+    """Raises EOFError for a truncated compressed file, which Beam would read without an error."""
     decompressor = getattr(file, "_decompressor", None)
     if decompressor is not None and not getattr(decompressor, "eof", True):
         raise EOFError("the compressed file ends before its end-of-stream marker")
@@ -114,7 +113,7 @@ def _read_document(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, 
 
 
 def _read_multiline(delimiter: str) -> Callable[[FileRange], Iterator[tuple[int, bytes, Mapping[str, str]]]]:
-    """Separated records that may span lines: a record ends at a line end outside quotes."""
+    """A reader of separated records that may span lines; a record ends at a line end outside quotes."""
 
     def read(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, str]]]:
         text = _read_whole(piece.path).decode("utf-8-sig", "surrogateescape")
@@ -157,17 +156,6 @@ def _read_avro(piece: FileRange) -> Iterator[tuple[int, bytes, Mapping[str, str]
             yield number, as_json(row), {}
 
 
-def as_json(row: Any) -> bytes:
-    """A row as JSON: RFC 3339 times, and whatever JSON lacks as text."""
-    return json.dumps(row, ensure_ascii=False, default=_plain).encode()
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
 class _Reader(NamedTuple):
     read: Callable[[FileRange], Iterator[tuple[int, bytes, Mapping[str, str]]]]
     splittable: bool
@@ -190,17 +178,18 @@ FILE_FORMATS = tuple(_READERS)
 
 
 class ReadFiles(DeadLetterTransform):
-    """PBegin to PCollection[Record], a record a line, row or file.
+    """Reads files as PCollection[Record], with one record per line, row or file.
 
-    A record's origin is "path#position": the byte offset of a line (in the uncompressed stream), or the number of a
-    row. A file that cannot be read to its end is a dead letter that names it; what was read before stays.
+    The origin of a record is "path#position", where the position is the byte offset of a line (in the uncompressed
+    data) or the number of a row; for a whole file it is 0. A file that cannot be read to its end becomes a dead letter
+    that names it; the records that were read before the error are kept.
 
     Args:
-        patterns: paths, globs or GCS paths; Beam's matching and compression apply.
+        patterns: local or GCS paths or globs; Beam's file matching and decompression apply.
         input_format: one of FILE_FORMATS.
-        csv_multiline: whether separated records may span lines; a file is then read whole.
-        names: what to call a path in a record's origin, where that is not the path.
-        columns: what is read of a row of Parquet; by default, and of all other formats, all of it.
+        csv_multiline: whether separated records may span lines; each file is then read whole, by one worker.
+        names: the name to use for a path in the origin of its records, for paths that should have another name.
+        columns: the columns of a Parquet file to read; by default all of them. Other formats are always read whole.
     """
 
     def __init__(
@@ -219,13 +208,13 @@ class ReadFiles(DeadLetterTransform):
         self._names = dict(names or {})
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Record]:
-        """Records, and the files that could not be read."""
+        """The records, and as dead letters the files that could not be read."""
         ranges = (
             pcoll
             | "List patterns" >> beam.Create(self._patterns)
             | "Match files" >> fileio.MatchAll(fileio.EmptyMatchTreatment.ALLOW)
             | "Cut into ranges" >> beam.FlatMap(_ranges, self._reader.splittable).with_output_types(FileRange)
-            # Hands the ranges to all workers; the records stay where they are read.
+            # Distributes the ranges over all workers; the records stay on the worker that reads them.
             | "Share out ranges" >> beam.Reshuffle()
         )
         return split_dead_letters(ranges, STAGE, _Read(self._reader, self._names), Record)
@@ -253,7 +242,7 @@ class _Read(beam.DoFn):
         try:
             for position, data, attributes in self._reader.read(piece):
                 yield Record(data, f"{name}#{position}", "", attributes, None)
-        # A broken file raises whatever its decoder raises: OSError, EOFError, zlib.error, ArrowInvalid, ...
+        # The exception depends on the decoder of the file: OSError, EOFError, zlib.error, ArrowInvalid, ...
         except Exception as error:
             self._counters.count("dead_letters_read")
             for letter in dead_letters(STAGE, error, name.encode(), {"origin": name}):

@@ -1,4 +1,4 @@
-"""Where rows and dead letters go: files of three formats by one sink, and BigQuery."""
+"""WriteFiles: writes rows and dead letters to files, as Parquet, JSON Lines or Avro."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ _ROWS_A_BATCH = 4096
 
 
 class Kind(NamedTuple):
-    """What a sink must know of the elements it writes."""
+    """What a sink needs to know about the type of elements that it writes."""
 
     element: type
     columns: tuple[schema.Column, ...]
@@ -46,7 +46,7 @@ class _ParquetWriter:
 
         self._file = file
         self._kind = kind
-        # Vectors never repeat, so a dictionary of them costs and saves nothing.
+        # Vectors do not repeat, so a dictionary encoding of them would cost time and save no space.
         repeating = [column.name for column in kind.columns if column.type != "FLOAT64" and not column.fields]
         self._writer = pq.ParquetWriter(file, schema.arrow_schema(kind.columns), use_dictionary=repeating)
 
@@ -89,7 +89,7 @@ class _AvroWriter:
         self._file.close()
 
 
-# A format's writer: made of an open file and a Kind, it has write(batch) and close().
+# The writer of each format, created from an open file and a Kind, with the methods write(batch) and close().
 WRITERS: dict[str, Callable[[Any, Kind], Any]] = {
     "parquet": _ParquetWriter,
     "jsonl": _JsonWriter,
@@ -99,7 +99,7 @@ FILE_FORMATS = tuple(WRITERS)
 
 
 class _Sink(filebasedsink.FileBasedSink):
-    """Beam's file sink over batches of elements; a bundle is a file, renamed into place when all are written."""
+    """Beam's file sink for batches of elements; each bundle writes one file, and all are renamed at the end."""
 
     def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
         super().__init__(
@@ -124,12 +124,12 @@ class _Sink(filebasedsink.FileBasedSink):
 
 
 class WriteFiles(beam.PTransform):
-    """Elements of `kind` to PREFIX-SSSSS-of-NNNNN.FORMAT; nothing is written if there are none.
+    """Writes elements of `kind` to PREFIX-SSSSS-of-NNNNN.FORMAT; no file is written if there are no elements.
 
     Args:
-        prefix: path of the files up to their shard number.
+        prefix: the path of the files, up to their shard number.
         file_format: one of FILE_FORMATS.
-        kind: ROWS or DEAD_LETTERS.
+        kind: the type of the elements, ROWS or DEAD_LETTERS.
     """
 
     def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:

@@ -1,4 +1,4 @@
-"""WriteBundleFiles: a stream's rows as files, a file a bundle, complete when the bundle ends."""
+"""WriteBundleFiles: writes the rows of a stream to files, one file per bundle, complete when the bundle ends."""
 
 import datetime
 import uuid
@@ -11,15 +11,15 @@ from transforms.io.files.write import WRITERS, Kind
 
 
 class WriteBundleFiles(beam.PTransform):
-    """Elements of `kind` to PREFIX-TIME-UNIQUE.FORMAT.
+    """Writes elements of `kind` to PREFIX-TIME-UNIQUE.FORMAT, one file per bundle.
 
-    A file is written under another name and renamed at the end of its bundle, so that a reader of PREFIX* sees whole
-    files only. A bundle that is tried again writes its rows again: their ids are the same.
+    A file is written under a temporary name and renamed at the end of its bundle, so that a reader of PREFIX* sees only
+    complete files. A retried bundle may write its rows again, with the same ids.
 
     Args:
-        prefix: path of the files up to their time.
-        file_format: one of sinks.FILE_FORMATS.
-        kind: sinks.ROWS or sinks.DEAD_LETTERS.
+        prefix: the path of the files, up to their time.
+        file_format: one of write.FILE_FORMATS.
+        kind: the type of the elements, write.ROWS or write.DEAD_LETTERS.
     """
 
     def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
@@ -27,7 +27,7 @@ class WriteBundleFiles(beam.PTransform):
         self._write = _Write(prefix, file_format, kind)
 
     def expand(self, pcoll: Any) -> Any:
-        """Writes the elements; gives an empty PCollection."""
+        """Writes the elements and returns an empty PCollection."""
         return pcoll | "Write a file a bundle" >> beam.ParDo(self._write)
 
 
@@ -49,7 +49,7 @@ class _Write(beam.DoFn):
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder, name = FileSystems.split(self._prefix)
         final = FileSystems.join(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}")
-        # A dot keeps an unfinished file out of the globs that readers use.
+        # The leading dot hides an unfinished file from readers that match PREFIX*.
         part = FileSystems.join(folder, f".{FileSystems.split(final)[1]}.part")
         writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
         writer.write(self._elements)

@@ -1,1 +1,1 @@
-"""Pub/Sub: messages read from subscriptions and written to topics."""
+"""Reads messages from Pub/Sub subscriptions and writes messages to topics."""

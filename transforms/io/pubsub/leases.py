@@ -1,4 +1,4 @@
-"""Messages on loan from a subscription, and the thread that keeps them while a bundle is at work."""
+"""Leases of messages from a subscription, and the thread that extends them while a bundle processes the messages."""
 
 import logging
 import threading
@@ -10,9 +10,9 @@ from transforms.counters import Counters
 from transforms.io.pubsub.resources import TRANSIENT_ERRORS
 from transforms.types import Record
 
-# Pub/Sub takes half a megabyte of ids in a request; one has about 200 bytes.
+# Pub/Sub accepts half a megabyte of ids per request; each id has about 200 bytes.
 IDS_A_REQUEST = 1000
-# What is left of a subscription's shortest deadline, 10 s, must do for a first extension.
+# The first extension must happen within the shortest deadline that a subscription can have, 10 s.
 _FIRST_SECONDS = 10.0
 _ROUND_SECONDS = 1.0
 
@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """What one pull brought: records, and the ids that acknowledge them.
+    """The result of one pull: records, and the ids that acknowledge them.
 
-    A delivery is on loan for as long as something refers to it: a bundle that is given up without a word
-    takes its deliveries along, and Pub/Sub delivers the messages again.
+    Its lease is extended only as long as something refers to the delivery. When a runner silently abandons a bundle,
+    its deliveries are garbage collected, and Pub/Sub delivers the messages again.
 
     Attributes:
         records: the messages.
-        ack_ids: one a record.
-        size: bytes of all payloads and attributes.
-        oldest: the first publish time, microseconds since the Unix epoch.
-        arrived: when it came, in `time.monotonic` seconds.
+        ack_ids: the acknowledgement ids, one per record.
+        size: the size of all the messages as received, in bytes.
+        oldest: the earliest publish time, in microseconds since the Unix epoch.
+        arrived: the time of arrival, in seconds of `time.monotonic`.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Delivery:
         self._renew_at = self.arrived + _FIRST_SECONDS / 2
 
     def keep(self) -> None:
-        """Extend the loan if it is about half over; `extend` says for how many seconds it did."""
+        """Extends the lease if about half of it is over; `extend` returns the length of the new lease, in seconds."""
         now = time.monotonic()
         if now >= self._renew_at:
             self._renew_at = now + self._extend(self.ack_ids) / 2
 
 
 class LeaseKeeper:
-    """Keeps deliveries on loan, in one thread, until they are dropped or nothing else refers to them."""
+    """Extends the leases of deliveries, in one thread, until they are dropped or nothing else refers to them."""
 
     def __init__(self) -> None:
         self._kept: weakref.WeakSet[Delivery] = weakref.WeakSet()
@@ -61,7 +61,7 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
 
     def add(self, delivery: Delivery) -> None:
-        """Keep `delivery` on loan."""
+        """Starts extending the lease of `delivery`."""
         with self._lock:
             self._kept.add(delivery)
             if self._thread is None:
@@ -70,7 +70,7 @@ class LeaseKeeper:
         self._some.set()
 
     def drop(self, delivery: Delivery) -> None:
-        """Keep it no longer."""
+        """Stops extending the lease of `delivery`."""
         with self._lock:
             self._kept.discard(delivery)
 
@@ -83,7 +83,7 @@ class LeaseKeeper:
                     self._some.clear()
             for delivery in kept:
                 delivery.keep()
-            # Else the thread itself would keep what everybody else gave up.
+            # These references would otherwise keep alive the deliveries that everything else has released.
             kept = delivery = None  # type: ignore[assignment]
             time.sleep(_ROUND_SECONDS)
 
@@ -92,13 +92,13 @@ KEEPER = LeaseKeeper()
 
 
 def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The ids, as many at a time as a request takes."""
+    """The ids in chunks that fit into one request."""
     for start in range(0, len(ids), IDS_A_REQUEST):
         yield ids[start : start + IDS_A_REQUEST]
 
 
 def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds: int) -> bool:
-    """Tell Pub/Sub to wait `seconds` more for `ids`, 0 to deliver them again at once; whether it took it."""
+    """Sets the deadline of `ids` to `seconds` from now, where 0 redelivers them at once; returns whether it worked."""
     try:
         for some in chunks(ids):
             client.modify_ack_deadline(  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Pulls messages from a subscription ahead of the bundles that take them, and acknowledges them after."""
+"""Pulls messages from a subscription ahead of the bundles that process them, and acknowledges them afterwards."""
 
 import collections
 import logging
@@ -17,15 +17,15 @@ from transforms.io.pubsub.leases import KEEPER, Delivery, chunks, set_deadline
 from transforms.io.pubsub.resources import TRANSIENT_ERRORS, missing_subscription, subscriber_client
 from transforms.types import Record
 
-# An idle pull waits at the server, which answers "none" shortly before: a client that hangs up could lose an answer.
+# The server ends an idle pull shortly before this, with an empty response. A client that hangs up could lose messages.
 _PULL_SECONDS = 30
-# How often a waiting bundle looks whether it shall stop. It is not woken: a signal handler must not take its lock.
+# How often a waiting bundle checks whether to stop. It polls because a signal handler must not take its lock.
 _LOOK_SECONDS = 0.1
-# Where no bundle has asked for so long, none is expected: what was pulled ahead goes back.
+# If no bundle has asked for messages in this time, none is expected, and messages pulled ahead are released.
 _UNUSED_SECONDS = 60
 _MAX_PAUSE_SECONDS = 30.0
 _LAST_PULL_SECONDS = 1.0
-# A failed extension counts as one of so many seconds, and is tried again in half of them.
+# After a failed extension the lease is taken to last this long, so the extension is retried after half of it.
 _EXTEND_AGAIN_SECONDS = 4
 
 _log = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class Limits(NamedTuple):
     """How much a bundle takes.
 
     Attributes:
-        max_messages: at most so many messages.
-        max_bytes: no further pull past so many bytes of payload and attributes; one pull comes whole.
-        max_wait_seconds: how long the first message waits for others.
-        lease_seconds: for how long a message is kept from others at a time, 10 to 600.
+        max_messages: maximum number of messages.
+        max_bytes: maximum size of the messages, in bytes; a single pull that is larger is taken whole.
+        max_wait_seconds: how long the first message waits for others, in seconds.
+        lease_seconds: how long each extension of a message's lease lasts, from 10 to 600 seconds.
     """
 
     max_messages: int
@@ -48,14 +48,17 @@ class Limits(NamedTuple):
 
 
 class Puller:
-    """One subscription in one process: a thread that pulls ahead, at most what one bundle takes."""
+    """Pulls from one subscription in a background thread, at most about one bundle ahead.
+
+    All the DoFns of a process that read the subscription share one puller, through `borrow`.
+    """
 
     def __init__(self, subscription: str, limits: Limits, stopping: Callable[[], bool]) -> None:
         self._subscription = subscription
         self._limits = limits
         self._stopping = stopping
         self._client = subscriber_client()
-        # A connection of its own, to hang up on a waiting pull.
+        # A separate connection, so that a waiting pull can be cut off.
         self._pulling = subscriber_client()
         self._counters = Counters()
         self._changed = threading.Condition()
@@ -68,11 +71,11 @@ class Puller:
         self._thread.start()
 
     def take(self, idle_seconds: float) -> list[Delivery]:
-        """What a bundle shall work on; nothing if none came in `idle_seconds`, or all is taken after a stop.
+        """The deliveries for a bundle; empty if none arrive within `idle_seconds`, or none are left after a stop.
 
         Raises:
-            ValueError: if the subscription is not there.
-            google.api_core.exceptions.GoogleAPICallError: if Pub/Sub refuses to let it be pulled.
+            ValueError: if the subscription does not exist.
+            google.api_core.exceptions.GoogleAPICallError: if pulling fails with an error that is not transient.
         """
         with self._changed:
             self._wait(idle_seconds, lambda: bool(self._ahead) or self._error is not None)
@@ -110,9 +113,9 @@ class Puller:
         return self._limits.max_messages - sum(len(delivery.records) for delivery in self._ahead)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Tell Pub/Sub that `deliveries` are done with, and retry for as long as they are on loan anyway.
+        """Acknowledges `deliveries`, retrying transient errors for up to `lease_seconds`.
 
-        It never raises: what stays unacknowledged is delivered again, and counted.
+        It never raises: messages that cannot be acknowledged are counted, and Pub/Sub delivers them again.
         """
         ids = [ack_id for delivery in deliveries for ack_id in delivery.ack_ids]
         retry = Retry(
@@ -129,7 +132,7 @@ class Puller:
         self._forget(deliveries)
 
     def release(self, deliveries: Iterable[Delivery]) -> None:
-        """Give `deliveries` back, to be delivered again at once."""
+        """Releases `deliveries`, so that Pub/Sub delivers them again at once."""
         deliveries = list(deliveries)
         self._forget(deliveries)
         ids = [ack_id for delivery in deliveries for ack_id in delivery.ack_ids]
@@ -143,19 +146,19 @@ class Puller:
                 self._unacknowledged.discard(delivery)
 
     def oldest_unacknowledged(self) -> int | None:
-        """The first publish time of what was pulled and not acknowledged, microseconds; None if there is none."""
+        """The earliest publish time of all unacknowledged messages, in microseconds; None if there are none."""
         with self._changed:
             return min((delivery.oldest for delivery in self._unacknowledged), default=None)
 
     def close(self, unfinished: Iterable[Delivery] = ()) -> None:
-        """Pull nothing more; give back `unfinished`, and what no bundle took."""
+        """Stops pulling, and releases `unfinished` deliveries and those that no bundle took."""
         with self._changed:
             self._closed = True
             ahead = list(self._ahead)
             self._ahead.clear()
             self._changed.notify_all()
         self.release([*unfinished, *ahead])
-        # A pull under way may be given some of it: to hang up at once would leave that to its deadline.
+        # A pull in progress may receive the released messages; cutting it off now would hold them until their deadline.
         self._thread.join(timeout=_LAST_PULL_SECONDS)
         self._pulling.transport.close()
         self._thread.join(timeout=5)
@@ -186,7 +189,7 @@ class Puller:
                 return
 
     def _wait_for_room(self) -> int | None:
-        """How many messages may be pulled now; None if no more shall be."""
+        """Waits until messages may be pulled, and returns how many; None once no more may be pulled."""
         with self._changed:
             while not self._closed:
                 if self._stopping():
@@ -208,7 +211,7 @@ class Puller:
         response = self._pulling.pull(
             subscription=self._subscription, max_messages=min(room, 1000), retry=None, timeout=_PULL_SECONDS
         )
-        # The wire's own message: the library's wrapper takes ten times as long to read.
+        # The raw protobuf message, because the library's wrapper is ten times slower to read.
         received = pubsub_v1.PullResponse.pb(response).received_messages
         if not received:
             return
@@ -254,7 +257,10 @@ _shared: dict[tuple[str, Limits], tuple[Puller, int]] = {}
 
 
 def borrow(subscription: str, limits: Limits, stopping: Callable[[], bool]) -> Puller:
-    """The process's puller of `subscription`, made if need be: a runner may give the next bundle to another DoFn."""
+    """The process's puller of `subscription`, created if necessary.
+
+    It is shared because a runner may give the next bundle to another instance of the DoFn.
+    """
     with _lock:
         puller, users = _shared.get((subscription, limits), (None, 0))
         puller = puller or Puller(subscription, limits, stopping)
@@ -263,7 +269,7 @@ def borrow(subscription: str, limits: Limits, stopping: Callable[[], bool]) -> P
 
 
 def hand_back(subscription: str, limits: Limits, unfinished: Iterable[Delivery]) -> None:
-    """Undo one `borrow` and give back `unfinished` deliveries; the last one closes the puller."""
+    """Undoes one `borrow` and releases the `unfinished` deliveries; the last borrower closes the puller."""
     with _lock:
         puller, users = _shared.pop((subscription, limits))
         if users > 1:

@@ -1,4 +1,4 @@
-"""Read Pub/Sub on any runner: a message is acknowledged after the bundle that worked on it, sinks included."""
+"""Reads Pub/Sub on any runner; a message is acknowledged after its bundle is complete, including the sinks."""
 
 import functools
 import threading
@@ -21,44 +21,46 @@ from transforms.io.pubsub.resources import validate_subscription
 from transforms.runners.bounded_metrics import bound_runner_metrics
 from transforms.types import Record
 
-# A bundle without messages ends after so long, to move the watermark; a message that comes is taken at once.
+# A bundle without messages ends after this time, to advance the watermark. Messages that arrive are taken at once.
 _IDLE_SECONDS = 10.0
-# Where nothing is outstanding, a message may yet be on its way from its publisher.
+# With no messages outstanding, the watermark lags by this much, for messages that are still on their way.
 _IDLE_LAG_MICROS = 5_000_000
 
 _stop = threading.Event()
 
 
 def stop() -> None:
-    """End this process's streams: nothing more is pulled, what was is finished and acknowledged, `run()` returns.
+    """Ends the streams of this process.
 
-    A signal handler may call it.
+    No more messages are pulled, those already pulled are processed and acknowledged, and then `run()` returns. It is
+    safe to call this function from a signal handler.
     """
     _stop.set()
 
 
 def resume() -> None:
-    """Forget an earlier `stop()`, for a process that runs a stream again."""
+    """Reverts an earlier `stop()`, for a process that runs another stream."""
     _stop.clear()
 
 
 class ReadFromSubscription(beam.PTransform):
-    """Messages of a Pub/Sub subscription as `Record`, with their publish time as event time; at least once each.
+    """Reads the messages of a Pub/Sub subscription as `Record`, at least once, with the publish time as event time.
 
-    A batch of messages is a bundle. Pub/Sub hears that they are done with when the runner says so of the bundle:
-    on Beam's FnApiRunner after every step that is fused with the read, so nothing there may group, reshuffle,
-    flatten or be read as a side input. Until then their deadlines are extended; a bundle that fails gives them back.
+    Each batch of messages is one bundle, and is acknowledged when the runner finalizes the bundle. Beam's FnApiRunner
+    does this after the steps that are fused with the read, so a pipeline there must not group, reshuffle or flatten the
+    messages, nor use them as a side input. Until then their deadlines are extended. If the bundle fails, the messages
+    are released to be delivered again.
 
     Attributes:
         subscription: projects/P/subscriptions/S.
-        max_messages: at most so many messages in a bundle.
-        max_bytes: about so many bytes in a bundle; as many again are held ahead.
-        max_wait_seconds: how long the first message of a bundle waits for others.
-        lease_seconds: for how long messages are kept from other subscribers at a time, 10 to 600; what a killed
-            process held is delivered again after it.
+        max_messages: maximum number of messages in a bundle.
+        max_bytes: approximate maximum size of a bundle, in bytes; about as much again is held ahead.
+        max_wait_seconds: how long the first message of a bundle waits for others, in seconds.
+        lease_seconds: how long each lease lasts, from 10 to 600 seconds; if the process is killed, its messages are
+            delivered again after this time.
 
     Raises:
-        ValueError: if the subscription's name, or a number, is none.
+        ValueError: if the name of the subscription is invalid, or a number is too small.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class ReadFromSubscription(beam.PTransform):
         self.lease_seconds = _at_least(10, lease_seconds, "lease_seconds")
 
     def expand(self, pbegin: Any) -> Any:
-        """The read, of one endless restriction."""
+        """Reads the subscription as a single endless restriction."""
         bound_runner_metrics()
         limits = Limits(self.max_messages, self.max_bytes, self.max_wait_seconds, self.lease_seconds)
         return (
@@ -94,12 +96,12 @@ def _at_least(least: Any, value: Any, name: str) -> Any:
     return value
 
 
-# Beam 2.77 drops a remainder that is false, so a restriction is neither False, 0 nor "".
+# Beam 2.77 drops a remainder whose truth value is false, so a restriction must not be False, 0 or "".
 _LIVE, _ENDED = "live", "ended"
 
 
 class _Tracker(RestrictionTracker):
-    """An endless restriction without positions: there is a rest until somebody ends it or splits it off."""
+    """An endless restriction without positions, which remains live until it is ended or split off."""
 
     def __init__(self, restriction: str) -> None:
         self._restriction = restriction
@@ -108,12 +110,12 @@ class _Tracker(RestrictionTracker):
         return self._restriction
 
     def try_claim(self, position: None) -> bool:
-        """Claim the end."""
+        """Claims the end of the restriction; returns whether it was still live."""
         before, self._restriction = self._restriction, _ENDED
         return before == _LIVE
 
     def try_split(self, fraction_of_remainder: float) -> tuple[str, str] | None:
-        """The rest is all or nothing."""
+        """Splits off the whole remainder, whatever the fraction."""
         return (_ENDED, _LIVE) if self.try_claim(None) else None
 
     def check_done(self) -> bool:
@@ -144,7 +146,7 @@ class _Endless(RestrictionProvider):
 
 
 class _Pull(beam.DoFn):
-    """A bundle: take what was pulled, emit it, and have it acknowledged when the bundle is done."""
+    """Emits the pulled messages, one batch per bundle, and acknowledges them when the bundle is finalized."""
 
     def __init__(self, subscription: str, limits: Limits) -> None:
         self._subscription = subscription
@@ -159,12 +161,12 @@ class _Pull(beam.DoFn):
     def process(
         self,
         _start: bytes,
-        # Beam 2.77 confuses the arguments if the finalizer stands after the restriction.
+        # Beam 2.77 confuses the arguments if the finalizer comes after the restriction.
         finalizer: Any = beam.DoFn.BundleFinalizerParam,
         rest: Any = beam.DoFn.RestrictionParam(_Endless()),  # noqa: B008
         watermark: Any = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider()),  # noqa: B008
     ) -> Iterator[TimestampedValue]:
-        # Not in setup: stages that only prepare the restriction have this DoFn too, and must not pull.
+        # Not in setup, because stages that only prepare the restriction also have this DoFn, and must not pull.
         puller = self._puller = self._puller or borrow(self._subscription, self._limits, _stop.is_set)
         taken = puller.take(_IDLE_SECONDS)
         if taken:
@@ -190,7 +192,7 @@ class _Pull(beam.DoFn):
         self._at_work.difference_update(taken)
 
     def teardown(self) -> None:
-        """Give back what no finalizer was called for: the runner tears down the DoFns of a bundle that failed."""
+        """Releases the messages that were never finalized; the runner tears down the DoFn of a failed bundle."""
         if self._puller is not None:
             hand_back(self._subscription, self._limits, self._at_work)
             self._at_work.clear()
@@ -201,7 +203,7 @@ def _advance(watermark: Any, oldest: int | None) -> None:
     if oldest is None:
         oldest = time.time_ns() // 1000 - _IDLE_LAG_MICROS
     to = Timestamp(micros=oldest)
-    # A message that is delivered again may be older than what was promised.
+    # A redelivered message may be older than the current watermark, which must not go back.
     now = watermark.current_watermark()
     if now is None or to > now:
         watermark.set_watermark(to)

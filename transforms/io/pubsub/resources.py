@@ -1,6 +1,7 @@
-"""Pub/Sub clients, and the names and lives of topics and subscriptions."""
+"""Pub/Sub clients, the names of topics and subscriptions, and temporary subscriptions."""
 
 import contextlib
+import functools
 import logging
 import re
 import uuid
@@ -17,7 +18,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from transforms.io.google_clients import emulator_address
 
-# What goes away by itself: the service is down, slow, busy, or out of reach.
+# Errors that go away without intervention: the service is down, slow, busy or unreachable.
 TRANSIENT_ERRORS = (
     exceptions.ServerError,
     exceptions.TooManyRequests,
@@ -27,36 +28,36 @@ TRANSIENT_ERRORS = (
 )
 
 _EMULATOR = "PUBSUB_EMULATOR_HOST"
-# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names, in the syntax that Python, Java and RE2 share.
+# Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names; in syntax that Python, Java and RE2 share.
 _ID = "[A-Za-z][A-Za-z0-9._~+%-]{2,254}"
 SUBSCRIPTION_REGEX = f"projects/[^/]+/subscriptions/{_ID}"
 TOPIC_REGEX = f"projects/[^/]+/topics/{_ID}"
-# The shortest that Pub/Sub takes: what a killed run leaves behind is gone after a day.
+# The shortest expiration that Pub/Sub accepts, so that a subscription left by a killed run is deleted after a day.
 _EXPIRES_AFTER = duration_pb2.Duration(seconds=24 * 3600)
 
 _log = logging.getLogger(__name__)
 
 
 def validate_subscription(subscription: str) -> str:
-    """The name as it came.
+    """Returns the name unchanged if it is valid.
 
     Raises:
-        ValueError: if it is not projects/P/subscriptions/S.
+        ValueError: if it is not of the form projects/P/subscriptions/S.
     """
     return _validated(subscription, "subscription", SUBSCRIPTION_REGEX)
 
 
 def validate_topic(topic: str) -> str:
-    """The name as it came.
+    """Returns the name unchanged if it is valid.
 
     Raises:
-        ValueError: if it is not projects/P/topics/T.
+        ValueError: if it is not of the form projects/P/topics/T.
     """
     return _validated(topic, "topic", TOPIC_REGEX)
 
 
 def _validated(name: str, kind: str, regex: str) -> str:
-    # Ids that begin with goog are Google's own.
+    # Ids that begin with "goog" are reserved.
     if not re.fullmatch(regex, name) or name.split("/")[-1].startswith("goog"):
         raise ValueError(
             f"expected a {kind} as projects/P/{kind}s/{kind[0].upper()}, got {name!r}; "
@@ -66,10 +67,10 @@ def _validated(name: str, kind: str, regex: str) -> str:
 
 
 def check_subscription(subscription: str) -> None:
-    """Ask Pub/Sub whether `subscription` is there.
+    """Checks that `subscription` exists; without the permission to look, the check passes.
 
     Raises:
-        ValueError: if it is not. That one may not look is not held against it.
+        ValueError: if the name is invalid, or the subscription does not exist.
     """
     validate_subscription(subscription)
     with contextlib.suppress(exceptions.PermissionDenied), subscriber_client() as client:
@@ -80,21 +81,21 @@ def check_subscription(subscription: str) -> None:
 
 
 def check_topic(topic: str) -> None:
-    """Ask Pub/Sub whether `topic` is there.
+    """Checks that `topic` exists; without the permission to look, the check passes.
 
     Raises:
-        ValueError: if it is not. That one may not look is not held against it.
+        ValueError: if the name is invalid, or the topic does not exist.
     """
     validate_topic(topic)
-    with contextlib.suppress(exceptions.PermissionDenied), publisher_client() as client:
+    with contextlib.suppress(exceptions.PermissionDenied):
         try:
-            client.get_topic(topic=topic, timeout=30)
+            publisher_client().get_topic(topic=topic, timeout=30)
         except exceptions.NotFound:
             raise missing_topic(topic) from None
 
 
 def missing_subscription(subscription: str) -> ValueError:
-    """The error that says so, and what to do."""
+    """The error for a subscription that does not exist, with the command that creates it."""
     return ValueError(
         f"expected a subscription that exists, got {subscription!r}; make it with "
         f"`gcloud pubsub subscriptions create {subscription} --topic=TOPIC`"
@@ -102,7 +103,7 @@ def missing_subscription(subscription: str) -> ValueError:
 
 
 def missing_topic(topic: str) -> ValueError:
-    """The error that says so, and what to do."""
+    """The error for a topic that does not exist, with the command that creates it."""
     return ValueError(
         f"expected a topic that exists, got {topic!r}; make it with `gcloud pubsub topics create {topic}`"
     )
@@ -110,12 +111,12 @@ def missing_topic(topic: str) -> ValueError:
 
 @contextlib.contextmanager
 def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterator[str]:
-    """A subscription of `topic` for as long as the block runs; it receives what is published from then on.
+    """A subscription of `topic` that exists while the block runs, and receives the messages published from then on.
 
-    Pub/Sub deletes it after an unused day, should the process be killed before it can.
+    If the process is killed before it deletes the subscription, Pub/Sub deletes it after a day without use.
 
     Raises:
-        ValueError: if `topic` is not projects/P/topics/T, or not there.
+        ValueError: if `topic` is not of the form projects/P/topics/T, or does not exist.
     """
     project = validate_topic(topic).split("/")[1]
     name = f"projects/{project}/subscriptions/sentence-embeddings-{uuid.uuid4().hex}"
@@ -137,23 +138,28 @@ def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterat
             try:
                 client.delete_subscription(subscription=name)
             except (*TRANSIENT_ERRORS, exceptions.GoogleAPICallError) as error:
-                _log.warning("could not delete %s: %s; it expires after an unused day", name, error)
+                _log.warning("could not delete %s: %s; it expires after a day without use", name, error)
 
 
 def subscriber_client() -> Any:
-    """A client for subscriptions, of the emulator if PUBSUB_EMULATOR_HOST names one."""
+    """A client for subscriptions, which connects to the emulator if PUBSUB_EMULATOR_HOST names one."""
     if address := emulator_address(_EMULATOR):
         return pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=_emulator_channel(address)))
     return pubsub_v1.SubscriberClient()
 
 
 def publisher_client() -> Any:
-    """A client for topics, of the emulator if PUBSUB_EMULATOR_HOST names one."""
-    if address := emulator_address(_EMULATOR):
+    """This process's client for topics, which connects to the emulator if PUBSUB_EMULATOR_HOST names one."""
+    return _publisher_client(emulator_address(_EMULATOR))
+
+
+@functools.cache
+def _publisher_client(address: str | None) -> Any:
+    if address is not None:
         return pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=_emulator_channel(address)))
     return pubsub_v1.PublisherClient()
 
 
 def _emulator_channel(address: str) -> grpc.Channel:
-    # The library's own channel to an emulator refuses answers past gRPC's 4 MB; a message may have 10.
+    # The library's own channel to an emulator has gRPC's limit of 4 MB for responses, but a message may have 10 MB.
     return grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)])

@@ -1,8 +1,8 @@
-"""The languages that have tables of their own.
+"""The languages that have tables of words.
 
-The tables are this project's own. Part of their entries were learnt from the development sets of the
-Universal Dependencies treebanks English EWT, German, French, Spanish and Russian GSD, Portuguese Bosque and
-Dutch LassySmall, whose texts are under CC BY-SA 4.0.
+The tables were compiled for this project. Some of their entries were learned from the development sets of the Universal
+Dependencies treebanks English EWT, German, French, Spanish and Russian GSD, Portuguese Bosque and Dutch LassySmall,
+whose texts are under CC BY-SA 4.0.
 """
 
 from typing import Final

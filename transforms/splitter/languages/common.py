@@ -1,4 +1,4 @@
-"""Abbreviations that names carry into any language written in Latin letters."""
+"""Abbreviations in names, which occur in texts of any language."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What the boundary rules need to know of a language."""
+"""The lexicon that the boundary rules need of a language."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a white-space separated table."""
+    """The words of a table that is separated by white space."""
     return frozenset(text.split())
 
 
@@ -16,24 +16,26 @@ class Language:
 
     Attributes:
         code: ISO 639-1 code.
-        titles: Abbreviations that never end a sentence, because something always follows ("Mr.", "e.g.").
-        numbered: Abbreviations that a number follows ("p.", "No."); before anything else, as `closings`.
-        closings: Abbreviations that may end a sentence, and do before a word of `starters` ("Inc.", "U.S.").
+        titles: Abbreviations that do not end a sentence, because something always follows them ("Mr.", "e.g.").
+        numbered: Abbreviations that are followed by a number ("p.", "No."); before anything else they are treated like
+            `closings`.
+        closings: Abbreviations that end a sentence only before a word of `starters` ("Inc.", "U.S.").
         finals: Abbreviations that end a sentence before any capital ("etc.", "p.m.").
-        common: Words that also are abbreviations, and are words unless a number follows ("no.", "art.").
-        starters: Function words, lower-case, whose capital shows that a sentence begins.
-        after_finals: Capitalised words, lower-case here, that go on after `finals` ("p.m. Monday").
-        suffixes: Ends of compounds that are abbreviated as `numbered` words are ("Hauptstr.").
-        short_words: Ordinary words of up to three letters, lower-case: a period after one is a full stop.
-        speech: Verbs that name a speaker after a quotation ("said").
+        common: Ordinary words that are abbreviations only before a number ("no.", "art.").
+        starters: Function words, in lower case; capitalized, they show that a sentence begins.
+        after_finals: Words, in lower case here, that are capitalized within a sentence and continue it after `finals`
+            ("p.m. Monday").
+        suffixes: Endings of compounds that are abbreviated like `numbered` words ("Hauptstr.").
+        short_words: Ordinary words of up to three letters, in lower case; a period after one is a full stop.
+        speech: Verbs that introduce the speaker of a quotation ("said").
         shouts: Names that end in "!" ("Yahoo").
-        ordinals: Whether a number and a period are an ordinal ("3. Oktober").
-        ordinal_leads: With `ordinals`, words, lower-case, before a number that make it an ordinal ("am").
-        ordinal_nouns: With `ordinals`, capitalised words, lower-case here, that follow one ("oktober").
-        headings: Whether a capital function word between two lower-case words begins a sentence: a heading
-            without a period came before it.
-        semicolons: Whether a semicolon ends a sentence before a function word with a capital.
-        quote_after_colon: Whether what «...» quotes after a colon is a sentence of its own.
+        ordinals: Whether a number with a period can be an ordinal ("3. Oktober").
+        ordinal_leads: With `ordinals`, words in lower case that make a number after them an ordinal ("am").
+        ordinal_nouns: With `ordinals`, nouns, in lower case here, that follow an ordinal ("oktober").
+        headings: Whether a capitalized function word between two lower-case words begins a sentence, because a heading
+            without a period precedes it.
+        semicolons: Whether a semicolon ends a sentence before a capitalized function word.
+        quote_after_colon: Whether a quotation in «...» after a colon is a separate sentence.
         lower_starts: Whether a sentence may begin with a lower-case letter after an ordinary word.
     """
 

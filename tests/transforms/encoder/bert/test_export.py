@@ -78,7 +78,7 @@ def test_sentence_transformers_modules_give_pooling_and_norm(tmp_path: pathlib.P
     model = find_model(str(tmp_path / "pair"))
     assert (model.pooling, model.normalize) == ("cls", True)
     assert "pooled_output" not in model.poolings
-    with pytest.raises(ValueError, match="expected --pooling that pair has, mean or cls or model_default"):
+    with pytest.raises(ValueError, match="expected pooling=mean or cls or model_default, which pair has, got"):
         TextEncoder(str(tmp_path / "pair"), pooling="pooled_output", max_seq_length=40)
 
 
@@ -97,7 +97,7 @@ def test_a_vocabulary_can_come_from_tokenizer_json(tmp_path: pathlib.Path, tiny_
 
 
 @pytest.mark.parametrize("pooling", ["pooled_output", "mean"])
-def test_a_pair_of_tf_hubs_becomes_one_with_the_plain_graph(
+def test_a_pair_of_tf_hubs_becomes_one_with_the_optimized_graph(
     hub_bert: pathlib.Path, tmp_path: pathlib.Path, pooling: str
 ) -> None:
     """The same vectors, with nothing left to lift at load."""
@@ -193,4 +193,4 @@ def test_an_existing_target_is_not_overwritten(
     """A model in use is never replaced behind its reader's back."""
     (tmp_path / "file").touch()
     assert export_encoder.main([f"--from={checkpoint}", f"--to={tmp_path}"]) == 2
-    assert "not there yet" in capsys.readouterr().err
+    assert "does not exist yet" in capsys.readouterr().err

@@ -9,7 +9,8 @@ import tensorflow as tf
 from transforms.encoder.bert.graph import BertConfig
 from transforms.encoder.bert.weights import lift
 from transforms.encoder.catalogue import find_model
-from transforms.encoder.saved_model import BertVectors, load
+from transforms.encoder.hub import load
+from transforms.encoder.saved_model import BertVectors
 from transforms.encoder.text_encoder import TextEncoder
 
 IDS = np.array([[2, 5, 6, 7, 3], [2, 8, 3, 0, 0]], np.int32)
@@ -18,7 +19,7 @@ PACKED = (IDS, MASK, np.zeros_like(IDS))
 
 
 @pytest.mark.parametrize("pooling", ["pooled_output", "mean", "cls"])
-def test_the_plain_graph_gives_what_tf_hubs_graph_gives(hub_bert: pathlib.Path, pooling: str) -> None:
+def test_the_optimized_graph_gives_what_tf_hubs_graph_gives(hub_bert: pathlib.Path, pooling: str) -> None:
     """With padding in the batch, to float32's rounding."""
     vectors = BertVectors(find_model(str(hub_bert)), pooling, normalize=False)
     np.testing.assert_allclose(vectors.lifted()(*PACKED), vectors.original(*PACKED), atol=1e-6)
@@ -68,7 +69,7 @@ def test_a_model_that_differs_runs_as_it_came(
     path = _changed(hub_bert, tmp_path, sine)
     with caplog.at_level(logging.WARNING):
         encoder = TextEncoder(str(path), pooling="cls", max_seq_length=32)
-    assert [r.message.split(":")[0] for r in caplog.records] == [f"{encoder.name} runs as it came"]
+    assert [r.message.split(":")[0] for r in caplog.records] == [f"{encoder.name} runs without the optimized graph"]
     plain = TextEncoder(str(hub_bert), pooling="cls", max_seq_length=32)
     np.testing.assert_allclose(encoder.encode(["the dog"]), np.sin(plain.encode(["the dog"])), atol=1e-6)
 
@@ -80,7 +81,7 @@ def test_a_model_that_differs_has_no_bfloat16(hub_bert: pathlib.Path, tmp_path: 
         return {"sequence_output": 2.0 * encoder(inputs)["sequence_output"]}
 
     path = _changed(hub_bert, tmp_path, scaled)
-    with pytest.raises(ValueError, match="use --precision=float32"):
+    with pytest.raises(ValueError, match="use precision=float32"):
         TextEncoder(str(path), pooling="cls", max_seq_length=32, precision="bfloat16")
     assert TextEncoder(str(path), pooling="cls", max_seq_length=32, precision="auto").precision == "float32"
 

@@ -34,5 +34,7 @@ def test_wrong_options_are_refused_at_once(transform: type[beam.PTransform]) -> 
     """Before any pipeline starts, in one line."""
     with pytest.raises(ValueError, match="expected a table as project:dataset.table, got 'rows'; "):
         transform("rows")
-    with pytest.raises(ValueError, match="expected a method of STORAGE_WRITE_ARROW, STREAMING_INSERTS, got 'FILE'; "):
+    with pytest.raises(
+        ValueError, match="expected method to be one of STORAGE_WRITE_ARROW, STREAMING_INSERTS, got 'FILE'"
+    ):
         transform("p:d.t", "FILE")

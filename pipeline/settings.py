@@ -1,0 +1,119 @@
+"""Settings: a run as typed values, made from the strings of the command line."""
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.places import dead_letters_beside
+from transforms.embedding import EmbeddingOptions
+from transforms.encoder.options import EncoderOptions
+from transforms.parsing import ParserOptions
+from transforms.reembedding import ROW_FORMATS
+from transforms.splitter import SplitterOptions
+from transforms.splitting import SplittingOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run reads, does and writes.
+
+    Attributes:
+        input: files or table to read, "" for a stream.
+        input_subscription: subscription to read, "" for none.
+        input_topic: topic to read, "" for none.
+        input_format: the format of the input, one of FORMATS and ROW_FORMATS.
+        source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
+        max_wait_seconds: how long a streamed message waits for others.
+        csv_multiline: whether CSV and TSV records may span lines.
+        parser: how records become messages; None if rows are read.
+        splitter: how messages become sentences.
+        splitting: the rest of SplitSentences' options.
+        encoder: which encoder embeds them.
+        embedding: the rest of EmbedSentences' options.
+        output: where rows go.
+        output_format: the format of rows and dead letters.
+        dead_letters: where dead letters go.
+        already_written: rows written earlier, whose sentences are left out; "" for none.
+        metadata_fields: the metadata that rows keep; None for all of it.
+        store_content: whether rows keep their sentence.
+        bigquery_write_method: how rows are written to BigQuery.
+        retry_for_seconds: how long to wait out an outage of a sink.
+    """
+
+    input: str
+    input_subscription: str
+    input_topic: str
+    input_format: str
+    source: str
+    max_wait_seconds: float
+    csv_multiline: bool
+    parser: ParserOptions | None
+    splitter: SplitterOptions
+    splitting: SplittingOptions
+    encoder: EncoderOptions
+    embedding: EmbeddingOptions
+    output: str
+    output_format: str
+    dead_letters: str
+    already_written: str
+    metadata_fields: frozenset[str] | None
+    store_content: bool
+    bigquery_write_method: str
+    retry_for_seconds: float
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings that checked arguments of the command line stand for.
+
+    Raises:
+        ValueError: if options do not go together.
+    """
+    return Settings(
+        input=arguments.input,
+        input_subscription=arguments.input_subscription,
+        input_topic=arguments.input_topic,
+        input_format=arguments.input_format,
+        source=arguments.source,
+        max_wait_seconds=arguments.max_wait_ms / 1000,
+        csv_multiline=arguments.csv_multiline,
+        parser=None if arguments.input_format in ROW_FORMATS else _made(ParserOptions, arguments),
+        # A bound may contain commas, so it is not split.
+        splitter=_made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
+        splitting=_made(SplittingOptions, arguments),
+        encoder=_made(EncoderOptions, arguments),
+        embedding=_made(EmbeddingOptions, arguments),
+        output=arguments.output,
+        output_format=arguments.output_format,
+        dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
+        already_written=arguments.already_written,
+        metadata_fields=None if arguments.metadata_fields == "*" else frozenset(_list(arguments.metadata_fields)),
+        store_content=arguments.store_content == "true",
+        bigquery_write_method=arguments.bigquery_write_method,
+        retry_for_seconds=arguments.retry_seconds,
+    )
+
+
+_BOOLEANS = {"true": True, "false": False, "": None}
+
+
+def _list(given: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, given.split(","))))
+
+
+# How to convert an argument to its field's type, if it does not have it already.
+_TYPED: dict[Any, Any] = {
+    bool: lambda given: _BOOLEANS.get(given, given),
+    bool | None: _BOOLEANS.__getitem__,
+    int | None: lambda given: given or None,
+    Sequence[str]: _list,
+}
+
+
+def _made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
+    """An instance of an options class, from the arguments that are named like its fields."""
+    for name, kind in typing.get_type_hints(cls).items():
+        if name not in values and hasattr(arguments, name):
+            values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))
+    return cls(**values)

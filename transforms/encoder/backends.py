@@ -1,0 +1,138 @@
+"""One interface to the two kinds of encoders: those that read tokens, and those that read texts."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from transforms.encoder.catalogue import Model
+from transforms.encoder.engines import PROBES, load_engine
+from transforms.encoder.options import EncoderOptions, check_max_seq_length
+from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.saved_model import BertVectors, TextVectors
+
+Array = np.ndarray[Any, Any]
+
+# A rough average, to estimate the cost of a text that is not tokenized here.
+_CHARACTERS_PER_TOKEN = 4
+
+
+class Prepared(NamedTuple):
+    """A batch of n texts that a backend has prepared to run.
+
+    Attributes:
+        costs: the cost of running each text, in tokens, int64 [n].
+        tokens: the number of tokens that are read of each text, special tokens included, int64 [n]; zeros if unknown.
+        truncated: whether only part of each text is read, bool [n].
+        run: a function from rows, int64 [m], to their vectors, float32 [m, dimension], and the number of tokens
+            computed, padding included (0 if unknown).
+    """
+
+    costs: Array
+    tokens: Array
+    truncated: Array
+    run: Callable[[Array], tuple[Array, int]]
+
+
+class Backend(Protocol):
+    """A loaded model, with the interface that TextEncoder needs of a model that reads tokens or texts.
+
+    Attributes:
+        dimension: the length of a vector.
+        pooling: the pooling in use, one of POOLINGS.
+        engine: the engine that runs it, "tensorflow" or "openvino".
+        precision: the precision of its matrix products, "float32" or "bfloat16".
+    """
+
+    dimension: int
+    pooling: str
+    engine: str
+    precision: str
+
+    def prepare(self, texts: list[str]) -> Prepared:
+        """Prepares `texts`; the `run` function of the result may be called from several threads at once."""
+
+
+def load(model: Model, options: EncoderOptions) -> Backend:
+    """The backend that runs `model`.
+
+    Raises:
+        ValueError: if it cannot be loaded, or does not support what `options` ask for.
+    """
+    return TokenBackend(model, options) if model.preprocessor else TextBackend(model, options)
+
+
+def device() -> str:
+    """The kind of device on which TensorFlow places functions by default: "GPU" or "CPU".
+
+    GPUs are set to allocate memory as they need it, so that several processes can share one.
+    """
+    found = tf.config.list_physical_devices("GPU")
+    for each in found:
+        # TensorFlow refuses this for a GPU that is already in use; by then an earlier call has done it.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(each, True)
+    return "GPU" if found else "CPU"
+
+
+class TokenBackend:
+    """A preprocessor and an encoder that reads token ids, run by an engine that the options allow."""
+
+    def __init__(self, model: Model, options: EncoderOptions) -> None:
+        self.pooling = options.pooling or model.pooling or "pooled_output"
+        self._preprocessor = Preprocessor(model.preprocessor)
+        bert = BertVectors(model, self.pooling, _normalizes(model, options))
+        check_max_seq_length(options.max_seq_length, bert.max_seq_length or model.max_seq_length, model.name)
+        self.dimension = bert.dimension
+        self._max_seq_length = options.max_seq_length
+        tokens = self._preprocessor.tokenize(list(PROBES))
+        probes = self._preprocessor.pack(tokens, np.arange(len(PROBES)), options.max_seq_length)
+        self._run = load_engine(bert, model.name, options.engine, options.precision, probes)
+        self.engine, self.precision = self._run.name, self._run.precision
+
+    def prepare(self, texts: list[str]) -> Prepared:
+        """Tokenizes `texts`; the cost of a text is the number of tokens that are read of it."""
+        tokens = self._preprocessor.tokenize(texts)
+        counts = np.diff(tokens.splits) + 2
+        read = np.minimum(counts, self._max_seq_length)
+
+        def run(rows: Array) -> tuple[Array, int]:
+            packed = self._preprocessor.pack(tokens, rows, self._max_seq_length)
+            return self._run(*packed), packed[0].size
+
+        return Prepared(read, read, counts > self._max_seq_length, run)
+
+
+class TextBackend:
+    """An encoder that reads texts directly, run by TensorFlow in float32."""
+
+    engine, precision, pooling = "tensorflow", "float32", "model_default"
+
+    def __init__(self, model: Model, options: EncoderOptions) -> None:
+        if options.pooling not in ("", self.pooling):
+            raise ValueError(
+                f"pooling={options.pooling} needs tokens, {model.name} is a text-in encoder; "
+                f"use pooling={self.pooling}, or pass its preprocessor"
+            )
+        if options.engine == "openvino" or options.precision == "bfloat16":
+            raise ValueError(
+                f"engine={options.engine} and precision={options.precision} need tokens, "
+                f"{model.name} is a text-in encoder; use engine={self.engine} precision={self.precision}"
+            )
+        self._vectors = TextVectors(model, _normalizes(model, options))
+        self.dimension = self._vectors.dimension
+
+    def prepare(self, texts: list[str]) -> Prepared:
+        """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""
+        costs = np.array([-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts], np.int64)
+
+        def run(rows: Array) -> tuple[Array, int]:
+            return self._vectors([texts[row] for row in rows]), 0
+
+        return Prepared(costs, np.zeros(len(texts), np.int64), np.zeros(len(texts), bool), run)
+
+
+def _normalizes(model: Model, options: EncoderOptions) -> bool:
+    return model.normalize if options.normalize is None else options.normalize

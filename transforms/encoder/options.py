@@ -1,0 +1,95 @@
+"""EncoderOptions: which encoder to use and how to run it; a process caches loaded encoders by these options."""
+
+import dataclasses
+import importlib.util
+from typing import Any
+
+from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model
+
+ENGINES = ("tensorflow", "openvino", "auto")
+PRECISIONS = ("float32", "bfloat16", "auto")
+DEFAULT_MAX_SEQ_LENGTH = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderOptions:
+    """The options of a text encoder; TextEncoder and every transform that embeds take them as keyword arguments.
+
+    Attributes:
+        model: a catalogue name, a TF-Hub handle, or a directory.
+        preprocessor: handle or directory of the preprocessor, if it is not the model's own.
+        pooling: how a sentence's vector is computed from the encoder's outputs; by default the pooling of the model.
+        normalize: whether to scale vectors to L2 norm 1; by default as the model prescribes.
+        max_seq_length: maximum number of tokens read of a sentence, special tokens included; longer sentences are
+            truncated.
+        token_budget: maximum number of tokens, padding included, in one run of the encoder; 0 for a default that
+            suits the device.
+        engine: the engine that runs the encoder; auto chooses the fastest that agrees with TensorFlow in float32.
+        precision: the precision of matrix products; auto chooses the fastest that agrees with float32.
+
+    Raises:
+        ValueError: if an option has an invalid value; one line names the option, what was expected and what was given.
+    """
+
+    model: str = DEFAULT_MODEL
+    _: dataclasses.KW_ONLY
+    preprocessor: str = ""
+    pooling: str = dataclasses.field(default="", metadata={"choices": POOLINGS})
+    normalize: bool | None = None
+    max_seq_length: int = dataclasses.field(default=DEFAULT_MAX_SEQ_LENGTH, metadata={"minimum": 3})
+    token_budget: int = dataclasses.field(default=0, metadata={"minimum": 0})
+    engine: str = dataclasses.field(default=ENGINES[0], metadata={"choices": ENGINES})
+    precision: str = dataclasses.field(default=PRECISIONS[0], metadata={"choices": PRECISIONS})
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_fields(self)
+        if self.engine == "openvino" and not importlib.util.find_spec("openvino"):
+            raise ValueError(
+                "expected the package openvino for engine=openvino, it is not installed; "
+                "pip install 'beam-sentence-embeddings[openvino]', or use engine=auto"
+            )
+
+
+def check_fields(options: Any) -> None:
+    """Checks each field of a dataclass against its type, and against the "choices" and "minimum" of its metadata.
+
+    Raises:
+        ValueError: if a field is invalid; one line names the field, what was expected and what was given.
+    """
+    for field in dataclasses.fields(options):
+        value, choices, minimum = (
+            getattr(options, field.name),
+            field.metadata.get("choices"),
+            field.metadata.get("minimum"),
+        )
+        kind = getattr(field.type, "__name__", field.type)
+        if not isinstance(value, field.type):  # type: ignore[arg-type]
+            raise ValueError(f"expected {field.name} as {kind}, got {value!r}")
+        if choices and value not in (field.default, *choices):
+            raise ValueError(f"expected {field.name} to be one of {', '.join(choices)}, got {value!r}")
+        if minimum is not None and value is not None and value < minimum:
+            raise ValueError(f"expected {field.name} to be at least {minimum}, got {value}")
+
+
+def check_model(model: Model, options: EncoderOptions) -> None:
+    """Checks that the description of `model` allows the pooling and the length in `options`.
+
+    Raises:
+        ValueError: if it does not; one line names the option, what was expected and what was given.
+    """
+    if options.pooling and options.pooling not in model.poolings:
+        raise ValueError(
+            f"expected pooling={' or '.join(model.poolings)}, which {model.name} has, got {options.pooling!r}"
+        )
+    check_max_seq_length(options.max_seq_length, model.max_seq_length, model.name)
+
+
+def check_max_seq_length(max_seq_length: int, limit: int, name: str) -> None:
+    """Checks that `max_seq_length` is at most `limit`, that of the model called `name`; 0 means that it has no limit.
+
+    Raises:
+        ValueError: if it is larger; one line names the option, what was expected and what was given.
+    """
+    if limit and max_seq_length > limit:
+        raise ValueError(f"expected max_seq_length up to {limit}, the most {name} reads, got {max_seq_length}")

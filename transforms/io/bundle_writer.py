@@ -1,0 +1,100 @@
+"""BundleWriter: a DoFn whose bundles end only when the sink has acknowledged or rejected every row."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import apache_beam as beam
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms.counters import Counters
+from transforms.dead_letters import TAG
+from transforms.io.retries import Answer, deliver
+from transforms.types import DeadLetter
+
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Sink(Protocol[T_contra]):
+    """The destination of a BundleWriter's rows.
+
+    Attributes:
+        name: the name of the sink in messages.
+        written_counter: the counter of rows that the sink acknowledged.
+        refused_counter: the counter of rows that the sink rejected.
+        max_rows: maximum number of rows that are buffered and sent together.
+        max_bytes: maximum number of bytes that are buffered and sent together; a larger row is sent alone.
+    """
+
+    name: str
+    written_counter: str
+    refused_counter: str
+    max_rows: int
+    max_bytes: int
+
+    def open(self) -> Callable[[Sequence[T_contra]], Answer]:
+        """Returns the function that sends rows for `retries.deliver`; called once per DoFn instance, on the worker."""
+
+    def size(self, row: T_contra) -> int:
+        """The approximate size of a row, in bytes."""
+
+    def refused(self, row: T_contra, reason: str) -> list[DeadLetter]:
+        """The dead letters for a rejected row, if any."""
+
+
+class BundleWriter(beam.DoFn):
+    """Buffers a bundle's rows and writes them in as few requests as the sink's limits allow.
+
+    Each row is written at least once, because the runner retries bundles that fail. The only output is dead letters,
+    tagged with TAG, each with the timestamp and window of its row.
+
+    Args:
+        sink: the destination of the rows; the name of its class becomes part of the step's name.
+        retry_for_seconds: how long transient errors are retried before the bundle fails.
+    """
+
+    def __init__(self, sink: Sink[Any], retry_for_seconds: float) -> None:
+        self._sink = sink
+        self._retry_for_seconds = retry_for_seconds
+
+    def default_label(self) -> str:
+        """A label that distinguishes the steps of different sinks."""
+        return type(self._sink).__name__
+
+    def setup(self) -> None:
+        """Opens the sink."""
+        self._counters = Counters()
+        self._send = self._sink.open()
+
+    def start_bundle(self) -> None:
+        """Clears the buffer, in which a failed bundle may have left rows."""
+        self._forget()
+
+    def process(
+        self, row: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> Iterator[Any]:
+        """Buffers `row`, after writing the buffered rows if it would exceed the limits."""
+        size = self._sink.size(row)
+        if len(self._rows) == self._sink.max_rows or self._bytes + size > self._sink.max_bytes:
+            yield from self._flush()
+        self._rows.append(row)
+        self._marks.append((timestamp, window))
+        self._bytes += size
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Writes the buffered rows."""
+        yield from self._flush()
+
+    def _flush(self) -> Iterator[Any]:
+        refusals = list(deliver(self._send, self._rows, self._retry_for_seconds, self._sink.name))
+        self._counters.count(self._sink.written_counter, len(self._rows) - len(refusals))
+        for position, reason in refusals:
+            self._counters.count(self._sink.refused_counter)
+            timestamp, window = self._marks[position]
+            for letter in self._sink.refused(self._rows[position], reason):
+                yield beam.pvalue.TaggedOutput(TAG, WindowedValue(letter, timestamp, (window,)))
+        self._forget()
+
+    def _forget(self) -> None:
+        self._rows: list[Any] = []
+        self._marks: list[tuple[Any, Any]] = []
+        self._bytes = 0
