@@ -6,8 +6,8 @@ BIN := .venv/bin
 # uv installs a lock five times as fast as pip does.
 UV := 0.13.9
 INSTALL := $(BIN)/python -m uv pip install --quiet --python $(BIN)/python
-# Tests wait as much as they compute, so there are more processes than cores; tests/conftest.py runs the slow ones first.
-PYTEST := $(BIN)/python -m pytest --numprocesses=4 --dist=load --maxschedchunk=1 --durations=10
+# A file's tests run in one process, which loads their models once; tests/conftest.py puts files with slow tests first.
+PYTEST := $(BIN)/python -m pytest --dist=loadfile --no-loadscope-reorder --durations=10
 
 # Without bytecode that is kept, each start of Python would compile TensorFlow and Beam anew, for half a minute.
 unexport PYTHONDONTWRITEBYTECODE
@@ -24,10 +24,10 @@ report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.htm
 	$(BIN)/python -m pipeline.evaluate --labelled=examples/messages.jsonl --format=jsonl --label_field=genre
 
 test: .venv/dev minilm  ## run the whole test suite
-	$(PYTEST)
+	$(PYTEST) --numprocesses=4
 
 check: lint minilm  ## lint, and run the tests that need no server, browser or subprocess
-	$(PYTEST) -m 'not (slow or emulator or browser or subprocess)'
+	$(PYTEST) --numprocesses=2 -m 'not (slow or emulator or browser or subprocess)'
 
 lint: .venv/dev  ## check style, format and types
 	$(BIN)/ruff check .
