@@ -190,7 +190,7 @@ def test_acknowledgement_follows_the_sink(pubsub_server: PubsubEmulator, subscri
         while not _seen[key]:
             assert process_counts().get("pubsub_acknowledged", 0) == before
             time.sleep(0.02)
-        wait_until(lambda: process_counts()["pubsub_acknowledged"] == before + len(_seen[key]))
+        wait_until(lambda: process_counts().get("pubsub_acknowledged", 0) == before + len(_seen[key]))
     assert pubsub_server.left(subscription.name) == 0
 
 
