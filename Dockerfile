@@ -19,10 +19,9 @@ FROM ${PYTHON_IMAGE} AS dependencies
 ARG LOCK=requirements.txt
 COPY ${LOCK} /template/lock.txt
 # The Makefile's version, which installs a lock five times as fast as pip does. The image does not keep it.
-ARG UV=0.13.9
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=cache,target=/root/.cache/uv \
-    python -m pip install "uv==${UV}" \
+    python -m pip install uv==0.13.9 \
     && UV_LINK_MODE=copy python -m uv pip install --python "$(command -v python)" \
         --require-hashes --requirement /template/lock.txt \
     && python -m pip uninstall --yes uv \

@@ -47,7 +47,7 @@ def test_beam_is_the_locks() -> None:
 def test_the_installer_is_the_makefiles() -> None:
     """One version installs the lock here and in the image."""
     (version,) = re.findall(r"^UV := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert ARGUMENTS["UV"] == version
+    assert f"pip install uv=={version} " in " ".join(step.rest for step in STEPS)
 
 
 def test_the_locks_differ_by_cuda_only() -> None:
