@@ -1,5 +1,6 @@
 """Fixtures: real models, small or packaged, and nothing mocked."""
 
+import gc
 import json
 import os
 import pathlib
@@ -201,3 +202,9 @@ def in_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pat
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage seldom, and leave out what was imported: it would look at all of TensorFlow and Beam each time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -74,13 +74,16 @@ def test_the_yaml_example_runs(minilm: TextEncoder, tmp_path: pathlib.Path, monk
 
     (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
     (tmp_path / "pipeline.yaml").write_text(text)
-    for name in ("examples", "transforms"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "transforms").symlink_to(ROOT / "transforms")
+    # The first 60 of the messages: what they are does not matter here.
+    (tmp_path / "examples").mkdir()
+    messages = (ROOT / "examples" / "messages.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "examples" / "messages.jsonl").write_text("".join(messages[:60]), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
     main.run([f"--yaml_pipeline_file={tmp_path}/pipeline.yaml", f"--runner={runner}"])
     rows = [line for path in tmp_path.glob("out/yaml/rows*") for line in path.read_text().splitlines()]
-    assert len(rows) > 1000
+    assert len(rows) > 200
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
