@@ -205,6 +205,6 @@ def in_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pat
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage seldom, and leave out what was imported: it would look at all of TensorFlow and Beam each time."""
+    """Collect garbage seldom, and without what was imported: all of TensorFlow and Beam would be looked at each time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
