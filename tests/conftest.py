@@ -205,6 +205,6 @@ def in_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pat
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage seldom, and without what was imported: all of TensorFlow and Beam would be looked at each time."""
+    """Collect garbage seldom, and never what was imported: all of TensorFlow and Beam would be searched each time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
