@@ -27,7 +27,12 @@ DATA = ROOT / "tests" / "data"
 
 
 # What a test needs if it uses the fixture.
-_MARKS = {"browser": "browser", "installed": "subprocess", "launched": "subprocess"}
+_MARKS = {
+    **dict.fromkeys(("hub_bert", "minilm", "versions"), "slow"),
+    "browser": "browser",
+    "installed": "subprocess",
+    "launched": "subprocess",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
