@@ -28,7 +28,7 @@ DATA = ROOT / "tests" / "data"
 
 # What a test needs if it uses the fixture.
 _MARKS = {
-    **dict.fromkeys(("hub_bert", "minilm", "versions"), "slow"),
+    **dict.fromkeys(("hub_bert", "minilm", "other_tiny_bert", "versions"), "slow"),
     "browser": "browser",
     "installed": "subprocess",
     "launched": "subprocess",

@@ -65,6 +65,7 @@ def test_a_pair_describes_itself(tiny_bert: pathlib.Path) -> None:
     assert (model.name, model.dimension, model.max_seq_length, model.pooling) == ("tiny", 16, 40, "pooled_output")
 
 
+@pytest.mark.slow
 def test_sentence_transformers_modules_give_pooling_and_norm(tmp_path: pathlib.Path) -> None:
     """A checkpoint's own modules decide how its vectors are made."""
     write_checkpoint(tmp_path, pooler=False)
@@ -82,6 +83,7 @@ def test_sentence_transformers_modules_give_pooling_and_norm(tmp_path: pathlib.P
         TextEncoder(str(tmp_path / "pair"), pooling="pooled_output", max_seq_length=40)
 
 
+@pytest.mark.slow
 def test_a_vocabulary_can_come_from_tokenizer_json(tmp_path: pathlib.Path, tiny_bert: pathlib.Path) -> None:
     """A checkpoint without vocab.txt gives the same vectors."""
     write_checkpoint(tmp_path)
