@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.beam import run
-from transforms.io.files.read import FileRange, ReadFiles, _read_lines
+from transforms.io.files.lines import read_lines
+from transforms.io.files.pieces import FileRange
+from transforms.io.files.read import ReadFiles
 
 
 def read(path: pathlib.Path | str, input_format: str, **options: Any) -> Any:
@@ -48,8 +50,8 @@ def test_ranges_share_a_file_without_loss_or_double(tmp_path: pathlib.Path, line
         return
     cuts = sorted({0, size, *data.draw(st.lists(st.integers(1, size), max_size=5))})
     ranges = [FileRange(str(path), *ends) for ends in itertools.pairwise(cuts)]
-    parts = [line for piece in ranges for line in _read_lines(piece)]
-    assert parts == list(_read_lines(FileRange(str(path), 0, size)))
+    parts = [line for piece in ranges for line in read_lines(piece)]
+    assert parts == list(read_lines(FileRange(str(path), 0, size)))
 
 
 def test_a_large_file_is_read_once(tmp_path: pathlib.Path) -> None:

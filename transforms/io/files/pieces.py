@@ -1,0 +1,43 @@
+"""What a reader of files reads, and what it yields."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+
+class FileRange(NamedTuple):
+    """A range of a file that one worker reads: the records that start in [start, stop), in bytes."""
+
+    path: str
+    start: int
+    stop: int
+
+
+class Piece(NamedTuple):
+    """A record as a file holds it.
+
+    Attributes:
+        position: the byte offset of a line in the uncompressed data, the number of a row, or 0 for a whole file.
+        data: the payload of the record.
+        attributes: what accompanies it.
+    """
+
+    position: int
+    data: bytes
+    attributes: Mapping[str, str]
+
+
+class Unreadable(NamedTuple):
+    """A part of a file that cannot be read, while its other records can.
+
+    Attributes:
+        position: as in Piece.
+        data: the part as far as it is known.
+        error: why it cannot be read.
+    """
+
+    position: int
+    data: bytes
+    error: Exception
+
+
+Pieces = Iterator[Piece | Unreadable]
