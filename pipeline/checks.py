@@ -39,13 +39,28 @@ def runner_of(beam_options: PipelineOptions) -> str:
     return name
 
 
+def waits(settings: Settings, runner: str, here: bool) -> bool:
+    """Whether to wait for the end of the pipeline. `here`: whether something in this process works for it.
+
+    Raises:
+        ValueError: if it would end with the program.
+    """
+    if settings.wait is False and here:
+        raise ValueError(
+            f"expected --wait=true with --runner={runner or 'DirectRunner'}, which works in this program, got false"
+        )
+    return runner != "DataflowRunner" if settings.wait is None else settings.wait
+
+
 def is_native(settings: Settings, runner: str) -> bool:
     """Whether Beam's own read of Pub/Sub is to be used: if it is asked for, or on Dataflow."""
     return not settings.input and (settings.source or {"DataflowRunner": "native"}.get(runner)) == "native"
 
 
-def check_inputs(settings: Settings, runner: str) -> None:
+def check_inputs(settings: Settings, runner: str, here: bool) -> None:
     """Check that the runner can read the source, and that a table or subscription exists.
+
+    `here`: whether the workers are in this process, or at least on this machine.
 
     Raises:
         ValueError: if it cannot, or one does not.
@@ -58,14 +73,14 @@ def check_inputs(settings: Settings, runner: str) -> None:
     if settings.input_format == "bigquery":
         with looking_at("input", settings.input):
             check_readable(settings.input, SENTENCE_COLUMNS)
-    elif settings.input == "-" and not local:
+    elif settings.input == "-" and not here:
         raise ValueError("expected --input=GLOB on a remote runner, got -; standard input is read locally only")
     if native and local:
         raise ValueError(
             "expected --source=splittable on a local runner, got native, which acknowledges messages before their "
             "rows are written; leave --source out"
         )
-    if settings.input_topic and not native and not local:
+    if settings.input_topic and not native and not here:
         raise ValueError("expected --input_subscription with --source=splittable on a remote runner, got --input_topic")
     if settings.input_subscription:
         check_subscription(settings.input_subscription)

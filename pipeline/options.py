@@ -174,6 +174,8 @@ OPTIONS = (
             "help": "How many seconds to wait out an outage of BigQuery or Pub/Sub before the run fails.",
         },
     ),
+    Option("wait", "Whether to wait for the end of the pipeline and to sum it up; if not, its job's id is printed once "
+           "it is submitted. By default, false on Dataflow and true elsewhere.", "Run", choices=_TRUE_OR_FALSE),
 )  # fmt: skip
 
 

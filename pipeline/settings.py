@@ -40,6 +40,7 @@ class Settings:
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
         retry_for_seconds: how long to wait out an outage of a sink.
+        wait: whether to wait for the end of the pipeline; None for what fits the runner.
     """
 
     input: str
@@ -62,6 +63,7 @@ class Settings:
     store_content: bool
     bigquery_write_method: str
     retry_for_seconds: float
+    wait: bool | None
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -98,6 +100,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
+        wait=_BOOLEANS[arguments.wait],
     )
 
 

@@ -5,6 +5,7 @@ import difflib
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -150,15 +151,16 @@ def summary(result: Any, seconds: float, settings: Settings) -> str:
 
 
 class Progress:
-    """Prints the counts of this process to standard error while the block runs."""
+    """Prints counts to standard error while the block runs: those of this process, unless `count` gives others."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[], dict[str, int]] = process_counts) -> None:
+        self._count = count
         self._done = threading.Event()
         self._terminal = sys.stderr.isatty()
         self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
 
     def __enter__(self) -> None:
-        self._before = process_counts()
+        self._before = self._count()
         self._start = time.monotonic()
         self._thread.start()
 
@@ -172,7 +174,7 @@ class Progress:
 
     def _run(self) -> None:
         while not self._done.wait(_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
-            counts = {name: count - self._before.get(name, 0) for name, count in process_counts().items()}
+            counts = {name: count - self._before.get(name, 0) for name, count in self._count().items()}
             seconds = time.monotonic() - self._start
             rows = counts.get("rows", 0)
             line = (
