@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
@@ -17,7 +17,7 @@ from pipeline.command_line import in_command_line, parse
 from pipeline.inputs import Inputs, open_inputs
 from pipeline.outputs import make_outputs, remove_stale
 from pipeline.runners.job_server import check_checkpoints, job_server, runs_here
-from pipeline.runners.jobs import job_id, wait
+from pipeline.runners.jobs import run_job
 from pipeline.settings import Settings, settings_of
 from pipeline.summary import Progress, names_of_nothing, summary
 from transforms.encoder.hot_swap import CurrentEncoder
@@ -39,9 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings = settings_of(arguments)
             runner = checks.runner_of(beam_options)
             local = runner in checks.LOCAL_RUNNERS
-            # Beam's local runner has its worker processes on this machine, too.
             here = local or runs_here(beam_options)
             waits = checks.waits(settings, runner, here)
+            if not settings.input:
+                check_checkpoints(beam_options)
             checks.check_model(settings)
             checks.check_inputs(settings, runner, here)
             inputs = stack.enter_context(open_inputs(settings, checks.is_native(settings, runner)))
@@ -54,7 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 console.import_tensorflow()
                 CurrentEncoder(settings.encoder)
             if inputs.is_stream and not local:
-                check_checkpoints(beam_options)
                 beam_options.view_as(StandardOptions).streaming = True
             pipeline = beam.Pipeline(runner=local_runner(beam_options) if local else None, options=beam_options)
             graph.build(pipeline, settings, inputs)
@@ -63,24 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ValueError as error:
             print(f"python -m pipeline: {in_command_line(str(error))}", file=sys.stderr)
             return 2
-        if not waits:
-            print(f"submitted {job_id(pipeline.run())}".strip())
-            return 0
-        return _run(pipeline, settings, inputs, _Place(local, here, in_memory))
-
-
-class _Place(NamedTuple):
-    """Where a pipeline runs.
-
-    Attributes:
-        local: on Beam's local runner.
-        here: with workers on this machine.
-        in_memory: on the local runner, in this process.
-    """
-
-    local: bool
-    here: bool
-    in_memory: bool
+        if local:
+            return _run_locally(pipeline, settings, inputs, in_memory)
+        return run_job(pipeline, settings, inputs.is_stream, here, waits)
 
 
 def _check_local_stream(pipeline: beam.Pipeline, in_memory: bool) -> None:
@@ -89,21 +74,18 @@ def _check_local_stream(pipeline: beam.Pipeline, in_memory: bool) -> None:
     check_one_stage(pipeline)
 
 
-def _run(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, place: _Place) -> int:
-    if place.local and not place.in_memory:
+def _run_locally(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, in_memory: bool) -> int:
+    if not in_memory:
         print("several worker processes: no progress is shown until the end", file=sys.stderr)
     started, clock = time.time(), time.monotonic()
     try:
         with contextlib.ExitStack() as stack:
-            if place.local and inputs.is_stream:
+            if inputs.is_stream:
                 stack.enter_context(_until_stopped())
-            if place.local and place.in_memory:
+            if in_memory:
                 stack.enter_context(Progress())
             result = pipeline.run()
-            if place.local:
-                result.wait_until_finish()
-            else:
-                wait(result, inputs.is_stream, place.here)
+            result.wait_until_finish()
     # Beam wraps what a worker raised in RuntimeError, or passes it on unchanged.
     except Exception as error:
         reason = str(error).strip().splitlines()

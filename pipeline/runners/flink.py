@@ -70,7 +70,11 @@ def worker_pool(environment: Mapping[str, str] | None = None) -> Iterator[str]:
     command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main"]
     # The pool starts the `python` of the PATH, and is the parent of its workers.
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
-    with served([*command, f"--service_port={endpoint.split(':')[1]}"], endpoint, environment={"PATH": path, **(environment or {})}):
+    with served(
+        [*command, f"--service_port={endpoint.split(':')[1]}"],
+        endpoint,
+        environment={"PATH": path, **(environment or {})},
+    ):
         yield endpoint
 
 

@@ -141,7 +141,7 @@ def _check_environment(runner: str, beam_options: PipelineOptions) -> None:
 
 def runs_here(beam_options: PipelineOptions) -> bool:
     """Whether the workers are threads of this process."""
-    return beam_options.view_as(PortableOptions).environment_type == "LOOPBACK"
+    return bool(beam_options.view_as(PortableOptions).environment_type == "LOOPBACK")
 
 
 def check_checkpoints(beam_options: PipelineOptions) -> None:

@@ -32,7 +32,7 @@ def served(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """The process of `command`, from when it listens on `endpoint` (host:port of this machine).
 
-    Its output goes to `log`, or nowhere. It runs in a session of its own: Ctrl-C is for its caller to see, who may still need it.
+    Its output goes to `log`, or nowhere. It has a session of its own: Ctrl-C is its caller's to answer.
 
     Raises:
         NotStartedError: if it ends before that.
@@ -43,7 +43,7 @@ def served(
             start_new_session=True, env=os.environ | (environment or {}),
         )  # fmt: skip
         try:
-            _wait_until_up(process, endpoint, pathlib.Path(output.name))
+            _wait_until_up(process, command, endpoint, pathlib.Path(output.name))
             yield process
         finally:
             stop(process)
@@ -58,11 +58,13 @@ def stop(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
             process.wait(seconds)
 
 
-def _wait_until_up(process: "subprocess.Popen[bytes]", endpoint: str, log: pathlib.Path) -> None:
+def _wait_until_up(
+    process: "subprocess.Popen[bytes]", command: Sequence[object], endpoint: str, log: pathlib.Path
+) -> None:
     until = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port_of(endpoint)), timeout=1):
             return
         time.sleep(0.1)
     said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-    raise NotStartedError(f"expected {process.args[0]} to listen on {endpoint}, got {said[-1]!r}")  # type: ignore[index]
+    raise NotStartedError(f"expected {command[0]} to listen on {endpoint}, got {said[-1]!r}")

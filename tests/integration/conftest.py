@@ -11,6 +11,7 @@ from google.cloud import bigquery
 
 from pipeline.emulators.bigquery import Emulator
 from pipeline.emulators.pubsub import PubsubEmulator, pubsub_emulator
+from pipeline.runners import RunnerMissingError, present, prism_path
 from tests.integration.fault_proxy import FaultProxy
 from tests.shared import Shared
 from transforms.io.bigquery.tables import create_table
@@ -40,6 +41,21 @@ def pubsub_server(shared: Shared) -> Iterator[PubsubEmulator]:
 def bigquery_server(shared: Shared) -> Emulator:
     """A BigQuery emulator, for all tests."""
     return Emulator(*_served(shared, "pipeline.emulators.bigquery:bigquery_emulator"))
+
+
+@pytest.fixture
+def prism() -> str:
+    """Prism's program, as `make runners` has got it."""
+    try:
+        return str(present(prism_path()))
+    except RunnerMissingError as error:
+        _not_tested(error)
+
+
+@pytest.fixture(scope="session")
+def flink(shared: Shared) -> str:
+    """host:port of a job server that has a Flink inside, for all tests."""
+    return str(_served(shared, "pipeline.runners.flink:job_server"))
 
 
 def _served(shared: Shared, name: str) -> Any:

@@ -150,6 +150,11 @@ class Puller:
         with self._changed:
             return min((delivery.oldest for delivery in self._unacknowledged), default=None)
 
+    def outstanding(self) -> int:
+        """How many messages are pulled, and neither acknowledged nor released."""
+        with self._changed:
+            return sum(len(delivery.records) for delivery in self._unacknowledged)
+
     def close(self, unfinished: Iterable[Delivery] = ()) -> None:
         """Stops pulling, and releases `unfinished` deliveries and those that no bundle took."""
         with self._changed:
@@ -278,3 +283,10 @@ def hand_back(subscription: str, limits: Limits, unfinished: Iterable[Delivery])
         puller.release(unfinished)
     else:
         puller.close(unfinished)
+
+
+def outstanding() -> int:
+    """How many messages the pullers of this process have pulled, and neither acknowledged nor released."""
+    with _lock:
+        pullers = [puller for puller, _ in _shared.values()]
+    return sum(puller.outstanding() for puller in pullers)
