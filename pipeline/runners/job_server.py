@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -183,11 +184,18 @@ def _started(runner: str, beam_options: PipelineOptions) -> Iterator[str]:
         servers = beam_options.view_as(JobServerOptions)
         servers.artifacts_dir = servers.artifacts_dir or artifacts
         command, endpoint = started.server(beam_options).subprocess_cmd_and_endpoint()
+        # Workers in this process outlive the job server for a moment, and would print that they miss it.
+        threading.excepthook = _without_lost_connections
         try:
             with served(command, endpoint):
                 yield endpoint
         except NotStartedError as error:
             raise ValueError(f"{error}; is --{started.option} the program of --runner={runner}?") from error
+
+
+def _without_lost_connections(raised: threading.ExceptHookArgs) -> None:
+    if not issubclass(raised.exc_type, grpc.RpcError):
+        threading.__excepthook__(raised)
 
 
 def _describe(endpoint: str, seconds: float) -> Sequence[Any]:

@@ -86,3 +86,19 @@ def test_sigterm_ends_a_stream_with_nothing_left(
     assert len(rows(tmp_path)) == 400
     assert "acknowledged  200 of 200 pulled" in out
     assert pubsub_server.left(subscription.name) == 0
+
+
+def test_a_batch_that_is_stopped_is_cancelled(prism: str, text_encoder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """It says so, and ends with 1."""
+    (tmp_path / "in.txt").write_text("".join(f"This is line {n}. It has two sentences.\n" for n in range(100_000)))
+    with program(
+        f"--input={tmp_path}/in.txt", "--input_format=text", f"--model={text_encoder}", "--output_format=jsonl",
+        f"--output={tmp_path}/out/rows", "--runner=PrismRunner", f"--prism_location={prism}",
+    ) as process:  # fmt: skip
+        assert process.stderr
+        assert "messages" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "cancelling job" in errors
+    assert errors.endswith("the pipeline failed: the job was cancelled\n")
