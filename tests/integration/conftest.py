@@ -49,7 +49,7 @@ def prism() -> str:
     try:
         return str(present(prism_path()))
     except RunnerMissingError as error:
-        _not_tested(error)
+        not_tested(error)
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +62,10 @@ def _served(shared: Shared, name: str) -> Any:
     try:
         return shared.served(name)
     except RuntimeError as error:
-        _not_tested(error)
+        not_tested(error)
 
 
-def _not_tested(error: Exception) -> NoReturn:
+def not_tested(error: Exception) -> NoReturn:
     """Skip with a loud line; fail where REQUIRE_EMULATORS=1 says that the machine has them."""
     if os.environ.get("REQUIRE_EMULATORS") == "1":
         raise error
