@@ -3,6 +3,7 @@
 docs/runners.md shows the same commands for machines of one's own.
 """
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -117,8 +118,11 @@ def cluster(task_managers: int = 1, settings: Mapping[str, str] | None = None) -
         }
         (folder / "flink-conf.yaml").write_text("".join(f"{key}: {value}\n" for key, value in chosen.items()))
         command = _java(_JOB_MANAGER, f"--configDir={folder}", heap=512 * _MB)
-        stack.enter_context(served(command, rest, folder / "job_manager.log"))
-        running = [stack.enter_context(task_manager(folder)) for _ in range(task_managers)]
+        servers = [served(command, rest, folder / "job_manager.log")]
+        servers += [task_manager(folder) for _ in range(task_managers)]
+        # All at once, as each takes seconds; a task manager looks for its job manager until that is there.
+        with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:
+            _, *running = pool.map(stack.enter_context, servers)
         yield Cluster(rest, running, folder)
 
 

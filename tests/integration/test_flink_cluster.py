@@ -16,6 +16,8 @@ from tests.integration.conftest import not_tested
 from tests.integration.test_runners import program, rows
 from tests.integration.test_stream import SECONDS, payloads, publish, wait_for
 
+# A job on a cluster starts worker processes, and each imports TensorFlow.
+_JOB_SECONDS = 400
 pytestmark = [pytest.mark.slow, pytest.mark.runner, pytest.mark.subprocess]
 
 
@@ -56,7 +58,7 @@ def test_a_batch_goes_on_without_the_program(
         out, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, errors
     assert out.startswith("submitted BeamApp-")
-    wait_for(lambda: "FINISHED" in jobs(flink_cluster.rest).values())
+    wait_for(lambda: "FINISHED" in jobs(flink_cluster.rest).values(), _JOB_SECONDS)
     assert len(rows(tmp_path / "out")) == 100
 
 
@@ -71,10 +73,10 @@ def test_sigterm_cancels_a_stream_whose_workers_are_elsewhere(
         "--id_attribute=key", "--output_format=jsonl", f"--output={tmp_path}/rows", *flink_cluster.options,
         "--checkpointing_interval=1000", "--max_bundle_time_mills=50",
     ) as process:  # fmt: skip
-        wait_for(lambda: len({row["id"] for row in rows(tmp_path)}) == 200 or process.poll() is not None)
+        wait_for(lambda: len({row["id"] for row in rows(tmp_path)}) == 200 or process.poll() is not None, _JOB_SECONDS)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
     assert "what is not acknowledged will be delivered again" in errors
     assert errors.endswith("the pipeline failed: the job was cancelled\n")
-    wait_for(lambda: "RUNNING" not in jobs(flink_cluster.rest).values())
+    wait_for(lambda: set(jobs(flink_cluster.rest).values()) <= {"FINISHED", "CANCELED"})
