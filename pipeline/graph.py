@@ -51,7 +51,13 @@ def _sentences_of_messages(
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, settings, inputs), parser)
     else:
-        files = ReadFiles(inputs.patterns, settings.input_format, settings.csv_multiline, inputs.names)
+        files = ReadFiles(
+            inputs.patterns,
+            settings.input_format,
+            settings.csv_multiline,
+            inputs.names,
+            encoding=settings.encoding,
+        )
         read = pipeline | "Read files" >> files.with_dead_letters()
         messages = parse(read.output, parser)
         refused = {"read": read.dead_letters}
@@ -80,7 +86,7 @@ def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -
         name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
         source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
     else:
-        source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS))
+        source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS), account="written_files")
     return pipeline | "Read written" >> source
 
 

@@ -124,6 +124,10 @@ OPTIONS = (
            parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
            reads="files", label="Quoted fields span lines", parent="input_format", triggers=("csv", "tsv")),
+    Option("encoding", "Encoding of text files, by Python's name, such as latin-1; a file that begins with a mark of "
+           "UTF-8, UTF-16 or UTF-32 is read by its mark.", "Input", "utf-8",
+           reads="files", label="Encoding of text files", parent="input_format",
+           triggers=("text", "document", "jsonl", "csv", "tsv")),
     *_options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},

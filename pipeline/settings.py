@@ -27,6 +27,7 @@ class Settings:
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
         csv_multiline: whether CSV and TSV records may span lines.
+        encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
         splitter: how messages become sentences.
         splitting: the rest of SplitSentences' options.
@@ -49,6 +50,7 @@ class Settings:
     source: str
     max_wait_seconds: float
     csv_multiline: bool
+    encoding: str
     parser: ParserOptions | None
     splitter: SplitterOptions
     splitting: SplittingOptions
@@ -78,6 +80,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
         csv_multiline=arguments.csv_multiline,
+        encoding=arguments.encoding,
         parser=None if arguments.input_format in ROW_FORMATS else _made(ParserOptions, arguments),
         # A bound may contain commas, so it is not split.
         splitter=_made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
