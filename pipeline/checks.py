@@ -105,7 +105,7 @@ def check_outputs(settings: Settings, inputs: Inputs) -> None:
 
 
 def _check_replaced(settings: Settings, option: str, patterns: Sequence[str]) -> None:
-    replaced = paths([shards(settings.output, settings.output_format)])
+    replaced = paths([shards(settings.output, settings.output_format)], with_hidden=True)
     if replaced and (both := replaced & paths(patterns)):
         raise ValueError(
             f"expected --{option} apart from the files under --output, which are replaced, got {min(both)} in both; "

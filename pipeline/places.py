@@ -58,6 +58,9 @@ def check_files(option: str, place: str) -> None:
         raise ValueError(f"expected --{option} to match a file, {place!r} matches none; check the path")
 
 
-def paths(places: Sequence[str]) -> set[str]:
-    """The real paths of the files that `places` stand for."""
-    return {os.path.realpath(file.path) for place in places for file in match(place).files}
+def paths(places: Sequence[str], with_hidden: bool = False) -> set[str]:
+    """The real paths of the files that `places` stand for, as they are read, or with all that is left out then."""
+    found = [match(place) for place in places]
+    return {
+        os.path.realpath(file.path) for each in found for file in (*each.files, *(each.left_out if with_hidden else ()))
+    }
