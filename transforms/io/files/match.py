@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
@@ -58,9 +59,10 @@ def match(place: str) -> Matched:
 def _match(place: str) -> Matched:
     is_local = FileSystems.get_scheme(place) is None
     if not place.endswith("/") and not (is_local and os.path.isdir(place)) and FileSystems.exists(place):
-        if is_local and not os.path.isfile(place):
+        size = _size(place) if is_local else FileSystems.get_filesystem(place).metadata(place).size_in_bytes
+        if size is None:
             raise ValueError(f"expected a file, folder or pattern, got {place!r}, a pipe or device; copy it to a file")
-        return Matched([File(place, FileSystems.get_filesystem(place).metadata(place).size_in_bytes)], [])
+        return Matched([File(place, size)], [])
     root, found = _local(place) if is_local else _remote(place)
     matched = Matched([], [])
     for file in found:
@@ -81,17 +83,22 @@ def _local(place: str) -> tuple[str, Iterable[File]]:
     root, rest = "", f"{place.rstrip('/')}/" if os.path.isdir(place) else place
     while (end := rest.find("/") + 1) and os.path.isdir(root + rest[:end]):
         root, rest = root + rest[:end], rest[end:]
-    if not rest or rest.endswith("/"):
+    if (root and not rest) or rest.endswith("/"):
         rest += "**"
     glob = _GLOB.search(rest)
     if not glob or "/" in rest[: glob.start()]:
         return root, ()
     matches = re.compile(FileSystem.translate_pattern(rest)).match
-    return root, (
-        File(path, os.path.getsize(path) if os.path.isfile(path) else None)
-        for path in _walk(root)
-        if matches(path.removeprefix(root))
-    )
+    return root, (File(path, _size(path)) for path in _walk(root) if matches(path.removeprefix(root)))
+
+
+def _size(path: str) -> int | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        # A link to nothing, or a file that has been removed since it was listed.
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _walk(root: str) -> Iterator[str]:

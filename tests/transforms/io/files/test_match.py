@@ -73,7 +73,7 @@ def test_patterns_and_folders_may_be_relative(in_directory: pathlib.Path) -> Non
     assert found("d") == ({"d/b.txt"}, set())
 
 
-@pytest.mark.parametrize("place", ["no/such/file", "no/such/*.txt", "no*", "no/"])
+@pytest.mark.parametrize("place", ["no/such/file", "no/such/*.txt", "no*", "no/", "a.txt/", ""])
 def test_what_does_not_exist_is_nothing(in_directory: pathlib.Path, place: str) -> None:
     """Whatever else there is."""
     make(in_directory, "a.txt")
