@@ -9,7 +9,7 @@ from apache_beam.ml.rag.types import Content, EmbeddableItem, Embedding
 
 from transforms.counters import Counters
 from transforms.ids import stable_id
-from transforms.parsing import parse_time
+from transforms.parsing import check_names, parse_time, take_first
 from transforms.schema import vector_of
 from transforms.types import Message, Sentence, SentenceEmbedding
 
@@ -27,10 +27,14 @@ class AsMessages(beam.PTransform):
         text_field: the field of a row that holds the text.
         id_field: the field that holds the message's id; without one, the id is a hash of the text and the metadata.
         timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the Unix epoch.
+
+    Raises:
+        ValueError: if `text_field` is "", or two of the fields are the same.
     """
 
     def __init__(self, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> None:
         super().__init__()
+        check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
         self.text_field, self.id_field, self.timestamp_field = text_field, id_field, timestamp_field
 
     def expand(self, pcoll: Any) -> Any:
@@ -49,10 +53,14 @@ class AsSentences(beam.PTransform):
         text_field: as in AsMessages.
         id_field: as in AsMessages.
         timestamp_field: as in AsMessages.
+
+    Raises:
+        ValueError: as in AsMessages.
     """
 
     def __init__(self, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> None:
         super().__init__()
+        check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
         self._fields = (text_field, id_field, timestamp_field)
 
     def expand(self, pcoll: Any) -> Any:
@@ -111,16 +119,14 @@ def message_of(element: Any, text_field: str = "text", id_field: str = "id", tim
     text = fields.pop(text_field)
     if text is not None and not isinstance(text, str):
         raise ValueError(f"expected text in the field {text_field!r}, got {type(text).__name__}")
-    time = fields.pop(timestamp_field) if timestamp_field else None
-    identity = fields.pop(id_field, None)
+    time = take_first((fields, timestamp_field))
+    id = take_first((fields, id_field))
     metadata = _strings(fields)
     return Message(
-        id=_string(identity)
-        if identity not in (None, "")
-        else stable_id(text or "", json.dumps(metadata, sort_keys=True)),
+        id=_string(id.value) if id else stable_id(text or "", json.dumps(metadata, sort_keys=True)),
         text=text or "",
         metadata=metadata,
-        event_time=None if time in (None, "") else parse_time(time, timestamp_field),
+        event_time=parse_time(time.value, time.name) if time else None,
     )
 
 
@@ -166,7 +172,10 @@ def _is_item(element: Any) -> bool:
 
 
 def _strings(fields: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): _string(value) for key, value in fields.items()}
+    texts = {str(key): _string(value) for key, value in fields.items()}
+    if len(texts) < len(fields):
+        raise ValueError(f"expected fields whose names differ as text, got {list(fields)}; rename one")
+    return texts
 
 
 def _string(value: Any) -> str:

@@ -135,6 +135,13 @@ def _frame(texts: Any, text_column: str, keep_texts: bool) -> "tuple[pd.DataFram
     import pandas as pd
 
     if isinstance(texts, pd.DataFrame):
+        if texts.columns.nlevels > 1:
+            raise ValueError(
+                f"expected columns with one name each, got a MultiIndex of {texts.columns.nlevels} levels; flatten it, "
+                "as in frame.columns = ['_'.join(map(str, names)) for names in frame.columns]"
+            )
+        if (count := list(texts.columns).count(text_column)) > 1:
+            raise ValueError(f"expected one column {text_column!r}, got {count}; rename the others")
         if text_column not in texts.columns:
             raise ValueError(
                 f"expected the column {text_column!r}, got {list(texts.columns)}; pass text_column=, as in "

@@ -7,7 +7,7 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.adapters import as_messages
-from transforms.counters import Counters
+from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import (
     TAG,
     DeadLetterTransform,
@@ -69,9 +69,17 @@ class _Split(beam.DoFn):
         self._splitter = splitter
         self._language_field = language_field
         self._counters = Counters()
+        self._names = NamesFound({"language_field": language_field})
+
+    def start_bundle(self) -> None:
+        self._names.start_bundle()
+
+    def finish_bundle(self) -> None:
+        self._names.finish_bundle()
 
     def process(self, message: Message) -> Iterator[Any]:
-        language = message.metadata.get(self._language_field)
+        self._names.see(message.metadata)
+        language = message.metadata.get(self._language_field) if self._language_field else None
         splitter = dataclasses.replace(self._splitter, language=language) if language else self._splitter
         try:
             found, dropped = sentences(message, splitter)

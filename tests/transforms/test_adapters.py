@@ -98,3 +98,23 @@ def test_what_is_no_text_is_refused(element: Any, reason: str) -> None:
     """With what was expected."""
     with pytest.raises(ValueError, match=reason):
         message_of(element)
+
+
+def test_a_field_without_a_name_is_metadata() -> None:
+    """Because an option that is not given names no field."""
+    assert message_of({"": 0, "text": "Hi.", "id": 7}) == Message("7", "Hi.", {"": "0"}, None)
+    assert message_of({"": 0, "text": "Hi."}, id_field="").metadata == {"": "0"}
+
+
+@pytest.mark.parametrize("adapter", [AsMessages, AsSentences])
+@pytest.mark.parametrize("names", [("",), ("a", "a"), ("text", "a", "a")])
+def test_options_name_different_fields(adapter: Any, names: tuple[str, ...]) -> None:
+    """One field cannot be two parts of a message."""
+    with pytest.raises(ValueError, match="expected .* to name"):
+        adapter(*names)
+
+
+def test_names_that_are_equal_as_text_are_refused() -> None:
+    """Metadata has text as keys, and neither value may be dropped."""
+    with pytest.raises(ValueError, match="expected fields whose names differ as text"):
+        message_of({"text": "Hi.", 1: "a", "1": "b"})

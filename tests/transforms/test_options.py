@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "timestamp_field": "at",
     "id_attribute": "k",
     "timestamp_attribute": "t",
+    "quoting": "none",
     "max_message_bytes": 99,
 }
 

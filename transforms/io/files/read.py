@@ -58,8 +58,8 @@ class ReadFiles(DeadLetterTransform):
     Folders named key=value on the path of a file are attributes of its records. A file that cannot be read to its end
     becomes a dead letter that names it; the records that were read before the error are kept.
 
-    Which files a path, a folder or a pattern stands for is said in `transforms.io.files.match`. They are counted, as
-    "files_read", and so are those that are left out, as "files_left_out".
+    Which files a path, a folder or a pattern stands for is said in `transforms.io.files.match`. They are counted
+    ("files"), and so are those that are left out ("files_left_out").
 
     Args:
         patterns: local or GCS paths, folders or globs; a file is decompressed if its name ends as Beam expects it to.
@@ -69,7 +69,6 @@ class ReadFiles(DeadLetterTransform):
         columns: the columns of a Parquet file to read; by default all of them. Other formats are always read whole.
         encoding: the encoding of text files, one of Python's text encodings; a file that begins with a mark of UTF-8,
             UTF-16 or UTF-32 is read by its mark. A file that is not UTF-8 is read by one worker.
-        account: what the names of the counters of files begin with.
 
     Raises:
         ValueError: if the encoding is not one of Python's text encodings.
@@ -83,7 +82,6 @@ class ReadFiles(DeadLetterTransform):
         names: Mapping[str, str] | None = None,
         columns: Sequence[str] = (),
         encoding: str = UTF8,
-        account: str = "files",
     ) -> None:
         super().__init__()
         # Beam's coder of text refuses the surrogates of a path that is not UTF-8; _Match takes this back.
@@ -93,14 +91,13 @@ class ReadFiles(DeadLetterTransform):
         self._read = functools.partial(reader.read, **{name: options[name] for name in reader.options})
         self._splittable = reader.splittable and options["encoding"] == UTF8
         self._names = dict(names or {})
-        self._account = account
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Record]:
         """The records, and as dead letters the files that could not be read."""
         ranges = (
             pcoll
             | "List patterns" >> beam.Create(self._patterns)
-            | "Match files" >> beam.ParDo(_Match(self._account)).with_output_types(File)
+            | "Match files" >> beam.ParDo(_Match()).with_output_types(File)
             | "Cut into ranges" >> beam.FlatMap(_ranges, self._splittable).with_output_types(FileRange)
             # Distributes the ranges over all workers; the records stay on the worker that reads them.
             | "Share out ranges" >> beam.Reshuffle()
@@ -109,14 +106,13 @@ class ReadFiles(DeadLetterTransform):
 
 
 class _Match(beam.DoFn):
-    def __init__(self, account: str) -> None:
-        self._account = account
+    def __init__(self) -> None:
         self._counters = Counters()
 
     def process(self, pattern: str) -> Iterator[File]:
         matched = match(os.fsdecode(pattern.encode("latin-1")))
-        self._counters.count(f"{self._account}_read", len(matched.files))
-        self._counters.count(f"{self._account}_left_out", len(matched.left_out))
+        self._counters.count("files", len(matched.files))
+        self._counters.count("files_left_out", len(matched.left_out))
         yield from matched.files
 
 
@@ -140,23 +136,31 @@ class _Read(beam.DoFn):
 
     def process(self, piece: FileRange) -> Iterator[Any]:
         name = printable(self._names.get(piece.path, piece.path))
+        records = 0
         try:
             folders = partitions(name)
         except ValueError as error:
             # Once for the file, not for each of its ranges.
             if piece.start == 0:
-                yield from self._refused(error, name.encode(), name)
+                yield from self._unreadable(error, name)
             return
         try:
             for found in self._read(piece):
+                records += 1
                 if isinstance(found, Piece):
                     attributes = {**found.attributes, **folders} if folders else found.attributes
                     yield Record(found.data, f"{name}#{found.position}", "", attributes, None)
                 else:
+                    self._counters.count("records_unreadable")
                     yield from self._refused(found.error, found.data, f"{name}#{found.position}")
         # The exception depends on the decoder of the file: OSError, EOFError, zlib.error, ArrowInvalid, ...
         except Exception as error:
-            yield from self._refused(error, name.encode(), name)
+            yield from self._unreadable(error, name)
+        self._counters.count("records", records)
+
+    def _unreadable(self, error: Exception, name: str) -> Iterator[Any]:
+        self._counters.count("files_unreadable")
+        yield from self._refused(error, name.encode(), name)
 
     def _refused(self, error: Exception, data: bytes, origin: str) -> Iterator[Any]:
         self._counters.count("dead_letters_read")
