@@ -90,8 +90,8 @@ def _default(default: Any, kind: Any) -> Any:
 
 
 OPTIONS = (
-    Option("input", "What to read: a file, glob, directory or gs:// path; - for standard input; or a table of rows.",
-           "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
+    Option("input", "What to read: a file, glob, directory, pipe or gs:// path; - for standard input; or a table of "
+           "rows.", "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
     Option("input_subscription", "Pub/Sub subscription to read, as an endless stream.", "Input",
            metavar="projects/P/subscriptions/S",
            reads="stream", label="Pub/Sub subscription", param_type="PUBSUB_SUBSCRIPTION",

@@ -78,7 +78,7 @@ def _account(counters: dict[str, int]) -> list[str]:
     if "rows_read" in counters:
         return [f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"]
     if "files" in counters:
-        fates = {"left out by their names": "files_left_out", "not readable to the end": "files_unreadable"}
+        fates = {"left out": "files_left_out", "not readable to the end": "files_unreadable"}
         lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
     if "records" not in counters:
         return [*lines, f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out"]

@@ -101,12 +101,8 @@ def _split(chunks: Iterable[bytes], end: bytes, position: int = 0) -> Iterator[t
 
 def _lines(data: _Data, start: int, stop: float) -> Iterator[tuple[int, bytes]]:
     """The lines that start in a range. If a file cannot be read in ranges, all of it belongs to the first."""
-    if start and not data.is_plain:
-        return
     if start:
-        lines = _split(data.since(start - 1), b"\n", start - 1)
-        # The line before, or no more than its end: it started in another range.
-        next(lines, None)
+        lines = _lines_behind(data, start, stop)
     else:
         chunks = iter(data)
         first = next(chunks, b"")
@@ -119,6 +115,19 @@ def _lines(data: _Data, start: int, stop: float) -> Iterator[tuple[int, bytes]]:
         if position >= stop:
             return
         yield position, line
+
+
+def _lines_behind(data: _Data, start: int, stop: float) -> Iterator[tuple[int, bytes]]:
+    """The lines behind the first LF in [start - 1, stop); what stands before that LF began in another range."""
+    if not data.is_plain:
+        return
+    chunks, position = data.since(start - 1), start - 1
+    for chunk in chunks:
+        if end := chunk.find(b"\n") + 1:
+            yield from _split(itertools.chain([chunk[end:]], chunks), b"\n", position + end)
+        position += len(chunk)
+        if position >= stop:
+            return
 
 
 def _has_line_feed(chunks: Iterator[bytes]) -> bool:
