@@ -12,6 +12,7 @@ from transforms.dead_letters import (
     TAG,
     DeadLetterTransform,
     WithDeadLetters,
+    add_dead_letters,
     dead_letters,
     element_json,
     split_dead_letters,
@@ -61,7 +62,9 @@ class SplitSentences(DeadLetterTransform):
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the messages that could not be split."""
-        return split_dead_letters(as_messages(pcoll), STAGE, _Split(self._splitter, self._language_field), Sentence)
+        messages, letters = as_messages(pcoll)
+        dofn = _Split(self._splitter, self._language_field)
+        return add_dead_letters(split_dead_letters(messages, STAGE, dofn, Sentence), *letters)
 
 
 class _Split(beam.DoFn):
