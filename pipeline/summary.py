@@ -97,20 +97,17 @@ def _parts(counters: dict[str, int], fates: dict[str, str]) -> str:
 def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
     """The options that name a field or attribute that nothing had, each with a line that says so."""
     counters = counters_of(result)
-    read = {
-        "messages": {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
-        | {"language_field": settings.splitting.language_field},
-        "rows": {f"metadata_fields.{name}": name for name in sorted(settings.metadata_fields or ())},
-    }
-    others = names_of(result)
+    elements = "messages" if settings.parser else "sentences"
+    named = {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
+    named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
+    named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
+    count, others = counters.get(elements, 0), names_of(result)
     lines = {}
-    for elements, named in read.items():
-        count = counters.get(elements, 0)
-        for option, name in named.items():
-            if count and name and f"found_{option}" not in counters:
-                close = difflib.get_close_matches(name, others, 1, cutoff=0.5)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                lines[option] = f"{option.partition('.')[0]} {name!r} in none of {count:,} {elements}{hint}"
+    for option, name in named.items():
+        if count and name and f"found_{option}" not in counters:
+            close = difflib.get_close_matches(name, others, 1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            lines[option] = f"{option.partition('.')[0]} {name!r} in none of {count:,} {elements}{hint}"
     return lines
 
 
@@ -145,6 +142,11 @@ def summary(result: Any, seconds: float, settings: Settings) -> str:
         lines.append(f"dead letters  {total:,} ({stages}), each with its whole input, in {dead_letters}")
     else:
         lines.append("dead letters  none")
+    if unknown := get("languages_unknown"):
+        field = settings.splitting.language_field
+        lines.append(
+            f"languages     {unknown:,} messages whose {field!r} names no language with rules; split by generic ones"
+        )
     lines.extend(f"not found     {line}" for line in names_of_nothing(result, settings).values())
     return "\n".join(lines)
 

@@ -72,7 +72,7 @@ def test_files_become_rows_and_a_summary(
         ("id_field", "ident", 1, "id_field 'ident' in none of 2 messages; did you mean 'id'?"),
         ("timestamp_field", "tiem", 0, "timestamp_field 'tiem' in none of 2 messages; did you mean 'time'?"),
         ("language_field", "zzz", 0, "language_field 'zzz' in none of 2 messages"),
-        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 rows; did you mean 'lang'?"),
+        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 messages; did you mean 'lang'?"),
     ],
 )
 def test_an_option_that_names_nothing_is_said(
