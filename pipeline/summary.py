@@ -12,6 +12,7 @@ from apache_beam.metrics import MetricsFilter
 
 from pipeline.settings import Settings
 from transforms.counters import NAMESPACE, process_counts
+from transforms.dead_letters import REASON_PREFIX, cause_of
 from transforms.parsing import NAMING_OPTIONS
 
 _TERMINAL_SECONDS = 1.0
@@ -54,6 +55,21 @@ _DEAD_LETTERS = {
 def dead_letters_of(counters: dict[str, int]) -> dict[str, int]:
     """Dead letters by stage."""
     return {stage: counters[name] for name, stage in _DEAD_LETTERS.items() if counters.get(name)}
+
+
+_MOST_REASONS = 5
+
+
+def reasons_of(counters: dict[str, int]) -> list[tuple[str, int]]:
+    """The most frequent causes of dead letters: an example of each, and how many there are."""
+    counts: collections.Counter[str] = collections.Counter()
+    examples: dict[str, str] = {}
+    for name, count in sorted(counters.items()):
+        if name.startswith(REASON_PREFIX):
+            example = name.removeprefix(REASON_PREFIX)
+            counts[cause_of(example)] += count
+            examples.setdefault(cause_of(example), example)
+    return [(examples[cause], count) for cause, count in counts.most_common(_MOST_REASONS)]
 
 
 def _engines(counters: dict[str, int]) -> str:
@@ -140,6 +156,7 @@ def summary(result: Any, seconds: float, settings: Settings) -> str:
     if total := sum(dead.values()):
         stages = ", ".join(f"{count:,} in {stage}" for stage, count in sorted(dead.items()))
         lines.append(f"dead letters  {total:,} ({stages}), each with its whole input, in {dead_letters}")
+        lines.extend(f"{'':14}{count:,} such as: {example}" for example, count in reasons_of(counters))
     else:
         lines.append("dead letters  none")
     if unknown := get("languages_unknown"):

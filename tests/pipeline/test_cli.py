@@ -90,6 +90,20 @@ def test_an_option_that_names_nothing_is_said(
     assert f"not found     {line}" in capsys.readouterr().out.splitlines()
 
 
+def test_the_reasons_of_dead_letters_are_listed(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The most frequent first, with one example of each."""
+    write_messages(
+        tmp_path, *({"id": i, "body": "No text."} for i in range(3)), {"id": 9, "text": 7}, {"id": 10, "text": "Hi."}
+    )
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(row for row, line in enumerate(lines) if line.startswith("dead letters  4"))
+    assert lines[first + 1].strip() == "3 such as: ValueError: expected a field 'text', got ['body', 'id']"
+    assert lines[first + 2].strip() == "1 such as: ValueError: expected text in the field 'text', got a number"
+
+
 def test_an_option_that_names_something_is_not_spoken_of(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
