@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-Array = np.ndarray[Any, Any]
+from transforms.dead_letters import cause_of
 
-# Digits, quoted strings and paths differ between dead letters of the same cause.
+Array = np.ndarray[Any, Any]
 
 
 class RunRows(NamedTuple):
