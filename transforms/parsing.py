@@ -14,6 +14,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.encoder.options import check_fields
 from transforms.ids import stable_id
 from transforms.options import takes
 from transforms.types import CSV_HEADER, Message, Record
@@ -154,14 +155,9 @@ class ParserOptions:
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        if self.input_format not in FORMATS:
-            raise ValueError(f"expected input_format to be one of {', '.join(FORMATS)}, got {self.input_format!r}")
+        check_fields(self)
         check_names(text_field=self.text_field, id_field=self.id_field, timestamp_field=self.timestamp_field)
         check_names(id_attribute=self.id_attribute, timestamp_attribute=self.timestamp_attribute)
-        if self.quoting and self.quoting not in QUOTINGS:
-            raise ValueError(f"expected quoting to be one of {', '.join(QUOTINGS)}, got {self.quoting!r}")
-        if self.max_message_bytes < 1:
-            raise ValueError(f"expected max_message_bytes to be at least 1, got {self.max_message_bytes}")
 
     @property
     def is_quoted(self) -> bool:
@@ -228,7 +224,7 @@ class MessageParser(ParserOptions):
         return Message(
             id=as_text(id.value) if id else record.id or stable_id(record.origin, record.data),
             text=content,
-            metadata=_joined(attributes, {name: as_text(value) for name, value in fields.items()}),
+            metadata=_joined(attributes, {name: as_text(value) for name, value in fields.items() if value is not None}),
             event_time=parse_time(as_plain(time.value), time.name) if time else record.event_time,
         )
 
