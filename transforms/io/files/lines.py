@@ -64,13 +64,14 @@ class _Data:
 
     def piece(self, position: int, data: bytes, attributes: Mapping[str, str]) -> Piece | Unreadable:
         """A record of the data. One that was made of bytes invalid in its encoding is given as these bytes."""
-        if self.codec != UTF8:
-            try:
-                data.decode()
-            except UnicodeDecodeError:
-                error = ValueError(f"expected text in the encoding {self.codec}, got bytes that it does not allow")
-                return Unreadable(position, original(data, self.codec), error)
-        return Piece(position, data if position else data.removeprefix(codecs.BOM_UTF8), attributes)
+        if self.codec == UTF8:
+            return Piece(position, data if position else data.removeprefix(codecs.BOM_UTF8), attributes)
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            error = ValueError(f"expected text in the encoding {self.codec}, got bytes that it does not allow")
+            return Unreadable(position, original(data, self.codec), error)
+        return Piece(position, data, attributes)
 
 
 @contextlib.contextmanager
