@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.places import find_files
+from pipeline.places import find_files, find_rows
 from pipeline.settings import Settings
 from transforms.io.pubsub.resources import temporary_subscription
 
@@ -60,7 +60,7 @@ def open_inputs(settings: Settings, native: bool) -> Iterator[Inputs]:
         else:
             found = Inputs([find_files("input", settings.input)])
         if settings.already_written and settings.output_format != "bigquery":
-            found = found._replace(written=[find_files("already_written", settings.already_written)])
+            found = found._replace(written=find_rows("already_written", settings.already_written))
         yield found
 
 

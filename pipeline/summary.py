@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -82,6 +83,27 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     else:
         lines.append("dead letters  none")
     return "\n".join(lines)
+
+
+def replaced_files(replaced: Mapping[str, int]) -> str:
+    """The line that says which files of an earlier run a batch replaced, from their number by prefix."""
+    files = ", ".join(f"{count:,} of {prefix}" for prefix, count in replaced.items() if count)
+    return f"replaced      files of an earlier run: {files}" if files else ""
+
+
+def why_no_rows(counters: dict[str, int]) -> str:
+    """Why a run made no row of what it read; "" if it made one, read nothing, or left out what was written already."""
+    get = counters.get
+    dead = sum(dead_letters_of(counters).values())
+    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "rows_read"))
+    if get("rows") or get("sentences_written") or not read:
+        return ""
+    reasons = {
+        "dead letters": dead,
+        "messages without text": get("messages_blank"),
+        "sentences dropped by length": get("sentences_dropped"),
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in reasons.items() if count) or "no text has a sentence"
 
 
 class Progress:
