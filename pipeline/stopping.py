@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -56,7 +57,7 @@ def stoppable() -> Iterator[None]:
 
 
 def left_behind(work: Callable[[], _T]) -> _T:
-    """The result of `work`, done in a thread that is left behind if the block is stopped."""
+    """The result of `work`, done in a thread. If that is stopped, the thread is left behind, and its processes end."""
     done: concurrent.futures.Future[_T] = concurrent.futures.Future()
 
     def run() -> None:
@@ -68,7 +69,23 @@ def left_behind(work: Callable[[], _T]) -> _T:
             done.set_exception(error)
 
     threading.Thread(target=run, daemon=True, name="pipeline").start()
-    return done.result()
+    try:
+        return done.result()
+    except Stopped:
+        # Beam's worker processes would end by themselves, but later, and then it and they report that as failures.
+        threading.excepthook = lambda error: None
+        for process in list(_started_by(os.getpid())):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        raise
+
+
+def _started_by(process: int) -> Iterator[int]:
+    """The processes that a process and those that it started have started, as far as Linux tells."""
+    for children in pathlib.Path("/proc").glob(f"{process}/task/*/children"):
+        for child in map(int, children.read_text().split()):
+            yield child
+            yield from _started_by(child)
 
 
 def leave(program: str, main: Callable[[], int]) -> NoReturn:
