@@ -87,8 +87,8 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
 
 def replaced_files(replaced: Mapping[str, int]) -> str:
     """The line that says which files of an earlier run a batch replaced, from their number by prefix."""
-    files = ", ".join(f"{count:,} of {prefix}" for prefix, count in replaced.items() if count)
-    return f"replaced      files of an earlier run: {files}" if files else ""
+    places = ", ".join(f"{count:,} of {prefix}" for prefix, count in replaced.items() if count)
+    return f"replaced      {sum(replaced.values()):,} files of an earlier run ({places})" if places else ""
 
 
 def why_no_rows(counters: dict[str, int]) -> str:
