@@ -72,7 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     around.enter_context(_until_stopped())
                 if in_memory:
                     around.enter_context(Progress())
-                return run_locally("python -m pipeline", pipeline, settings, waiting, inputs.is_stream, around)
+                # Without the ids that were asked for, rows have others, and no later run would replace them.
+                ids = ("id_field", "id_attribute")
+                return run_locally("python -m pipeline", pipeline, settings, waiting, inputs.is_stream, around, ids)
         # Do not wait for the job: a template's launcher starts it and returns.
         pipeline.run()
         return 0

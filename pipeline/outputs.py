@@ -141,16 +141,18 @@ def _remove(folder: str) -> None:
         _log.warning("could not remove %s: %s", folder, error)
 
 
-def put_in_place(settings: Settings, folders: Mapping[str, str]) -> dict[str, int]:
+def put_in_place(settings: Settings, folders: Mapping[str, str], rows: bool = True) -> dict[str, int]:
     """Rename the files that wait in `folders`; the number of an earlier run's files that they replaced, by prefix.
 
-    An earlier run's dead letters are replaced by none if this run has only rows. Without rows, nothing is replaced but
-    dead letters by dead letters.
+    An earlier run's dead letters are replaced by none if this run has only rows. If it has no rows, or if `rows` is
+    false and its rows are to be left out, nothing is replaced but dead letters by dead letters.
 
     Raises:
         BeamIOError: if one cannot be renamed.
     """
     waiting = {prefix: sorted(_files(f"{literal(folder)}/*")) for prefix, folder in folders.items()}
+    if not rows:
+        waiting[settings.output] = []
     has_rows = bool(waiting[settings.output])
     # What signals would interrupt here is no run any more, but its files would be of two runs.
     with stopping.handled_by(signal.SIG_IGN):

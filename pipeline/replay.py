@@ -37,7 +37,7 @@ _PUBLISH_SECONDS = 300.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program. Returns 0 if all was played again, 1 if some letters could not be, 2 if it was refused."""
+    """Run the program. Returns 0 if it played, 1 if it made no row or left letters out, 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.replay",
         description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",

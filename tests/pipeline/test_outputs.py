@@ -121,6 +121,19 @@ def test_a_run_that_makes_no_row_ends_with_1_and_keeps_what_was_there(
     assert sum(pq.read_table(path).num_rows for path in letters) == why.count("dead letters")
 
 
+def test_a_run_without_the_ids_that_were_asked_for_keeps_what_was_there(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows with other ids would take the place of good ones."""
+    write_messages(good_run, {"id": 1, "text": "Hi."})
+    capsys.readouterr()
+    assert main(arguments(good_run, text_encoder, id_field="ident")) == 1
+    assert contents(good_run) == ["A good row."]
+    printed = capsys.readouterr()
+    assert printed.out.startswith("rows          1, not kept\n")
+    assert "expected a message with what --id_field names, got none; rows of an earlier run are kept" in printed.err
+
+
 def test_an_empty_input_is_no_failure_and_replaces_nothing(good_run: pathlib.Path, text_encoder: pathlib.Path) -> None:
     """There was nothing to make rows of."""
     write_messages(good_run)
