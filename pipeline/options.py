@@ -134,7 +134,12 @@ OPTIONS = (
         use_custom_bounds_only={"parent": "custom_bounds"},
         custom_bounds_strategy={"parent": "custom_bounds"},
     ),
-    *_options_of(SplittingOptions, "Sentences"),
+    *_options_of(
+        SplittingOptions, "Sentences",
+        metadata_fields={
+            "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
+        },
+    ),
     *_options_of(
         EncoderOptions, "Vectors",
         model={"help": "Model: a name that `python -m pipeline.models` lists, a TF-Hub handle, or a directory.",
@@ -157,8 +162,6 @@ OPTIONS = (
     Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
            "row of the same id, model and version there is counted and left out.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
-    Option("metadata_fields", "Fields and attributes to keep as metadata in rows, separated by commas; * for all.",
-           "Output", "*"),
     Option("store_content", "Whether rows keep their sentence. If not, content is empty, but begin and end locate it.",
            "Output", "true", ("true", "false")),
     *_options_of(

@@ -36,7 +36,6 @@ class Settings:
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
         already_written: rows written earlier, whose sentences are left out; "" for none.
-        metadata_fields: the metadata that rows keep; None for all of it.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
         retry_for_seconds: how long to wait out an outage of a sink.
@@ -58,7 +57,6 @@ class Settings:
     output_format: str
     dead_letters: str
     already_written: str
-    metadata_fields: frozenset[str] | None
     store_content: bool
     bigquery_write_method: str
     retry_for_seconds: float
@@ -94,7 +92,6 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
         already_written=arguments.already_written,
-        metadata_fields=None if arguments.metadata_fields == "*" else frozenset(_list(arguments.metadata_fields)),
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
@@ -114,6 +111,7 @@ _TYPED: dict[Any, Any] = {
     bool | None: _BOOLEANS.__getitem__,
     int | None: lambda given: given or None,
     Sequence[str]: _list,
+    Sequence[str] | None: lambda given: None if given == "*" else _list(given),
 }
 
 
