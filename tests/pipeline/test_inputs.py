@@ -66,9 +66,10 @@ def test_a_pipe_is_decompressed_by_its_suffix(tmp_path: pathlib.Path) -> None:
         assert records(inputs) == [(f"{pipe}#0", b"One.")]
 
 
-@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd", f"/proc/{os.getpid()}/fd"])
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd", "/proc/{pid}/fd"])
 def test_an_open_descriptor_is_read(tmp_path: pathlib.Path, folder: str) -> None:
     """As bash's <(...) gives it, of a pipe or of a file."""
+    folder = folder.format(pid=os.getpid())
     (tmp_path / "a").write_bytes(b"One.\n")
     reading, writing = os.pipe()
     os.write(writing, b"One.\n")
