@@ -66,6 +66,9 @@ def open_inputs(settings: Settings, native: bool) -> Iterator[Inputs]:
 
 @contextlib.contextmanager
 def _spooled_standard_input() -> Iterator[str]:
+    # Python has no standard input where the shell closed it.
+    if sys.stdin is None:
+        raise ValueError("expected text on standard input for --input=-, it is closed; pipe text into it")
     with tempfile.NamedTemporaryFile(prefix="sentence-embeddings-", delete=False) as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
     try:
