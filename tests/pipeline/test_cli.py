@@ -1,5 +1,6 @@
 """The program as its users run it."""
 
+import datetime
 import io
 import json
 import os
@@ -8,8 +9,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -389,3 +392,23 @@ def test_search_takes_the_options_that_made_the_rows(
     assert "pass its directory with --model, and the --pooling, --normalize, --max" in capsys.readouterr().err
     assert search.main([*query, *(f"--{name}={value}" for name, value in options.items())]) == 0
     assert capsys.readouterr().out.startswith("1.000  My dog likes long walks.")
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl", "avro"])
+def test_the_ends_of_the_range_of_times_reach_the_files(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, output_format: str
+) -> None:
+    """Exactly, in each format."""
+    times = ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"]
+    write_messages(tmp_path, *({"id": time, "text": "Hi.", "at": time} for time in times))
+    given = arguments(tmp_path, text_encoder, timestamp_field="at", output_format=output_format)
+    assert main(given) == 0
+    (path,) = (tmp_path / "out").glob(f"*.{output_format}")
+    if output_format == "jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    elif output_format == "parquet":
+        rows = pq.read_table(path).to_pylist()
+    else:
+        rows = list(fastavro.reader(path.open("rb")))
+    made: Callable[[str], Any] = str if output_format == "jsonl" else datetime.datetime.fromisoformat
+    assert {row["message_id"]: row["event_time"] for row in rows} == {time: made(time) for time in times}
