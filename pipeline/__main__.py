@@ -17,7 +17,7 @@ from pipeline.command_line import in_command_line, parse
 from pipeline.inputs import Inputs, open_inputs
 from pipeline.outputs import make_outputs, remove_stale
 from pipeline.settings import Settings, settings_of
-from pipeline.summary import Progress, summary
+from pipeline.summary import Progress, names_of_nothing, summary
 from transforms.encoder.hot_swap import CurrentEncoder
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub import read as pubsub
@@ -87,8 +87,9 @@ def _run_locally(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, in
         return 1
     if not inputs.is_stream and settings.output_format in FILE_FORMATS:
         remove_stale(settings, started)
-    print(summary(result, time.monotonic() - clock, settings.output, settings.dead_letters))
-    return 0
+    print(summary(result, time.monotonic() - clock, settings))
+    # Without the ids that were asked for, the rows have others, and no later run would replace them.
+    return 1 if {"id_field", "id_attribute"} & names_of_nothing(result, settings).keys() else 0
 
 
 @contextlib.contextmanager

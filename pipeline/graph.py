@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
@@ -10,6 +10,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
 from pipeline.settings import Settings
+from transforms.counters import NamesFound
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
 from transforms.encoder.catalogue import find_model
@@ -112,14 +113,29 @@ def embed(
     outputs: WithDeadLetters[SentenceEmbedding] = sentences | "Embed" >> transform.with_dead_letters()
     if settings.metadata_fields is None and settings.store_content:
         return outputs
-    keep = beam.Map(_keep, settings.metadata_fields, settings.store_content).with_output_types(SentenceEmbedding)
+    keep = beam.ParDo(_Keep(settings.metadata_fields, settings.store_content)).with_output_types(SentenceEmbedding)
     return outputs._replace(output=outputs.output | "Keep columns" >> keep)
 
 
-def _keep(row: SentenceEmbedding, fields: frozenset[str] | None, content: bool) -> SentenceEmbedding:
-    """The row with only `fields` of its metadata (None for all), and with or without its sentence."""
-    metadata = row.metadata if fields is None else {key: row.metadata[key] for key in row.metadata if key in fields}
-    return row._replace(metadata=metadata, content=row.content if content else "")
+class _Keep(beam.DoFn):
+    """Keeps only `fields` of the metadata of rows (None for all), with or without their sentence."""
+
+    def __init__(self, fields: frozenset[str] | None, content: bool) -> None:
+        self._fields = fields
+        self._content = content
+        self._names = NamesFound({f"metadata_fields.{name}": name for name in sorted(fields or ())})
+
+    def start_bundle(self) -> None:
+        self._names.start_bundle()
+
+    def finish_bundle(self) -> None:
+        self._names.finish_bundle()
+
+    def process(self, row: SentenceEmbedding) -> Iterator[SentenceEmbedding]:
+        self._names.see(row.metadata)
+        fields = row.metadata.keys() if self._fields is None else self._fields
+        metadata = {key: row.metadata[key] for key in row.metadata if key in fields}
+        yield row._replace(metadata=metadata, content=row.content if self._content else "")
 
 
 def write(rows: Any, dead_letters: Mapping[str, Any], settings: Settings, is_stream: bool) -> None:

@@ -11,7 +11,7 @@ from transforms.io.bigquery.write import METHODS, BigQueryOptions
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
 from transforms.options import descriptions
-from transforms.parsing import FORMATS, ParserOptions
+from transforms.parsing import FORMATS, SEPARATED_FORMATS, ParserOptions
 from transforms.reembedding import ROW_FORMATS
 from transforms.splitter import SplitterOptions
 from transforms.splitting import SplittingOptions
@@ -113,6 +113,7 @@ OPTIONS = (
         timestamp_field=_WITH_FIELDS,
         id_attribute={"reads": "stream", "label": "Id attribute"},
         timestamp_attribute={"reads": "stream"},
+        quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED_FORMATS)},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
     Option("source", "How to read Pub/Sub: with Beam's native read (Dataflow only), or with our own splittable source, "
@@ -123,7 +124,7 @@ OPTIONS = (
            100, minimum=0, reads="stream", label="Longest wait for a batch (ms)",
            parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
-           reads="files", label="Quoted fields span lines", parent="input_format", triggers=("csv", "tsv")),
+           reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED_FORMATS)),
     *_options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},

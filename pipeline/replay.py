@@ -145,7 +145,7 @@ def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptio
     graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False)
     result = pipeline.run()
     result.wait_until_finish()
-    print(summary(result, time.monotonic() - started, settings.output, settings.dead_letters))
+    print(summary(result, time.monotonic() - started, settings))
     return 0
 
 

@@ -70,6 +70,12 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     Raises:
         ValueError: if options do not go together.
     """
+    parser = None if arguments.input_format in ROW_FORMATS else made(ParserOptions, arguments)
+    if arguments.csv_multiline and not (parser and parser.is_quoted):
+        raise ValueError(
+            "expected --csv_multiline with quoted fields, which alone can span lines; add --quoting=csv to "
+            f"--input_format={arguments.input_format}, or leave --csv_multiline out"
+        )
     return Settings(
         input=arguments.input,
         input_subscription=arguments.input_subscription,
@@ -78,7 +84,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
         csv_multiline=arguments.csv_multiline,
-        parser=None if arguments.input_format in ROW_FORMATS else made(ParserOptions, arguments),
+        parser=parser,
         # A bound may contain commas, so it is not split.
         splitter=made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
         splitting=made(SplittingOptions, arguments),

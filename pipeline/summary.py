@@ -1,5 +1,7 @@
 """What a run did: its counters, a progress line while it works, and a few lines when it ends."""
 
+import collections
+import difflib
 import sys
 import threading
 import time
@@ -8,22 +10,33 @@ from typing import Any
 
 from apache_beam.metrics import MetricsFilter
 
+from pipeline.settings import Settings
 from transforms.counters import NAMESPACE, process_counts
+from transforms.parsing import NAMING_OPTIONS
 
 _TERMINAL_SECONDS = 1.0
 _LOG_SECONDS = 10.0
 
 
 def counters_of(result: Any) -> dict[str, int]:
-    """A run's counters by name."""
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    return {metric.key.metric.name: metric.committed or metric.attempted or 0 for metric in found}
+    """A run's counters by name, over all steps but those that read rows written already."""
+    counters: collections.Counter[str] = collections.Counter()
+    for metric in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
+        if not metric.key.step.startswith("Read written/"):
+            counters[metric.key.metric.name] += metric.committed or metric.attempted or 0
+    return dict(counters)
 
 
 def distributions_of(result: Any) -> dict[str, Any]:
     """A run's distributions by name; each has min, max, mean and count."""
     found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["distributions"]
     return {metric.key.metric.name: metric.committed or metric.attempted for metric in found}
+
+
+def names_of(result: Any) -> set[str]:
+    """Names of fields and attributes, from messages that lack one that an option names."""
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["string_sets"]
+    return {name for metric in found for name in metric.result}
 
 
 # The counters of dead letters, each with the stage that it counts.
@@ -49,8 +62,61 @@ def _engines(counters: dict[str, int]) -> str:
     return " and ".join(f"{engine} in {precision}" for engine, precision in names)
 
 
-def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
+# What each record of a file became, and the counter of those that became it.
+_FATES = {
+    "messages": "messages",
+    "without text": "messages_blank",
+    "dead letters of parsing": "dead_letters_parse",
+    "not readable": "records_unreadable",
+}
+
+
+def _account(counters: dict[str, int]) -> list[str]:
+    """The lines on what became of every file, and of every record in them."""
+    get = counters.get
+    lines = []
+    if "rows_read" in counters:
+        return [f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"]
+    if "files" in counters:
+        fates = {"left out by their names": "files_left_out", "not readable to the end": "files_unreadable"}
+        lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
+    if "records" not in counters:
+        return [*lines, f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out"]
+    lines.append(f"records       {get('records', 0):,}: {get('messages', 0):,} messages{_parts(counters, _FATES)}")
+    if lost := get("records", 0) - sum(get(name, 0) for name in _FATES.values()):
+        lines.append(f"unaccounted   {lost:,} records; please report this")
+    return lines
+
+
+def _parts(counters: dict[str, int], fates: dict[str, str]) -> str:
+    return "".join(
+        f", {counters[name]:,} {fate}" for fate, name in fates.items() if counters.get(name) and fate != name
+    )
+
+
+def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
+    """The options that name a field or attribute that nothing had, each with a line that says so."""
+    counters = counters_of(result)
+    read = {
+        "messages": {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
+        | {"language_field": settings.splitting.language_field},
+        "rows": {f"metadata_fields.{name}": name for name in sorted(settings.metadata_fields or ())},
+    }
+    others = names_of(result)
+    lines = {}
+    for elements, named in read.items():
+        count = counters.get(elements, 0)
+        for option, name in named.items():
+            if count and name and f"found_{option}" not in counters:
+                close = difflib.get_close_matches(name, others, 1, cutoff=0.5)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                lines[option] = f"{option.partition('.')[0]} {name!r} in none of {count:,} {elements}{hint}"
+    return lines
+
+
+def summary(result: Any, seconds: float, settings: Settings) -> str:
     """The lines that a local run ends with."""
+    output, dead_letters = settings.output, settings.dead_letters
     counters = counters_of(result)
     distributions = distributions_of(result)
     get = counters.get
@@ -58,9 +124,7 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
     sentences = get("rows_written", get("rows", 0))
     lines = [
         f"rows          {sentences:,} in {output}",
-        f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"
-        if "rows_read" in counters
-        else f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out",
+        *_account(counters),
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
         + (f", and {get('sentences_dropped', 0):,} dropped by length" if get("sentences_dropped") else ""),
@@ -81,6 +145,7 @@ def summary(result: Any, seconds: float, output: str, dead_letters: str) -> str:
         lines.append(f"dead letters  {total:,} ({stages}), each with its whole input, in {dead_letters}")
     else:
         lines.append("dead letters  none")
+    lines.extend(f"not found     {line}" for line in names_of_nothing(result, settings).values())
     return "\n".join(lines)
 
 

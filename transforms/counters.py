@@ -3,6 +3,7 @@
 import collections
 import functools
 import threading
+from collections.abc import Collection, Mapping
 
 from apache_beam.metrics import Metrics
 from apache_beam.metrics.metricbase import Counter
@@ -25,6 +26,45 @@ class Counters:
     def observe(self, name: str, value: int) -> None:
         """Adds `value` to the distribution `name`."""
         Metrics.distribution(NAMESPACE, name).update(value)
+
+
+# The names that are kept for a hint, and the length of one; a message may have any number of fields.
+_MOST_NAMES = 100
+_LONGEST_NAME = 100
+
+
+class NamesFound:
+    """Counts, once a bundle, which of the names that options gave are names of anything that was read.
+
+    Each option is a counter, "found_" and its own name. The names of elements that lack one are the string set "names".
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = {option: name for option, name in given.items() if name}
+        self._counters = Counters()
+
+    def start_bundle(self) -> None:
+        """Forgets what was seen."""
+        self._found: set[str] = set()
+        self._others: set[str] = set()
+
+    def see(self, *names: Collection[str]) -> None:
+        """Takes note of the names in an element."""
+        for option, name in self._given.items():
+            if option in self._found:
+                continue
+            if any(name in each for each in names):
+                self._found.add(option)
+            elif len(self._others) < _MOST_NAMES:
+                self._others.update(other[:_LONGEST_NAME] for each in names for other in each)
+
+    def finish_bundle(self) -> None:
+        """Counts what was seen."""
+        for option in self._found:
+            self._counters.count(f"found_{option}")
+        if self._found != set(self._given):
+            for name in sorted(self._others)[:_MOST_NAMES]:
+                Metrics.string_set(NAMESPACE, "names").add(name)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
 from transforms.options import sort_out, takes
 from transforms.splitter import SentenceSplitter
+from transforms.values import is_null
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +134,13 @@ def _frame(texts: Any, text_column: str, keep_texts: bool) -> "tuple[pd.DataFram
     import pandas as pd
 
     if isinstance(texts, pd.DataFrame):
+        if texts.columns.nlevels > 1:
+            raise ValueError(
+                f"expected columns with one name each, got a MultiIndex of {texts.columns.nlevels} levels; flatten it, "
+                "as in frame.columns = ['_'.join(map(str, names)) for names in frame.columns]"
+            )
+        if (count := list(texts.columns).count(text_column)) > 1:
+            raise ValueError(f"expected one column {text_column!r}, got {count}; rename the others")
         if text_column not in texts.columns:
             raise ValueError(
                 f"expected the column {text_column!r}, got {list(texts.columns)}; pass text_column=, as in "
@@ -149,8 +157,7 @@ def _frame(texts: Any, text_column: str, keep_texts: bool) -> "tuple[pd.DataFram
 def _text(value: Any, index: Any) -> str:
     if isinstance(value, str):
         return value
-    # pandas has three nulls: None, NaN (which is not equal to itself), and NA (whose truth value is undefined).
-    if value is None or type(value).__name__ == "NAType" or value != value:
+    if is_null(value):
         return ""
     raise ValueError(f"expected text, got {type(value).__name__} at the index {index!r}; convert it with str()")
 

@@ -77,16 +77,15 @@ def payload_of(parts: Sequence[DeadLetter]) -> bytes:
 
 
 def element_json(element: Any) -> bytes:
-    """Serializes an element as the JSON that a dead letter holds; bytes become base64."""
-    return json.dumps(element._asdict(), ensure_ascii=True, default=_jsonable).encode()
+    """Serializes an element as the JSON that a dead letter holds; bytes become base64, and what JSON lacks text."""
+    return json.dumps(element._asdict(), ensure_ascii=True, default=jsonable).encode()
 
 
-def _jsonable(value: object) -> object:
+def jsonable(value: object) -> object:
+    """What stands for a value that JSON lacks, in a dead letter."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"expected plain types in an element, got {type(value).__name__}")
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _halves(payload: Any, size: Any) -> list[Any]:
@@ -147,6 +146,13 @@ def split_dead_letters(pcoll: Any, step: str, dofn: beam.DoFn, output_type: type
     apply = beam.ParDo(dofn).with_output_types(output_type, **{TAG: DeadLetter})
     outputs = pcoll | step >> apply.with_outputs(TAG, main="output")
     return WithDeadLetters(outputs["output"], outputs[TAG])
+
+
+def add_dead_letters(result: WithDeadLetters[T], *letters: Any) -> WithDeadLetters[T]:
+    """`result` with further PCollections of dead letters among its own."""
+    if not letters:
+        return result
+    return result._replace(dead_letters=(result.dead_letters, *letters) | "Add dead letters" >> beam.Flatten())
 
 
 class _Fail(beam.DoFn):

@@ -14,6 +14,7 @@ from transforms.dead_letters import (
     TAG,
     DeadLetterTransform,
     WithDeadLetters,
+    add_dead_letters,
     dead_letters,
     element_json,
     split_dead_letters,
@@ -179,8 +180,11 @@ class EmbedSentences(DeadLetterTransform):
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
         """The rows, and as dead letters the sentences that got no vector."""
-        embedded = as_sentences(pcoll) | STAGE >> RunInference(self._handler).with_output_types(Embedded)
-        return split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding)
+        sentences, letters = as_sentences(pcoll)
+        embedded = sentences | STAGE >> RunInference(self._handler).with_output_types(Embedded)
+        return add_dead_letters(
+            split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding), *letters
+        )
 
 
 class _SortOut(beam.DoFn):

@@ -8,14 +8,15 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Optional
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.counters import Counters
+from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.encoder.options import check_fields
 from transforms.ids import stable_id
 from transforms.options import takes
 from transforms.types import CSV_HEADER, Message, Record
@@ -31,43 +32,84 @@ _LEAP_SECOND = re.compile(r"(?<=\d\d:59):60")
 _UTC = re.compile(r"\s*(?:UTC|Z)\Z", re.I)
 
 
-def _text_fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
-    return {text_field: text}
+class Number(NamedTuple):
+    """A number of a JSON text, as it was written: a float would change `1.10`, `1e400` or an id of 20 digits."""
+
+    literal: str
 
 
-def _json_fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
-    fields = json.loads(text)
+Fields = dict[str, Any]
+
+
+def _text_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
+    return {options.text_field: text}
+
+
+def _distinct(pairs: Iterable[tuple[str, Any]]) -> Fields:
+    """Named values as a dict.
+
+    Raises:
+        ValueError: if two of them have one name.
+    """
+    pairs = list(pairs)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"expected each field once, got {twice!r} {names.count(twice)} times; rename it")
+    return fields
+
+
+_decode_json = json.JSONDecoder(
+    object_pairs_hook=_distinct, parse_float=Number, parse_int=Number, parse_constant=Number
+).decode
+
+
+def _json_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
+    fields = _decode_json(text)
     if not isinstance(fields, dict):
         raise ValueError(f"expected a JSON object, got {_kind(fields)}")
     if "\\u" in text:
         try:
             # A lone surrogate, as in "\\ud800", is not valid text: no encoder and no sink accepts it.
-            json.dumps(fields, ensure_ascii=False).encode()
+            as_text(fields).encode()
         except UnicodeEncodeError:
             raise ValueError("expected Unicode text, got a lone surrogate") from None
     return fields
 
 
-def _separated_fields(delimiter: str) -> Callable[[Record, str, str], dict[str, Any]]:
-    @functools.lru_cache(maxsize=64)
-    def names(header: str) -> list[str]:
-        return next(csv.reader([header], delimiter=delimiter), [])
+def _quoted(line: str, delimiter: str) -> list[str]:
+    """The fields of a separated record, in which quotes may enclose delimiters, quotes and line ends."""
+    # The csv module has a process-wide limit that is far below the size of the largest message.
+    csv.field_size_limit(sys.maxsize)
+    rows = list(csv.reader([line], delimiter=delimiter, strict=True))
+    if len(rows) > 1:
+        raise ValueError(f"expected one record, got {len(rows)} lines; set csv_multiline if quoted fields span lines")
+    return rows[0] if rows else []
 
-    def fields(record: Record, text: str, text_field: str) -> dict[str, Any]:
-        # The csv module has a process-wide limit that is far below the size of the largest message.
-        csv.field_size_limit(sys.maxsize)
-        header = names(record.attributes[CSV_HEADER])
-        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
-        if len(rows) != 1 or len(rows[0]) != len(header):
-            got = f"{len(rows[0])} fields" if len(rows) == 1 else f"{len(rows)} lines"
-            raise ValueError(f"expected one line of {len(header)} fields, got {got}")
-        return dict(zip(header, rows[0], strict=True))
+
+def _separated_fields(delimiter: str) -> Callable[[Record, str, "ParserOptions"], Fields]:
+    def cut(line: str, is_quoted: bool) -> list[str]:
+        return _quoted(line, delimiter) if is_quoted else line.split(delimiter)
+
+    cut_header = functools.lru_cache(maxsize=64)(cut)
+
+    def fields(record: Record, text: str, options: "ParserOptions") -> Fields:
+        header = cut_header(record.attributes[CSV_HEADER], options.is_quoted)
+        row = cut(text, options.is_quoted)
+        if len(row) != len(header):
+            raise ValueError(f"expected {len(header)} fields, as in the header, got {len(row)}")
+        named = dict(zip(header, row, strict=True))
+        if len(named) < len(header) or "" in named:
+            # Spreadsheets export empty columns without a name: there is nothing in them to keep.
+            return _distinct(pair for pair in zip(header, row, strict=True) if pair != ("", ""))
+        return named
 
     return fields
 
 
 # How the payload of each input format is decoded to fields. Rows of Parquet and Avro arrive as JSON.
-_DECODERS: dict[str, Callable[[Record, str, str], dict[str, Any]]] = {
+_DECODERS: dict[str, Callable[[Record, str, "ParserOptions"], Fields]] = {
     "text": _text_fields,
     "document": _text_fields,
     "json": _json_fields,
@@ -78,6 +120,11 @@ _DECODERS: dict[str, Callable[[Record, str, str], dict[str, Any]]] = {
     "avro": _json_fields,
 }
 FORMATS = tuple(_DECODERS)
+# The formats of separated fields, and how their fields are quoted unless an option says otherwise.
+SEPARATED_FORMATS = {"csv": "csv", "tsv": "none"}
+QUOTINGS = ("csv", "none")
+# The options that name a field or attribute of a message.
+NAMING_OPTIONS = ("id_field", "timestamp_field", "id_attribute", "timestamp_attribute")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +141,8 @@ class ParserOptions:
             the id that Pub/Sub assigned to the message.
         timestamp_attribute: the Pub/Sub attribute that holds the event time, which takes precedence over a field; by
             default the time when the message was published.
+        quoting: how CSV or TSV quotes fields: "csv" with double quotes (RFC 4180), "none" if quotes are text; by
+            default "csv" for CSV and "none" for TSV (as IANA registered it).
         max_message_bytes: maximum size of a message in bytes; larger ones become dead letters.
 
     Raises:
@@ -106,14 +155,26 @@ class ParserOptions:
     timestamp_field: str = ""
     id_attribute: str = ""
     timestamp_attribute: str = ""
+    quoting: str = dataclasses.field(default="", metadata={"choices": QUOTINGS})
     max_message_bytes: int = dataclasses.field(default=8 * 1024 * 1024, metadata={"minimum": 1})
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        if self.input_format not in FORMATS:
-            raise ValueError(f"expected input_format to be one of {', '.join(FORMATS)}, got {self.input_format!r}")
-        if self.max_message_bytes < 1:
-            raise ValueError(f"expected max_message_bytes to be at least 1, got {self.max_message_bytes}")
+        check_fields(self)
+        check_names(text_field=self.text_field, id_field=self.id_field, timestamp_field=self.timestamp_field)
+        check_names(id_attribute=self.id_attribute, timestamp_attribute=self.timestamp_attribute)
+
+    @property
+    def is_quoted(self) -> bool:
+        """Whether double quotes enclose fields, rather than being text."""
+        return (self.quoting or SEPARATED_FORMATS.get(self.input_format)) == "csv"
+
+
+class Parts(NamedTuple):
+    """The named values of a record: its attributes, and the fields of its payload."""
+
+    attributes: dict[str, str]
+    fields: Fields
 
 
 class MessageParser(ParserOptions):
@@ -127,6 +188,11 @@ class MessageParser(ParserOptions):
             csv.Error: if a separated record is malformed.
             RecursionError: if its JSON is nested too deeply.
         """
+        parts = self.parts(record)
+        return None if parts is None else self.message(record, parts)
+
+    def parts(self, record: Record) -> Optional[Parts]:
+        """The first half of `parse`: decodes the payload; None if it is blank."""
         if len(record.data) > self.max_message_bytes:
             raise ValueError(
                 f"expected a message of at most {self.max_message_bytes} bytes, got {len(record.data)}; "
@@ -135,32 +201,81 @@ class MessageParser(ParserOptions):
         text = record.data.decode("utf-8")
         if not text.strip():
             return None
-        fields = _DECODERS[self.input_format](record, text, self.text_field)
-        beside = {key: value for key, value in record.attributes.items() if key != CSV_HEADER}
-        given_ids = (beside.pop(self.id_attribute, None), fields.pop(self.id_field, None), record.id)
-        given_times = (
-            (self.timestamp_attribute, beside.pop(self.timestamp_attribute, None)),
-            (self.timestamp_field, fields.pop(self.timestamp_field, None)),
-        )
+        fields = _DECODERS[self.input_format](record, text, self)
+        attributes = dict(record.attributes)
+        if self.input_format in SEPARATED_FORMATS:
+            del attributes[CSV_HEADER]
+        return Parts(attributes, fields)
+
+    def message(self, record: Record, parts: Parts) -> Optional[Message]:
+        """The second half of `parse`: makes the message, and takes what it uses out of `parts`."""
+        attributes, fields = parts
         if self.text_field not in fields:
             raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
         content = fields.pop(self.text_field)
+        id = take_first((attributes, self.id_attribute), (fields, self.id_field))
+        time = take_first((attributes, self.timestamp_attribute), (fields, self.timestamp_field))
         if content is None:
             return None
         if not isinstance(content, str):
             raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
         if not content.strip():
             return None
+        if "\0" in content:
+            raise ValueError(
+                f"expected text in the field {self.text_field!r}, got a NUL character at {content.index(chr(0))}; "
+                "a file in UTF-16 without a byte order mark needs its encoding"
+            )
         return Message(
-            id=next((as_text(given) for given in given_ids if given not in (None, "")), "")
-            or stable_id(record.origin, record.data),
+            id=as_text(id.value) if id else record.id or stable_id(record.origin, record.data),
             text=content,
-            # A field of the payload takes precedence over an attribute of the same name.
-            metadata=beside | {key: as_text(value) for key, value in fields.items()},
-            event_time=next(
-                (parse_time(time, name) for name, time in given_times if time not in (None, "")), record.event_time
-            ),
+            metadata=_joined(attributes, {name: as_text(value) for name, value in fields.items() if value is not None}),
+            event_time=parse_time(as_plain(time.value), time.name) if time else record.event_time,
         )
+
+
+def check_names(**names: str) -> None:
+    """Checks that options name fields that can be told apart, and that there is a text.
+
+    Raises:
+        ValueError: if `text_field` is "", or two options have the same name.
+    """
+    if names.get("text_field") == "":
+        raise ValueError("expected text_field to name a field, got ''")
+    for name in names.values():
+        same = [other for other in names if name and names[other] == name]
+        if len(same) > 1:
+            raise ValueError(f"expected {' and '.join(same)} to name different fields, got {name!r} for both")
+
+
+class Taken(NamedTuple):
+    """A value, and the name that it had."""
+
+    name: str
+    value: Any
+
+
+def take_first(*places: tuple[dict[str, Any], str]) -> Optional[Taken]:
+    """Removes and returns the first value that is neither null nor "", given dicts and the name to take from each.
+
+    A name of "" takes nothing, because an option that was not given names no field, and a field may be called "". What
+    is null or "" is removed too; a value behind the first stays.
+    """
+    for values, name in places:
+        if name and name in values and (value := values.pop(name)) not in (None, ""):
+            return Taken(name, value)
+    return None
+
+
+def _joined(attributes: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
+    both = attributes.keys() & fields.keys() if attributes else ()
+    if both and (differing := sorted(name for name in both if attributes[name] != fields[name])):
+        name = differing[0]
+        raise ValueError(
+            f"expected one value for {name!r}, got {fields[name]!r} as a field and {attributes[name]!r} beside it; "
+            "rename one"
+        )
+    return attributes | fields
 
 
 class ParseMessages(DeadLetterTransform):
@@ -186,13 +301,23 @@ class _Parse(beam.DoFn):
     def __init__(self, parser: MessageParser) -> None:
         self._parser = parser
         self._counters = Counters()
+        self._names = NamesFound({option: getattr(parser, option) for option in NAMING_OPTIONS})
+
+    def start_bundle(self) -> None:
+        self._names.start_bundle()
+
+    def finish_bundle(self) -> None:
+        self._names.finish_bundle()
 
     def process(self, record: Record) -> Iterator[Any]:
         try:
-            message = self._parser.parse(record)
+            parts = self._parser.parts(record)
+            if parts is not None:
+                self._names.see(parts.attributes, parts.fields)
+            message = None if parts is None else self._parser.message(record, parts)
         except (ValueError, RecursionError, csv.Error) as error:
             self._counters.count("dead_letters_parse")
-            for letter in dead_letters(STAGE, error, record.data, dict(record.attributes) | source_attributes(record)):
+            for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
                 yield beam.pvalue.TaggedOutput(TAG, letter)
             return
         if message is None:
@@ -205,21 +330,29 @@ class _Parse(beam.DoFn):
             yield beam.window.TimestampedValue(message, Timestamp(micros=message.event_time))
 
 
-def source_attributes(record: Record) -> dict[str, str]:
-    """The origin, id and event time of a record as attributes of its dead letter, with SOURCE_PREFIX."""
+def attributes_of(record: Record) -> dict[str, str]:
+    """The attributes of a record's dead letter: its own, and with SOURCE_PREFIX its origin, id and event time.
+
+    Where a record's own attribute has the prefix, it gets the prefix once more.
+    """
+    own = {SOURCE_PREFIX * _is_source(key) + key: value for key, value in record.attributes.items()}
     known = {"origin": record.origin, "id": record.id, "event_time": record.event_time}
-    return {SOURCE_PREFIX + key: str(value) for key, value in known.items() if value not in ("", None)}
+    return own | {SOURCE_PREFIX + key: str(value) for key, value in known.items() if value not in ("", None)}
 
 
 def record_of(payload: bytes, attributes: Mapping[str, str]) -> Record:
     """The record from which a dead letter of this stage was made."""
-    source = {key.removeprefix(SOURCE_PREFIX): value for key, value in attributes.items() if _is_source(key)}
-    time = source.get("event_time")
+    time = attributes.get(SOURCE_PREFIX + "event_time")
+    added = {SOURCE_PREFIX + name for name in ("origin", "id", "event_time")}
     return Record(
         data=payload,
-        origin=source.get("origin", ""),
-        id=source.get("id", ""),
-        attributes={key: value for key, value in attributes.items() if not _is_source(key)},
+        origin=attributes.get(SOURCE_PREFIX + "origin", ""),
+        id=attributes.get(SOURCE_PREFIX + "id", ""),
+        attributes={
+            key.removeprefix(SOURCE_PREFIX) if key.startswith(2 * SOURCE_PREFIX) else key: value
+            for key, value in attributes.items()
+            if key not in added
+        },
         event_time=int(time) if time else None,
     )
 
@@ -276,8 +409,23 @@ def _micros(time: datetime.datetime) -> int:
 
 
 def as_text(value: Any) -> str:
-    """A string unchanged, or any other value as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """A string unchanged, a number as it was written, or any other value as JSON."""
+    return value if isinstance(value, str) else _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    if isinstance(value, Number):
+        return value.literal
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_as_json(key)}: {_as_json(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_as_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_plain(value: Any) -> Any:
+    """A number as its literal, and any other value unchanged."""
+    return value.literal if isinstance(value, Number) else value
 
 
 def _kind(value: Any) -> str:

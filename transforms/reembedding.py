@@ -18,7 +18,7 @@ from transforms.dead_letters import (
 from transforms.encoder.cleanup import version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import name_and_version
-from transforms.parsing import as_text, parse_time, source_attributes
+from transforms.parsing import as_text, attributes_of, parse_time
 from transforms.schema import EMBEDDING_COLUMNS
 from transforms.types import Record, Sentence
 
@@ -119,9 +119,9 @@ class _Parse(beam.DoFn):
         self._counters.count("rows_read")
         try:
             sentence = sentence_of(record.data)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._counters.count("dead_letters_rows")
-            for letter in dead_letters(STAGE, error, record.data, source_attributes(record)):
+            for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
                 yield beam.pvalue.TaggedOutput(TAG, letter)
             return
         yield sentence.id, sentence

@@ -7,11 +7,12 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.adapters import as_messages
-from transforms.counters import Counters
+from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import (
     TAG,
     DeadLetterTransform,
     WithDeadLetters,
+    add_dead_letters,
     dead_letters,
     element_json,
     split_dead_letters,
@@ -61,7 +62,9 @@ class SplitSentences(DeadLetterTransform):
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the messages that could not be split."""
-        return split_dead_letters(as_messages(pcoll), STAGE, _Split(self._splitter, self._language_field), Sentence)
+        messages, letters = as_messages(pcoll)
+        dofn = _Split(self._splitter, self._language_field)
+        return add_dead_letters(split_dead_letters(messages, STAGE, dofn, Sentence), *letters)
 
 
 class _Split(beam.DoFn):
@@ -69,9 +72,17 @@ class _Split(beam.DoFn):
         self._splitter = splitter
         self._language_field = language_field
         self._counters = Counters()
+        self._names = NamesFound({"language_field": language_field})
+
+    def start_bundle(self) -> None:
+        self._names.start_bundle()
+
+    def finish_bundle(self) -> None:
+        self._names.finish_bundle()
 
     def process(self, message: Message) -> Iterator[Any]:
-        language = message.metadata.get(self._language_field)
+        self._names.see(message.metadata)
+        language = message.metadata.get(self._language_field) if self._language_field else None
         splitter = dataclasses.replace(self._splitter, language=language) if language else self._splitter
         try:
             found, dropped = sentences(message, splitter)

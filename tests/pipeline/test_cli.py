@@ -75,6 +75,39 @@ def test_files_become_rows_and_a_summary(
 
 
 @pytest.mark.parametrize(
+    ("option", "name", "code", "line"),
+    [
+        ("id_field", "ident", 1, "id_field 'ident' in none of 2 messages; did you mean 'id'?"),
+        ("timestamp_field", "tiem", 0, "timestamp_field 'tiem' in none of 2 messages; did you mean 'time'?"),
+        ("language_field", "zzz", 0, "language_field 'zzz' in none of 2 messages"),
+        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 rows; did you mean 'lang'?"),
+    ],
+)
+def test_an_option_that_names_nothing_is_said(
+    tmp_path: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    name: str,
+    code: int,
+    line: str,
+) -> None:
+    """Rows without the ids that were asked for are no success."""
+    write_messages(tmp_path, *({"id": i, "text": "Hi there.", "time": 5, "lang": "en"} for i in range(2)))
+    assert main(arguments(tmp_path, text_encoder, **{option: name})) == code
+    assert f"not found     {line}" in capsys.readouterr().out.splitlines()
+
+
+def test_an_option_that_names_something_is_not_spoken_of(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even if only one message has the field."""
+    write_messages(tmp_path, {"id": 1, "text": "Hi there."}, {"text": "Hi again."})
+    assert main(arguments(tmp_path, text_encoder, id_field="id")) == 0
+    assert "not found" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("options", "content", "metadata"),
     [
         ({}, "Hello there.", {"lang": "en", "user": "u1"}),
@@ -222,7 +255,7 @@ def test_a_directory_is_read_whole(tmp_path: pathlib.Path, text_encoder: pathlib
     (tmp_path / "in" / "deeper").mkdir(parents=True)
     (tmp_path / "in" / "a.txt").write_text("One.")
     (tmp_path / "in" / "deeper" / "b.txt").write_text("Two.")
-    assert main(arguments(tmp_path, text_encoder, input=tmp_path / "in", input_format="document")) == 0
+    assert main(arguments(tmp_path, text_encoder, input=tmp_path / "in", input_format="document", id_field="")) == 0
     assert sorted(row["content"] for row in read_rows(tmp_path)) == ["One.", "Two."]
 
 
@@ -328,14 +361,14 @@ def test_a_damaged_model_is_refused_with_one_line(
     write_messages(tmp_path, {"id": "a", "text": "Hi."})
     rows = {"id": ["a"], "model": ["m"], "model_version": ["v"], "content": ["Hi."], "embedding": [[1.0]]}
     pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
-    for run in (
-        lambda: main(arguments(tmp_path, damaged, max_seq_length=40)),
-        lambda: search.main(
-            [f"--embeddings={tmp_path}/rows.parquet", f"--model={damaged}", "--max_seq_length=40", "x"]
-        ),
-        lambda: export_encoder.main([f"--model={damaged}", f"--to={tmp_path / 'pair'}"]),
-    ):
-        assert run() == 2
+    options = [f"--model={damaged}", "--max_seq_length=40"]
+    runs: list[tuple[Callable[[list[str]], int], list[str]]] = [
+        (main, [*arguments(tmp_path, damaged), *options]),
+        (search.main, [f"--embeddings={tmp_path}/rows.parquet", "x", *options]),
+        (export_encoder.main, [f"--to={tmp_path / 'pair'}", *options[:1]]),
+    ]
+    for start, given in runs:
+        assert start(given) == 2
         printed = capfd.readouterr()
         assert "variables.data-00000-of-00001 is missing, damaged or not readable" in printed.err
         assert printed.err.count("\n") == 1

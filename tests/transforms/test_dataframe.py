@@ -147,6 +147,8 @@ def test_the_users_own_splitter_and_cleanup_are_used(text_encoder: pathlib.Path)
         ([1], {}, "expected text, got int at the index 0"),
         (pd.DataFrame({"body": ["x"]}), {}, r"expected the column 'text', got \['body'\]; pass text_column="),
         (pd.DataFrame({"text": ["x"], "end": [1]}), {}, r"expected no columns \['end'\]"),
+        (pd.DataFrame([["x", "y"]], columns=["text", "text"]), {}, "expected one column 'text', got 2; rename"),
+        (pd.DataFrame([["x"]], columns=pd.MultiIndex.from_tuples([("text", "")])), {}, "got a MultiIndex of 2 levels"),
         ("x", {"output_level": "word"}, "expected output_level to be one of sentence, document, got 'word'"),
         ("x", {"document_vector": "max"}, "expected document_vector to be one of whole, mean"),
         ("x", {"cleanup": "all"}, "expected cleanup to be one of disabled"),

@@ -6,13 +6,16 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.summary import counters_of, names_of
 from tests.beam import run
 from tests.conftest import record
-from transforms.parsing import MessageParser, ParseMessages, parse_time, record_of
-from transforms.types import CSV_HEADER, Record
+from transforms.parsing import MessageParser, ParseMessages, attributes_of, parse_time, record_of
+from transforms.types import CSV_HEADER, Message, Record
 
 # The ends of BigQuery's range of times, in microseconds since the epoch.
 FIRST, LAST = -62135596800_000_000, 253402300799_999_999
@@ -33,21 +36,21 @@ def test_two_identical_lines_stay_two() -> None:
 
 
 def test_json_fields_become_id_time_and_metadata() -> None:
-    """Every field that has no part of its own is metadata, a string as it is and anything else as JSON."""
+    """Every other field that is not null is metadata, a string as it is and anything else as JSON."""
     line = {"body": "Hi.", "key": 7, "at": "2024-01-02T03:04:05.5+01:00", "s": "x", "n": None, "l": [1, "é"]}
     message = MessageParser("jsonl", "body", "key", "at").parse(record(json.dumps(line)))
     assert message is not None
     assert message.id == "7"
     assert message.event_time == 1704161045_500000
-    assert message.metadata == {"s": "x", "n": "null", "l": '[1, "é"]'}
+    assert message.metadata == {"s": "x", "l": '[1, "é"]'}
 
 
 def test_attributes_are_metadata_too() -> None:
     """What came beside the payload is kept, and can give the id."""
     parser = MessageParser("json", id_attribute="k", timestamp_attribute="t")
-    message = parser.parse(record('{"text": "Hi.", "a": "c"}', attributes={"k": "1", "t": "5", "a": "b", "d": "e"}))
+    message = parser.parse(record('{"text": "Hi.", "c": "c"}', attributes={"k": "1", "t": "5", "a": "b", "d": "e"}))
     assert message is not None
-    assert (message.id, message.event_time, message.metadata) == ("1", 5000, {"a": "c", "d": "e"})
+    assert (message.id, message.event_time, message.metadata) == ("1", 5000, {"a": "b", "c": "c", "d": "e"})
 
 
 def test_the_source_gives_the_id_where_no_field_does() -> None:
@@ -84,8 +87,12 @@ def test_a_blank_text_is_left_out(data: str) -> None:
         ("jsonl", b"[" * 200_000, "recursion"),
         ("jsonl", b'{"text": "x", "at": "yesterday"}', "expected RFC 3339"),
         ("jsonl", b'{"text": "' + b"x" * 1000 + b'"}', "at most 900 bytes, got 1012"),
-        ("csv", b"1,x,y", "expected one line of 2 fields, got 3 fields"),
+        ("csv", b"1,x,y", "expected 2 fields, as in the header, got 3"),
         ("csv", b'1,"x', "unexpected end of data"),
+        ("csv", b"1,a\r2,b", "new-line character"),
+        ("text", "Hi.".encode("utf-16-le"), "NUL character at 1"),
+        ("jsonl", b'{"text": "a", "text": "b"}', "expected each field once, got 'text' 2 times"),
+        ("jsonl", b'{"text": "a", "n": {"k": 1, "k": 2}}', "expected each field once, got 'k' 2 times"),
     ],
 )
 def test_what_is_no_message_is_a_dead_letter_with_the_whole_input(input_format: str, data: bytes, reason: str) -> None:
@@ -204,3 +211,156 @@ def test_a_dead_letter_gives_its_record_back() -> None:
     result = run([before], ParseMessages().with_dead_letters(), Record)
     (letter,) = result.dead_letters
     assert record_of(letter.payload_bytes, letter.attributes) == before
+
+
+def parsed(parser: MessageParser, payload: str, **attributes: str) -> Message:
+    """The message of a payload that has one."""
+    message = parser.parse(record(payload, "f#0", attributes=attributes))
+    assert message is not None
+    return message
+
+
+@pytest.mark.parametrize("options", [{}, {"id_field": "id"}, {"timestamp_field": "at"}])
+@pytest.mark.parametrize(
+    ("input_format", "payload", "header"),
+    [
+        ("csv", "0,7,2024-01-01,Hi.", ",id,at,text"),
+        ("jsonl", '{"": 0, "id": 7, "at": "2024-01-01", "text": "Hi."}', ""),
+    ],
+)
+def test_an_option_that_is_not_given_names_no_field(
+    options: dict[str, Any], input_format: str, payload: str, header: str
+) -> None:
+    """A field without a name is metadata, whichever options are given."""
+    message = parsed(MessageParser(input_format, **options), payload, **{CSV_HEADER: header} if header else {})
+    assert message.metadata[""] == "0"
+    assert message.id != "0"
+    assert message.event_time != 0
+
+
+def test_an_attribute_without_a_name_is_metadata() -> None:
+    """As a field without a name is."""
+    parser = MessageParser("json", id_field="id", timestamp_field="at")
+    message = parser.parse(record('{"text": "Hi.", "id": 1}', attributes={"": "5"}))
+    assert message is not None
+    assert (message.id, message.event_time, message.metadata) == ("1", None, {"": "5"})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"text_field": ""}, {"text_field": "a", "id_field": "a"}, {"id_attribute": "k", "timestamp_attribute": "k"}],
+)
+def test_options_name_different_fields(names: dict[str, Any]) -> None:
+    """One field cannot be two parts of a message."""
+    with pytest.raises(ValueError, match="expected .* to name"):
+        MessageParser("jsonl", **names)
+
+
+def test_what_an_attribute_leaves_unused_is_metadata() -> None:
+    """Where both an attribute and a field could be the id, the field is kept."""
+    parser = MessageParser("json", id_field="id", id_attribute="k")
+    message = parser.parse(record('{"text": "Hi.", "id": "field"}', attributes={"k": "attribute"}))
+    assert message is not None
+    assert (message.id, message.metadata) == ("attribute", {"id": "field"})
+
+
+def test_two_values_for_one_name_are_a_dead_letter() -> None:
+    """An attribute and a field of one name fit into no one place, unless they are equal."""
+    same = MessageParser("json").parse(record('{"text": "Hi.", "a": 1}', attributes={"a": "1"}))
+    assert same is not None
+    assert same.metadata == {"a": "1"}
+    with pytest.raises(ValueError, match="expected one value for 'a', got '2' as a field and '1' beside it"):
+        MessageParser("json").parse(record('{"text": "Hi.", "a": 2}', attributes={"a": "1"}))
+
+
+@pytest.mark.parametrize("input_format", ["csv", "tsv"])
+@pytest.mark.parametrize("header", ["id,tag,tag,text", "id,x,text,text", "id,,,text"])
+def test_a_column_whose_name_is_taken_is_a_dead_letter(input_format: str, header: str) -> None:
+    """Neither of the two is dropped."""
+    separator = {"csv": ",", "tsv": "\t"}[input_format]
+    with pytest.raises(ValueError, match="expected each field once, got '(tag|text|)' 2 times"):
+        parsed(
+            MessageParser(input_format),
+            separator.join(["1", "red", "blue", "One."]),
+            **{CSV_HEADER: header.replace(",", separator)},
+        )
+
+
+def test_empty_columns_without_a_name_are_nothing() -> None:
+    """Spreadsheets export them."""
+    message = parsed(MessageParser("csv", id_field="id"), "1,One.,,", **{CSV_HEADER: "id,text,,"})
+    assert (message.id, message.text, message.metadata) == ("1", "One.", {})
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        *("123456789.123456789123", "1.10", "1e400", "1E5", "-0", "12345678901234567.1", "0.1e-7", "NaN", "9" * 5000),
+        *("[1.10, -0, 1E5]", '{"a": 1.0, "b": [0.10, "x", true, null]}'),
+    ],
+)
+def test_numbers_keep_their_literal(literal: str) -> None:
+    """As metadata, at any depth, and as ids."""
+    message = parsed(MessageParser("jsonl", id_field="id"), f'{{"text": "Hi.", "id": {literal}, "n": {literal}}}')
+    assert (message.id, message.metadata) == (literal, {"n": literal})
+
+
+def test_a_large_number_can_be_a_time() -> None:
+    """Milliseconds, with a fraction."""
+    message = parsed(MessageParser("jsonl", timestamp_field="at"), '{"text": "Hi.", "at": 1704161045123.5}')
+    assert message.event_time == 1704161045_123500
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_every_number_keeps_its_literal(literal: str) -> None:
+    """Whatever JSON's grammar allows."""
+    assert parsed(MessageParser("jsonl"), f'{{"text": "Hi.", "n": {literal}}}').metadata == {"n": literal}
+
+
+def test_tsv_has_no_quoting() -> None:
+    """As registered with IANA: quotes are text."""
+    for text in ('"Great food" they said.', '"klm"', 'The 5" pipe', '"'):
+        message = parsed(MessageParser("tsv", id_field="id"), f"2\t{text}", **{CSV_HEADER: "id\ttext"})
+        assert (message.id, message.text) == ("2", text)
+
+
+@pytest.mark.parametrize(("input_format", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_quoting_decides_for_both_formats(input_format: str, separator: str) -> None:
+    """Quoted TSV and unquoted CSV exist."""
+    payload, header = f'1{separator}"Hi."', {CSV_HEADER: f"id{separator}text"}
+    assert parsed(MessageParser(input_format, quoting="csv"), payload, **header).text == "Hi."
+    assert parsed(MessageParser(input_format, quoting="none"), payload, **header).text == '"Hi."'
+
+
+def test_an_attribute_may_be_called_as_a_header_is() -> None:
+    """Only a file of separated fields has a header."""
+    assert parsed(MessageParser("json"), '{"text": "Hi."}', **{CSV_HEADER: "mine"}).metadata == {CSV_HEADER: "mine"}
+
+
+NAMES = st.sampled_from(["origin", "id", "event_time", "csv_header", "", "a"]).flatmap(
+    lambda name: st.integers(0, 3).map(lambda times: "source." * times + name)
+)
+
+
+@given(st.dictionaries(NAMES, st.text(max_size=5)), st.sampled_from([None, 5]), st.sampled_from(["", "f#1"]))
+def test_a_dead_letter_keeps_every_attribute(attributes: dict[str, str], time: int | None, origin: str) -> None:
+    """Those that begin as its own do, too."""
+    before = record("x", origin, id=origin, event_time=time, attributes=attributes)
+    assert record_of(before.data, attributes_of(before)) == before
+
+
+def test_a_letter_of_a_user_s_attribute_with_one_prefix_can_be_replayed() -> None:
+    """As letters were before the prefix was doubled."""
+    assert record_of(b"x", {"source.kind": "a", "source.origin": "f#1"}).attributes == {"source.kind": "a"}
+
+
+def test_names_that_no_message_has_are_known_after_a_run() -> None:
+    """Each option that named something is counted, and the names of the others' messages are kept for a hint."""
+    records = [record(f'{{"text": "Hi.", "id": {number}, "time": 5}}', f"f#{number}") for number in range(3)]
+    with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
+        created = pipeline | beam.Create(records).with_output_types(Record)
+        created | ParseMessages("jsonl", id_field="id", timestamp_field="tiem")
+    counters = counters_of(pipeline.result)
+    assert counters["found_id_field"] > 0
+    assert "found_timestamp_field" not in counters
+    assert names_of(pipeline.result) == {"text", "id", "time"}

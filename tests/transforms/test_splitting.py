@@ -46,3 +46,9 @@ def test_the_splitters_options_are_the_transforms() -> None:
     """What a length option drops leaves no gap in the indexes."""
     found = run([message("No. This is a longer one. Yes, it is.")], SplitSentences(min_length=5), Message)
     assert [(s.sentence_index, s.content) for s in found] == [(0, "This is a longer one."), (1, "Yes, it is.")]
+
+
+def test_a_field_without_a_name_is_no_language() -> None:
+    """Unless the option names a field, all messages have the same language."""
+    found = run([message("It is. Yes.", metadata={"": "nonsense"})], SplitSentences(), Message)
+    assert len(found) == 2

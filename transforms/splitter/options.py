@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from transforms.splitter.custom import STRATEGIES, BoundStrategy, compiled
 from transforms.splitter.languages import LANGUAGES
@@ -59,6 +60,8 @@ class SplitterOptions:
             if isinstance(value, str):
                 raise ValueError(f"expected {name} as a list of strings, got the string {value!r}; pass [{value!r}]")
             object.__setattr__(self, name, tuple(value))
+        for field in dataclasses.fields(self):
+            _expect_type(field, getattr(self, field.name))
         _expect("newlines", self.newlines, POLICIES)
         _expect("custom_bounds_strategy", self.custom_bounds_strategy, STRATEGIES)
         if self.use_custom_bounds_only and not self.custom_bounds:
@@ -91,3 +94,11 @@ def _warn(language: str) -> None:
 def _expect(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"expected {name} as one of {', '.join(allowed)}, got {value!r}; pass one of them")
+
+
+def _expect_type(field: "dataclasses.Field[Any]", value: Any) -> None:
+    if field.type not in (bool, int, int | None):
+        return
+    # True is an integer in Python, but not where a number is meant.
+    if isinstance(value, bool) != (field.type is bool) or not isinstance(value, field.type):  # type: ignore[arg-type]
+        raise ValueError(f"expected {field.name} as {getattr(field.type, '__name__', field.type)}, got {value!r}")

@@ -101,15 +101,22 @@ class _Read(beam.DoFn):
 
     def process(self, piece: FileRange) -> Iterator[Any]:
         name = self._names.get(piece.path, piece.path)
+        records = 0
+        if not piece.start:
+            self._counters.count("files")
         try:
             for found in self._reader.read(piece):
+                records += 1
                 if isinstance(found, Piece):
                     yield Record(found.data, f"{name}#{found.position}", "", found.attributes, None)
                 else:
+                    self._counters.count("records_unreadable")
                     yield from self._refused(found.error, found.data, f"{name}#{found.position}")
         # The exception depends on the decoder of the file: OSError, EOFError, zlib.error, ArrowInvalid, ...
         except Exception as error:
+            self._counters.count("files_unreadable")
             yield from self._refused(error, name.encode(), name)
+        self._counters.count("records", records)
 
     def _refused(self, error: Exception, data: bytes, origin: str) -> Iterator[Any]:
         self._counters.count("dead_letters_read")
