@@ -19,7 +19,7 @@ def as_json(row: Any) -> bytes:
     Raises:
         UnicodeEncodeError: if bytes, or a string that was decoded with "surrogateescape", are not UTF-8.
     """
-    return json.dumps(row, ensure_ascii=False, default=_plain).encode()
+    return _encode(row).encode()
 
 
 def shown(value: Any) -> Any:
@@ -27,7 +27,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, dict):
         return {key.encode("utf-8", "backslashreplace").decode(): shown(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [shown(each) for each in value]
+        return type(value)(map(shown, value))
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if isinstance(raw, bytes) and not is_utf8(raw):
         return {"base64": base64.b64encode(raw).decode()}
@@ -49,6 +49,9 @@ def _plain(value: Any) -> str:
     if isinstance(value, decimal.Decimal):
         return f"{value:f}"
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
 def date_text(days: int) -> str:
@@ -83,4 +86,4 @@ def duration_text(ticks: int, a_second: int) -> str:
     days, rest = divmod(ticks, 86_400 * a_second)
     time = time_text(rest, a_second)
     counted = f"{days} day{'s' if abs(days) != 1 else ''}, " if days else ""
-    return counted + time.removeprefix("0")
+    return f"{counted}{time.removeprefix('0')}"
