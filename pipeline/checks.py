@@ -10,11 +10,12 @@ from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
 from pipeline.inputs import Inputs
-from pipeline.places import paths, shards
+from pipeline.places import is_pipe, paths, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import check_model as check_model_options
 from transforms.io.bigquery.tables import check_readable
+from transforms.io.files.encodings import known_encoding
 from transforms.io.files.read import FILE_FORMATS
 from transforms.io.pubsub.resources import check_subscription, check_topic
 from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
@@ -45,7 +46,7 @@ def is_native(settings: Settings, runner: str) -> bool:
 
 
 def check_inputs(settings: Settings, runner: str) -> None:
-    """Check that the runner can read the source, and that a table or subscription exists.
+    """Check that the runner can read the source, that a table or subscription exists, and an encoding is known.
 
     Raises:
         ValueError: if it cannot, or one does not.
@@ -54,12 +55,15 @@ def check_inputs(settings: Settings, runner: str) -> None:
     if settings.input_format not in formats:
         kind = "files" if settings.input else "messages"
         raise ValueError(f"expected --input_format of {kind}, {', '.join(formats)}, got {settings.input_format!r}")
+    known_encoding(settings.encoding)
     local, native = runner in LOCAL_RUNNERS, is_native(settings, runner)
     if settings.input_format == "bigquery":
         with looking_at("input", settings.input):
             check_readable(settings.input, SENTENCE_COLUMNS)
-    elif settings.input == "-" and not local:
-        raise ValueError("expected --input=GLOB on a remote runner, got -; standard input is read locally only")
+    elif not local and is_pipe(settings.input):
+        raise ValueError(
+            f"expected --input=GLOB on a remote runner, got {settings.input}; standard input is read locally only"
+        )
     if native and local:
         raise ValueError(
             "expected --source=splittable on a local runner, got native, which acknowledges messages before their "
@@ -101,7 +105,7 @@ def check_outputs(settings: Settings, inputs: Inputs) -> None:
 
 
 def _check_replaced(settings: Settings, option: str, patterns: Sequence[str]) -> None:
-    replaced = paths([shards(settings.output, settings.output_format)])
+    replaced = paths([shards(settings.output, settings.output_format)], with_hidden=True)
     if replaced and (both := replaced & paths(patterns)):
         raise ValueError(
             f"expected --{option} apart from the files under --output, which are replaced, got {min(both)} in both; "

@@ -81,7 +81,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     if len(given) != 1:
         names = ", ".join(f"--{name}" for name in SOURCES)
         raise ValueError(f"expected one of {names}, got {' and '.join(f'--{name}' for name in given) or 'none'}")
-    return arguments, PipelineOptions(list(argv))
+    # Beam keeps its options as UTF-8, and a path need not be that.
+    return arguments, PipelineOptions([argument.encode(errors="backslashreplace").decode() for argument in argv])
 
 
 def check_values(arguments: argparse.Namespace, options: Sequence[Option] = OPTIONS) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -10,7 +10,6 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
 from pipeline.settings import Settings
-from transforms.counters import NamesFound
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
 from transforms.encoder.catalogue import find_model
@@ -24,7 +23,7 @@ from transforms.io.pubsub.write import WriteToTopic
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
 from transforms.schema import Column, bigquery_schema, json_row, sql_string
-from transforms.splitting import SplitSentences
+from transforms.splitting import KeepMetadata, SplitSentences
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 # Dataflow's stateful batching takes whole seconds only.
@@ -52,7 +51,13 @@ def _sentences_of_messages(
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, settings, inputs), parser)
     else:
-        files = ReadFiles(inputs.patterns, settings.input_format, settings.csv_multiline, inputs.names)
+        files = ReadFiles(
+            inputs.patterns,
+            settings.input_format,
+            settings.csv_multiline,
+            inputs.names,
+            encoding=settings.encoding,
+        )
         read = pipeline | "Read files" >> files.with_dead_letters()
         messages = parse(read.output, parser)
         refused = {"read": read.dead_letters}
@@ -72,6 +77,10 @@ def _sentences_of_rows(
         read = pipeline | "Read files" >> files.with_dead_letters()
         records, refused = read.output, {"read": read.dead_letters}
     sentences = records | "Parse rows" >> ParseRows().with_dead_letters()
+    fields = settings.splitting.metadata_fields
+    if fields is not None:
+        keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+        sentences = sentences._replace(output=sentences.output | "Keep metadata" >> keep)
     return sentences.output, refused | {"rows": sentences.dead_letters}
 
 
@@ -111,31 +120,29 @@ def embed(
         options = dataclasses.replace(options, max_batch_duration_secs=_NATIVE_BATCH_SECONDS)
     transform = EmbedSentences(**vars(settings.encoder), **vars(options))
     outputs: WithDeadLetters[SentenceEmbedding] = sentences | "Embed" >> transform.with_dead_letters()
-    if settings.metadata_fields is None and settings.store_content:
+    if settings.store_content:
         return outputs
-    keep = beam.ParDo(_Keep(settings.metadata_fields, settings.store_content)).with_output_types(SentenceEmbedding)
-    return outputs._replace(output=outputs.output | "Keep columns" >> keep)
+    return outputs._replace(
+        output=outputs.output | "Leave out content" >> beam.Map(_without_content).with_output_types(SentenceEmbedding)
+    )
+
+
+def _without_content(row: SentenceEmbedding) -> SentenceEmbedding:
+    return row._replace(content="")
 
 
 class _Keep(beam.DoFn):
-    """Keeps only `fields` of the metadata of rows (None for all), with or without their sentence."""
-
-    def __init__(self, fields: frozenset[str] | None, content: bool) -> None:
-        self._fields = fields
-        self._content = content
-        self._names = NamesFound({f"metadata_fields.{name}": name for name in sorted(fields or ())})
+    def __init__(self, fields: Sequence[str] | None) -> None:
+        self._kept = KeepMetadata(fields)
 
     def start_bundle(self) -> None:
-        self._names.start_bundle()
+        self._kept.found.start_bundle()
 
     def finish_bundle(self) -> None:
-        self._names.finish_bundle()
+        self._kept.found.finish_bundle()
 
-    def process(self, row: SentenceEmbedding) -> Iterator[SentenceEmbedding]:
-        self._names.see(row.metadata)
-        fields = row.metadata.keys() if self._fields is None else self._fields
-        metadata = {key: row.metadata[key] for key in row.metadata if key in fields}
-        yield row._replace(metadata=metadata, content=row.content if self._content else "")
+    def process(self, sentence: Sentence) -> Iterator[Sentence]:
+        yield sentence._replace(metadata=self._kept.of(sentence.metadata))
 
 
 def write(rows: Any, dead_letters: Mapping[str, Any], settings: Settings, is_stream: bool) -> None:

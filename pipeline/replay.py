@@ -4,7 +4,6 @@ import argparse
 import base64
 import collections
 import functools
-import glob
 import json
 import sys
 import time
@@ -24,6 +23,7 @@ from transforms import embedding, parsing, splitting
 from transforms.dead_letters import payload_of
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.bigquery.write import STAGE as WRITE_STAGE
+from transforms.io.files.match import match
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub.resources import check_topic
 from transforms.io.pubsub.write import Outgoing, publish
@@ -150,7 +150,7 @@ def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptio
 
 
 def _files(pattern: str) -> list[str]:
-    paths = sorted(glob.glob(pattern))
+    paths = sorted(file.path for file in match(pattern).files)
     if not paths:
         raise ValueError(f"expected --letters to match files, {pattern!r} matches none; check the path")
     return paths

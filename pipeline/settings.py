@@ -27,6 +27,7 @@ class Settings:
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
         csv_multiline: whether CSV and TSV records may span lines.
+        encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
         splitter: how messages become sentences.
         splitting: the rest of SplitSentences' options.
@@ -36,7 +37,6 @@ class Settings:
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
         already_written: rows written earlier, whose sentences are left out; "" for none.
-        metadata_fields: the metadata that rows keep; None for all of it.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
         retry_for_seconds: how long to wait out an outage of a sink.
@@ -49,6 +49,7 @@ class Settings:
     source: str
     max_wait_seconds: float
     csv_multiline: bool
+    encoding: str
     parser: ParserOptions | None
     splitter: SplitterOptions
     splitting: SplittingOptions
@@ -58,7 +59,6 @@ class Settings:
     output_format: str
     dead_letters: str
     already_written: str
-    metadata_fields: frozenset[str] | None
     store_content: bool
     bigquery_write_method: str
     retry_for_seconds: float
@@ -84,6 +84,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
         csv_multiline=arguments.csv_multiline,
+        encoding=arguments.encoding,
         parser=parser,
         # A bound may contain commas, so it is not split.
         splitter=made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
@@ -94,7 +95,6 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
         already_written=arguments.already_written,
-        metadata_fields=None if arguments.metadata_fields == "*" else frozenset(_list(arguments.metadata_fields)),
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
@@ -114,6 +114,7 @@ _TYPED: dict[Any, Any] = {
     bool | None: _BOOLEANS.__getitem__,
     int | None: lambda given: given or None,
     Sequence[str]: _list,
+    Sequence[str] | None: lambda given: None if given == "*" else _list(given),
 }
 
 

@@ -80,7 +80,7 @@ def test_files_become_rows_and_a_summary(
         ("id_field", "ident", 1, "id_field 'ident' in none of 2 messages; did you mean 'id'?"),
         ("timestamp_field", "tiem", 0, "timestamp_field 'tiem' in none of 2 messages; did you mean 'time'?"),
         ("language_field", "zzz", 0, "language_field 'zzz' in none of 2 messages"),
-        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 rows; did you mean 'lang'?"),
+        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 messages; did you mean 'lang'?"),
     ],
 )
 def test_an_option_that_names_nothing_is_said(
@@ -96,6 +96,20 @@ def test_an_option_that_names_nothing_is_said(
     write_messages(tmp_path, *({"id": i, "text": "Hi there.", "time": 5, "lang": "en"} for i in range(2)))
     assert main(arguments(tmp_path, text_encoder, **{option: name})) == code
     assert f"not found     {line}" in capsys.readouterr().out.splitlines()
+
+
+def test_the_reasons_of_dead_letters_are_listed(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The most frequent first, with one example of each."""
+    write_messages(
+        tmp_path, *({"id": i, "body": "No text."} for i in range(3)), {"id": 9, "text": 7}, {"id": 10, "text": "Hi."}
+    )
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(row for row, line in enumerate(lines) if line.startswith("dead letters  4"))
+    assert lines[first + 1].strip() == "3 such as: ValueError: expected a field 'text', got ['body', 'id']"
+    assert lines[first + 2].strip() == "1 such as: ValueError: expected text in the field 'text', got a number"
 
 
 def test_an_option_that_names_something_is_not_spoken_of(

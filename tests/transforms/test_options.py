@@ -59,6 +59,7 @@ OTHER: dict[str, Any] = {
     "min_length": 2,
     "max_length": 90,
     "language_field": "lang",
+    "metadata_fields": ("lang", "user"),
     "input_format": "jsonl",
     "text_field": "body",
     "id_field": "key",

@@ -3,12 +3,18 @@
 import dataclasses
 import functools
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from transforms.splitter.custom import STRATEGIES, BoundStrategy, compiled
 from transforms.splitter.languages import LANGUAGES
 from transforms.splitter.newlines import POLICIES, NewlinePolicy
+
+# ISO 639-2's code for a text in a language that is not known, or in none.
+UNDETERMINED = "und"
+# A language with a script, a region or a variant, as in BCP 47, or with the underscore of a locale.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,4}")
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,8 +81,15 @@ class SplitterOptions:
                 f"expected max_length of at least min_length, got {self.max_length} and {self.min_length}; swap them"
             )
         compiled(tuple(self.custom_bounds))
-        if language_code(self.language) not in LANGUAGES:
+        if not isinstance(self.language, str) or not _LANGUAGE.fullmatch(self.language):
+            raise ValueError(f"expected language as a code such as en or pt-BR, got {str(self.language)[:40]!r}")
+        if not has_rules(self.language) and self.language != UNDETERMINED:
             _warn(self.language)
+
+
+def has_rules(language: str) -> bool:
+    """Whether `language`, which may be any string, is the code of a language with rules of its own."""
+    return bool(_LANGUAGE.fullmatch(language)) and language_code(language) in LANGUAGES
 
 
 @functools.lru_cache(maxsize=1024)

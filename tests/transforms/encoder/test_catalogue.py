@@ -77,7 +77,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path: pathlib.Path) -> None:
 
 def test_the_catalogue_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """A line a model."""
-    assert models.main() == 0
+    assert models.main([]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in CATALOGUE)
 
@@ -170,3 +170,17 @@ def test_a_folder_that_may_not_be_read_is_refused(pair: pathlib.Path, monkeypatc
     monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
     with pytest.raises(ValueError, match="expected a model that can be read, got .*Permission denied"):
         find_model(str(pair))
+
+
+def test_a_model_can_be_listed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its name or its alias."""
+    assert models.main(["minilm", "sent_bert_wiki_books_sst2"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]] == ["minilm", "bert_wiki_books_sst2"]
+
+
+def test_an_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the nearest name."""
+    assert models.main(["minlm"]) == 2
+    assert capsys.readouterr().err == (
+        "python -m pipeline.models: expected a model's name, got 'minlm'; did you mean minilm?\n"
+    )
