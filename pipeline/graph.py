@@ -1,6 +1,7 @@
 """The graph: sources, stages and sinks, wired and named."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,10 +29,11 @@ from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbe
 
 # Dataflow's stateful batching takes whole seconds only.
 _NATIVE_BATCH_SECONDS = 1
+_NOWHERE: Mapping[str, str] = {}
 
 
-def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> None:
-    """Wire the whole pipeline for checked `settings`."""
+def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: Mapping[str, str] = _NOWHERE) -> None:
+    """Wire the whole pipeline for checked `settings`; files under a prefix in `waiting` wait in its folder."""
     if settings.parser is None:
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
     else:
@@ -40,7 +42,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> None:
         leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
         sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
     rows = embed(sentences, settings, inputs.native)
-    write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream)
+    write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
 def _sentences_of_messages(
@@ -145,19 +147,30 @@ class _Keep(beam.DoFn):
         yield sentence._replace(metadata=self._kept.of(sentence.metadata))
 
 
-def write(rows: Any, dead_letters: Mapping[str, Any], settings: Settings, is_stream: bool) -> None:
+def write(
+    rows: Any,
+    dead_letters: Mapping[str, Any],
+    settings: Settings,
+    is_stream: bool,
+    waiting: Mapping[str, str] = _NOWHERE,
+) -> None:
     """Write rows to their sink, and the dead letters of each stage, the sink's own included, to theirs.
 
     In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
     Flatten would break it up.
     """
-    dead_letters = dict(dead_letters) | _write(rows, "rows", settings.output, settings, ROWS, is_stream)
+    write_files = WriteBundleFiles if is_stream else functools.partial(_write_waiting, waiting)
+    dead_letters = dict(dead_letters) | _write(rows, "rows", settings.output, settings, ROWS, write_files)
     if not is_stream:
         gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
-        _write(gathered, "dead letters", settings.dead_letters, settings, DEAD_LETTERS, is_stream)
+        _write(gathered, "dead letters", settings.dead_letters, settings, DEAD_LETTERS, write_files)
         return
     for stage, letters in dead_letters.items():
-        _write(letters, f"dead letters of {stage}", settings.dead_letters, settings, DEAD_LETTERS, is_stream)
+        _write(letters, f"dead letters of {stage}", settings.dead_letters, settings, DEAD_LETTERS, write_files)
+
+
+def _write_waiting(waiting: Mapping[str, str], prefix: str, file_format: str, kind: Kind) -> WriteFiles:
+    return WriteFiles(prefix, file_format, kind, waiting.get(prefix, ""))
 
 
 def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
@@ -178,7 +191,7 @@ def _record(message: Any) -> Record:
     return Record(message.data, "", message.message_id, message.attributes or {}, published)
 
 
-def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, is_stream: bool) -> dict[str, Any]:
+def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, write_files: Any) -> dict[str, Any]:
     """Write elements of `kind`, and return the dead letters of what the sink rejected, by stage."""
     name = f"Write {what}"
     if settings.output_format == "pubsub":
@@ -186,8 +199,7 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, i
         sent = rows | name >> WriteToTopic(target, retry_for_seconds=settings.retry_for_seconds).with_dead_letters()
         return {"publish": sent.dead_letters} if kind is ROWS else {}
     if settings.output_format != "bigquery":
-        write = WriteBundleFiles if is_stream else WriteFiles
-        pcoll | name >> write(target, settings.output_format, kind)
+        pcoll | name >> write_files(target, settings.output_format, kind)
         return {}
     if settings.bigquery_write_method not in METHODS:
         _write_by_beam(pcoll, what, target, settings.bigquery_write_method, kind)

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Sequence
 
 from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
 
 from transforms.io.files.match import match
 
@@ -23,9 +24,27 @@ def dead_letters_beside(output: str, output_format: str) -> str:
     return f"{folder}/dead_letters/{name}" if folder else f"dead_letters/{name}"
 
 
+def is_local(place: str) -> bool:
+    """Whether `place` is on this machine's file system."""
+    return "://" not in place
+
+
+def literal(path: str) -> str:
+    """The pattern that only `path` matches."""
+    # Beam does not escape a bracket in a set, and Python warns of a set that begins with one.
+    return path.translate({ord("["): r"[\[]", ord("*"): "[*]", ord("?"): "[?]"})
+
+
 def shards(prefix: str, file_format: str) -> str:
     """The pattern of the files that a batch writes under `prefix`."""
-    return f"{prefix}-?????-of-?????.{file_format}"
+    # Beam lists nothing for a pattern that names no folder; split() makes a local path absolute.
+    number = "[0-9]" * 5
+    return f"{literal(FileSystems.join(*FileSystems.split(prefix)))}-{number}-of-{number}.{file_format}"
+
+
+def shard(prefix: str, number: int, total: int, file_format: str) -> str:
+    """The name of file `number` of `total` that a batch writes under `prefix`."""
+    return f"{FileSystems.join(*FileSystems.split(prefix))}-{number:05}-of-{total:05}.{file_format}"
 
 
 def is_pipe(place: str) -> bool:
@@ -58,9 +77,11 @@ def check_files(option: str, place: str) -> None:
         raise ValueError(f"expected --{option} to match a file, {place!r} matches none; check the path")
 
 
-def paths(places: Sequence[str], with_hidden: bool = False) -> set[str]:
-    """The real paths of the files that `places` stand for, as they are read, or with all that is left out then."""
-    found = [match(place) for place in places]
-    return {
-        os.path.realpath(file.path) for each in found for file in (*each.files, *(each.left_out if with_hidden else ()))
-    }
+def files_of(places: Sequence[str]) -> set[str]:
+    """The real paths of the files that are read in `places`."""
+    return {os.path.realpath(file.path) for place in places for file in match(place).files}
+
+
+def paths(patterns: Sequence[str]) -> set[str]:
+    """The real paths of the files that Beam's `patterns` match, hidden ones too."""
+    return {os.path.realpath(file.path) for found in FileSystems.match(patterns) for file in found.metadata_list}

@@ -5,6 +5,7 @@ import difflib
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -127,8 +128,8 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
     return lines
 
 
-def summary(result: Any, seconds: float, settings: Settings) -> str:
-    """The lines that a local run ends with."""
+def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) -> str:
+    """The lines that a local run ends with; `kept` is whether its rows are where they belong."""
     output, dead_letters = settings.output, settings.dead_letters
     counters = counters_of(result)
     distributions = distributions_of(result)
@@ -136,7 +137,9 @@ def summary(result: Any, seconds: float, settings: Settings) -> str:
     dead = dead_letters_of(counters)
     sentences = get("rows_written", get("rows", 0))
     lines = [
-        f"rows          {sentences:,} in {output}",
+        f"rows          {sentences:,} in {output}"
+        if kept or not sentences
+        else f"rows          {sentences:,}, not kept",
         *_account(counters),
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
@@ -166,6 +169,27 @@ def summary(result: Any, seconds: float, settings: Settings) -> str:
         )
     lines.extend(f"not found     {line}" for line in names_of_nothing(result, settings).values())
     return "\n".join(lines)
+
+
+def replaced_files(replaced: Mapping[str, int]) -> str:
+    """The line that says which files of an earlier run a batch replaced, from their number by prefix."""
+    places = ", ".join(f"{count:,} of {prefix}" for prefix, count in replaced.items() if count)
+    return f"replaced      {sum(replaced.values()):,} files of an earlier run ({places})" if places else ""
+
+
+def why_no_rows(counters: dict[str, int]) -> str:
+    """Why a run made no row of what it read; "" if it made one, read nothing, or left out what was written already."""
+    get = counters.get
+    dead = sum(dead_letters_of(counters).values())
+    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "rows_read"))
+    if get("rows") or get("sentences_written") or not read:
+        return ""
+    reasons = {
+        "dead letters": dead,
+        "messages without text": get("messages_blank"),
+        "sentences dropped by length": get("sentences_dropped"),
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in reasons.items() if count) or "no text has a sentence"
 
 
 class Progress:

@@ -14,6 +14,8 @@ from transforms.types import CSV_HEADER
 
 _GLOB = re.compile(r"[\[*?]")
 _PARTITION = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+# How the folders begin that a killed run of Beam's own file sinks leaves.
+_BEAM_TEMP = "beam-temp-"
 # How Hive and Spark write a null.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -42,7 +44,8 @@ def match(place: str) -> Matched:
 
     A file that exists is meant by its path, whatever characters its name has. So is a folder, which stands for all
     files below it, at any depth; only what does not exist is a pattern. In a folder or a pattern, names that begin with
-    "." or "_" are left out, as in Hadoop, and with a folder of such a name all that is below it, save "_key=value".
+    "." or "_" are left out, as in Hadoop, and with a folder of such a name all that is below it, save "_key=value"; so
+    are the temporary folders of Beam's own sinks.
     A file is also found by the name that `printable` gives it.
 
     Raises:
@@ -66,30 +69,50 @@ def _match(place: str) -> Matched:
     root, found = _local(place) if is_local else _remote(place)
     matched = Matched([], [])
     for file in found:
-        hidden = _is_hidden(file.path.removeprefix(root))
+        hidden = is_hidden(file.path.removeprefix(root))
         (matched.left_out if hidden or file.size is None else matched.files).append(file)
     return matched
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Whether a file is left out, given its path below a folder that is read."""
     *folders, name = path.split("/")
     return name.startswith((".", "_")) or any(
-        folder.startswith(".") or (folder.startswith("_") and "=" not in folder) for folder in folders
+        folder.startswith((".", _BEAM_TEMP)) or (folder.startswith("_") and "=" not in folder) for folder in folders
     )
 
 
-def _local(place: str) -> tuple[str, Iterable[File]]:
-    """The folder that a folder or a pattern begins with, and what of the things below it matches the rest."""
+def would_read(place: str, path: str) -> bool:
+    """Whether a read of `place`, as in `match`, would read the file `path`, which need not exist yet."""
+    if FileSystems.get_scheme(place) is not None or FileSystems.get_scheme(path) is not None:
+        pattern = place + "**" if place.endswith("/") else place
+        return bool(re.match(FileSystem.translate_pattern(pattern), path))
+    path = os.path.realpath(path)
+    if os.path.exists(place) and not os.path.isdir(place):
+        return os.path.realpath(place) == path
+    root, rest = _root(place)
+    folder = os.path.join(os.path.realpath(root or "."), "")
+    below = path.removeprefix(folder)
+    found = below != path and rest and re.match(FileSystem.translate_pattern(rest), below)
+    return bool(found) and not is_hidden(below)
+
+
+def _root(place: str) -> tuple[str, str]:
+    """The folder that a local folder or pattern begins with, and the pattern of files below it; "" if it has none."""
     root, rest = "", f"{place.rstrip('/')}/" if os.path.isdir(place) else place
     while (end := rest.find("/") + 1) and os.path.isdir(root + rest[:end]):
         root, rest = root + rest[:end], rest[end:]
     if (root and not rest) or rest.endswith("/"):
         rest += "**"
     glob = _GLOB.search(rest)
-    if not glob or "/" in rest[: glob.start()]:
-        return root, ()
+    return root, "" if not glob or "/" in rest[: glob.start()] else rest
+
+
+def _local(place: str) -> tuple[str, Iterable[File]]:
+    """The folder that a folder or a pattern begins with, and what of the things below it matches the rest."""
+    root, rest = _root(place)
     matches = re.compile(FileSystem.translate_pattern(rest)).match
-    return root, (File(path, _size(path)) for path in _walk(root) if matches(path.removeprefix(root)))
+    return root, (File(path, _size(path)) for path in _walk(root) if matches(path.removeprefix(root))) if rest else ()
 
 
 def _size(path: str) -> int | None:

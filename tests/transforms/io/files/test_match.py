@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.gcp.gcsfilesystem import GCSFileSystem
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.io.files.match import match, partitions, printable
+from transforms.io.files.match import match, partitions, printable, would_read
 from transforms.types import CSV_HEADER
 
 
@@ -217,3 +217,39 @@ def test_an_object_store_is_matched_alike(objects: list[str]) -> None:
     )
     assert found("gs://b/.h/*") == found("gs://b/.h/") == ({"gs://b/.h/i"}, set())
     assert found("gs://b/x2") == (set(), set())
+
+
+NAMES_BELOW = st.sets(st.sampled_from(["a", "b", "ab", "_a", "x/a", "x/b", ".x/a", "x/y/ab", "_k=v/a"]), min_size=1)
+PATTERNS_BELOW = st.text("ab*?/", max_size=6).filter(lambda pattern: not pattern.startswith("/"))
+
+
+@given(NAMES_BELOW, PATTERNS_BELOW)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_a_file_that_is_not_there_yet_would_be_read_if_it_were(
+    tmp_path_factory: pytest.TempPathFactory, names: set[str], pattern: str
+) -> None:
+    """By a folder, and by any pattern."""
+    folder = tmp_path_factory.mktemp("a [1] folder")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    place = f"{folder}/{pattern}"
+    found = {file.path for file in match(place).files}
+    for name in names:
+        assert would_read(place, str(folder / name)) == (str(folder / name) in found)
+
+
+def test_a_pattern_without_a_folder_is_of_the_working_directory(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a shell reads it."""
+    monkeypatch.chdir(tmp_path)
+    assert would_read("*.jsonl", str(tmp_path / "rows.jsonl"))
+    assert not would_read("*.jsonl", "/rows.jsonl")
+
+
+def test_names_of_a_bucket_are_compared_as_they_are() -> None:
+    """They have no working directory."""
+    assert would_read("gs://b/in/", "gs://b/in/rows-00000-of-00001.jsonl")
+    assert not would_read("gs://b/in/*", "gs://b/in/deeper/rows-00000-of-00001.jsonl")
+    assert not would_read("gs://b/in/**", "/in/rows-00000-of-00001.jsonl")
