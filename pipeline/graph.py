@@ -39,7 +39,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: 
     else:
         sentences, refused = _sentences_of_messages(pipeline, settings, settings.parser, inputs)
     if settings.already_written:
-        leave_out = LeaveOutWritten(settings.encoder.model, settings.encoder.preprocessor)
+        leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
         sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
     rows = embed(sentences, settings, inputs.native)
     write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)

@@ -72,6 +72,9 @@ def _files(stack: contextlib.ExitStack, option: str, place: str) -> str:
 
 @contextlib.contextmanager
 def _spooled(option: str, place: str) -> Iterator[str]:
+    # Python has no standard input where the shell closed it.
+    if place == "-" and sys.stdin is None:
+        raise ValueError(f"expected text on standard input for --{option}=-, it is closed; pipe text into it")
     # The suffix tells how the data is compressed.
     suffix = os.path.splitext(place)[1]
     with tempfile.NamedTemporaryFile(prefix="sentence-embeddings-", suffix=suffix) as spool:

@@ -70,7 +70,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     Raises:
         ValueError: if options do not go together.
     """
-    parser = None if arguments.input_format in ROW_FORMATS else _made(ParserOptions, arguments)
+    parser = None if arguments.input_format in ROW_FORMATS else made(ParserOptions, arguments)
     if arguments.csv_multiline and not (parser and parser.is_quoted):
         raise ValueError(
             "expected --csv_multiline with quoted fields, which alone can span lines; add --quoting=csv to "
@@ -87,10 +87,10 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         encoding=arguments.encoding,
         parser=parser,
         # A bound may contain commas, so it is not split.
-        splitter=_made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
-        splitting=_made(SplittingOptions, arguments),
-        encoder=_made(EncoderOptions, arguments),
-        embedding=_made(EmbeddingOptions, arguments),
+        splitter=made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
+        splitting=made(SplittingOptions, arguments),
+        encoder=made(EncoderOptions, arguments),
+        embedding=made(EmbeddingOptions, arguments),
         output=arguments.output,
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
@@ -118,8 +118,8 @@ _TYPED: dict[Any, Any] = {
 }
 
 
-def _made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
-    """An instance of an options class, from the arguments that are named like its fields."""
+def made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
+    """An instance of an options class, from the arguments that are named like its fields, and `values` of others."""
     for name, kind in typing.get_type_hints(cls).items():
         if name not in values and hasattr(arguments, name):
             values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from transforms.encoder.catalogue import find_model
 from transforms.encoder.cleanup import CLEANUP_MODES, clean
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
@@ -108,8 +107,7 @@ def embed(
     encoded = vectors(sentences)
     owners = [row for row, _, _ in spans]
     if output_level == "document":
-        scale = find_model(model).normalize if options.normalize is None else options.normalize
-        return frame.assign(embedding=_column(len(frame), *_means(owners, encoded, scale)))
+        return frame.assign(embedding=_column(len(frame), *_means(owners, encoded, encoder.normalize)))
     return frame.iloc[owners].assign(
         sentence=sentences,
         begin=np.array([begin for _, begin, _ in spans], np.int64),

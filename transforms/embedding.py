@@ -20,7 +20,7 @@ from transforms.dead_letters import (
     split_dead_letters,
 )
 from transforms.encoder.catalogue import DEFAULT_MODEL
-from transforms.encoder.cleanup import CLEANUP_MODES, clean
+from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded
 from transforms.encoder.options import EncoderOptions, check_fields
 from transforms.options import sort_out, takes
@@ -131,7 +131,7 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
                 *sentence,
                 embedding=vector,
                 model=encoded.name,
-                model_version=encoded.version,
+                model_version=version_with(encoded.version, self._options.cleanup),
                 precision=encoded.precision,
                 tokens=tokens,
                 truncated=truncated,

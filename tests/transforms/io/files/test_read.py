@@ -156,6 +156,15 @@ def test_an_unreadable_file_is_one_dead_letter(tmp_path: pathlib.Path, input_for
     assert [letter.payload_string for letter in dead] == [str(tmp_path / "bad")]
 
 
+def test_a_row_that_is_no_text_is_a_dead_letter_alone(tmp_path: pathlib.Path) -> None:
+    """With its origin; its neighbours are read."""
+    pq.write_table(pa.table({"text": pa.array([b"One.", b"Caf\xe9.", b"Three."], pa.binary())}), tmp_path / "a")
+    records, (letter,) = read(tmp_path / "a", "parquet")
+    assert [json.loads(record.data)["text"] for record in records.values()] == ["One.", "Three."]
+    assert letter.attributes["origin"] == f"{tmp_path}/a#1"
+    assert letter.payload_string == '{"text": {"base64": "Q2Fm6S4="}}'
+
+
 def test_a_path_can_have_another_name(tmp_path: pathlib.Path) -> None:
     """Standard input is "-" in an id, wherever it was spooled."""
     (tmp_path / "spool").write_text("x")
