@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,12 +15,9 @@ from apache_beam.metrics.execution import MetricKey, MetricResult
 from apache_beam.metrics.metricbase import MetricName
 from apache_beam.runners.runner import PipelineState
 
-from pipeline.command_line import in_command_line
-from pipeline.outputs import remove_stale
-from pipeline.settings import Settings
-from pipeline.summary import Progress, counters_of, names_of_nothing, summary
+from pipeline import stopping
+from pipeline.summary import Progress, counters_of
 from transforms.counters import NAMESPACE, process_counts
-from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub import read as pubsub
 from transforms.io.pubsub.puller import outstanding
 
@@ -48,33 +45,35 @@ class _CountedHere:
         return {"counters": counters, "distributions": [], "string_sets": []}
 
 
-def run_job(pipeline: beam.Pipeline, settings: Settings, is_stream: bool, here: bool, waits: bool) -> int:
-    """Submit the pipeline and, if it `waits`, wait for its end and sum it up. `here`: with workers in this process.
+def submit(program: str, pipeline: beam.Pipeline) -> int:
+    """Start the job and print its id. Returns 0, or 1, with one line that begins with `program`, if it was refused."""
+    try:
+        print(f"submitted {_id(pipeline.run())}".rstrip())
+    except (grpc.RpcError, RuntimeError) as error:
+        print(f"{program}: the job was not submitted: {_one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
 
-    Returns:
-        The exit code: 0 if it was submitted or ended well, 1 if it failed or was cancelled.
+
+def run_job(pipeline: beam.Pipeline, is_stream: bool, here: bool) -> Any:
+    """Run the pipeline to its end, and return its result. `here`: with workers in this process.
+
+    Raises:
+        Exception: what the runner raises if the job fails; a RuntimeError if it was cancelled, or its server is gone.
     """
-    started, clock, before = time.time(), time.monotonic(), process_counts()
+    before = process_counts()
     try:
         result = pipeline.run()
-        if not waits:
-            print(f"submitted {_id(result)}".rstrip())
-            return 0
         _wait(result, is_stream, here)
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        what = in_command_line(reason[-1]) if reason else type(error).__name__
-        print(f"python -m pipeline: the pipeline failed: {what}", file=sys.stderr)
-        return 1
-    if not is_stream and settings.output_format in FILE_FORMATS:
-        remove_stale(settings, started)
-    seconds = time.monotonic() - clock
-    if not _counts(result) and not here:
-        print(f"rows          in {settings.output}; this runner tells no counts\ntime          {seconds:.1f} s")
-        return 0
-    told = result if _counts(result) else _CountedHere(before)
-    print(summary(told, seconds, settings))
-    return 1 if {"id_field", "id_attribute"} & names_of_nothing(told, settings).keys() else 0
+    except grpc.RpcError as error:
+        raise RuntimeError(_one_line(error)) from error
+    return _CountedHere(before) if here and not _counts(result) else result
+
+
+def _one_line(error: Exception) -> str:
+    """What an error says; that of gRPC prints itself in many lines."""
+    text = error.details() if isinstance(error, grpc.RpcError) else str(error)
+    return (str(text).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _id(result: Any) -> str:
@@ -114,7 +113,13 @@ def _wait(result: Any, is_stream: bool, here: bool) -> None:
     progress = Progress(process_counts if here else lambda: _counts(result))
     asked = threading.Event()
     finished = False
-    with _on_signal(asked.set), progress:
+
+    def ask(number: int, frame: Any) -> None:
+        asked.set()
+        # A second one ends the program at once.
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    with stopping.handled_by(ask), progress:
         watching.start()
         while watching.is_alive() and not asked.is_set():
             watching.join(_LOOK_SECONDS)
@@ -136,7 +141,7 @@ def _check_ended_well(result: Any, errors: Sequence[BaseException]) -> None:
     try:
         state = result.state
     except grpc.RpcError as error:
-        raise RuntimeError(f"the job server is gone: {error.details()}") from error
+        raise RuntimeError(f"the job server is gone: {_one_line(error)}") from error
     if state == PipelineState.CANCELLED:
         raise RuntimeError("the job was cancelled")
     if state not in _ENDED_WELL:
@@ -154,21 +159,3 @@ def _finish_stream(job: threading.Thread) -> None:
     while job.is_alive() and time.monotonic() < until and quiet < _QUIET_SECONDS:
         job.join(_LOOK_SECONDS)
         quiet = 0.0 if outstanding() else quiet + _LOOK_SECONDS
-
-
-@contextlib.contextmanager
-def _on_signal(act: Callable[[], object]) -> Iterator[None]:
-    """Call `act` at the first interrupt or SIGTERM while the block runs; a second one ends the program at once."""
-
-    def handle(number: int, frame: Any) -> None:
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        act()
-
-    # Only the main thread of a process may set handlers.
-    own = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM) if own}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
