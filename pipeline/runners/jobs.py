@@ -49,7 +49,7 @@ def submit(program: str, pipeline: beam.Pipeline) -> int:
     """Start the job and print its id. Returns 0, or 1, with one line that begins with `program`, if it was refused."""
     try:
         print(f"submitted {_id(pipeline.run())}".rstrip())
-    except (grpc.RpcError, RuntimeError) as error:
+    except Exception as error:
         print(f"{program}: the job was not submitted: {_one_line(error)}", file=sys.stderr)
         return 1
     return 0
