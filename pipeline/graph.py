@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
@@ -162,8 +163,18 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         )
         return messages | "Make records" >> beam.Map(_record).with_output_types(Record)
     return pipeline | "Read messages" >> ReadFromSubscription(
-        inputs.subscription, max_messages=settings.embedding.batch_size, max_wait_seconds=settings.max_wait_seconds
+        inputs.subscription,
+        max_messages=settings.embedding.batch_size,
+        max_wait_seconds=settings.max_wait_seconds,
+        readers=settings.readers or _parallelism(pipeline.options),
     )
+
+
+def _parallelism(options: PipelineOptions) -> int:
+    """The parallelism that the runner was given; 1 if none, or if the runner is to choose it (-1)."""
+    # It is an option of job servers, which Beam does not know before it has asked one.
+    given = str(options.get_all_options(retain_unknown_options=True).get("parallelism"))
+    return int(given) if given.isdecimal() and int(given) else 1
 
 
 def _record(message: Any) -> Record:
