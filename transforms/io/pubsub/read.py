@@ -20,6 +20,7 @@ from transforms.io.pubsub.leases import Delivery
 from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
 from transforms.io.pubsub.resources import validate_subscription
 from transforms.runners.bounded_metrics import bound_runner_metrics
+from transforms.runners.flink_keys import spread_keys
 from transforms.types import Record
 
 # A bundle without messages ends after this time, to advance the watermark and to let go of a thread that other readers
@@ -97,8 +98,8 @@ class ReadFromSubscription(beam.PTransform):
         return starts | "Pull" >> beam.ParDo(_Pull(self.subscription, limits)).with_output_types(Record)
 
 
-def _readers(_start: bytes, count: int) -> list[bytes]:
-    return [b"%d" % number for number in range(count)]
+def _readers(_start: bytes, count: int) -> Iterator[bytes]:
+    return spread_keys(count)
 
 
 def _at_least(least: Any, value: Any, name: str) -> Any:
