@@ -65,3 +65,9 @@ def test_a_stream_has_as_many_readers_as_the_runner_works_in_parallel(runner: tu
 def test_the_number_of_readers_can_be_given() -> None:
     """It counts more than the runner's parallelism."""
     assert readers("--readers=3", runner=("--parallelism=4",)) == 3
+
+
+def test_more_readers_than_the_runner_works_in_parallel_are_refused() -> None:
+    """Before any work, with what to do."""
+    with pytest.raises(ValueError, match="expected --readers of at most --parallelism=2, got 3; leave it out"):
+        readers("--readers=3", runner=("--parallelism=2",))
