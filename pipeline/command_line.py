@@ -19,10 +19,10 @@ class ProgramOptions(PipelineOptions):
         add_options(parser)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare OPTIONS on `parser`, under their headings."""
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
+    """Declare `options` on `parser`, under their headings."""
     groups: dict[str, Any] = {}
-    for option in OPTIONS:
+    for option in options:
         group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
         groups[option.group] = group
         if option.default is False:
@@ -81,16 +81,17 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     if len(given) != 1:
         names = ", ".join(f"--{name}" for name in SOURCES)
         raise ValueError(f"expected one of {names}, got {' and '.join(f'--{name}' for name in given) or 'none'}")
-    return arguments, PipelineOptions(list(argv))
+    # Beam keeps its options as UTF-8, and a path need not be that.
+    return arguments, PipelineOptions([argument.encode(errors="backslashreplace").decode() for argument in argv])
 
 
-def check_values(arguments: argparse.Namespace) -> None:
-    """Check each option's value by itself.
+def check_values(arguments: argparse.Namespace, options: Sequence[Option] = OPTIONS) -> None:
+    """Check the value of each of `options` by itself.
 
     Raises:
         ValueError: one line that names the option, what was expected and what was given.
     """
-    for option in OPTIONS:
+    for option in options:
         _check(option, getattr(arguments, option.name))
 
 

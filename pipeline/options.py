@@ -90,8 +90,8 @@ def _default(default: Any, kind: Any) -> Any:
 
 
 OPTIONS = (
-    Option("input", "What to read: a file, glob, directory or gs:// path; - for standard input; or a table of rows.",
-           "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
+    Option("input", "What to read: a file, glob, directory, pipe or gs:// path; - for standard input; or a table of "
+           "rows.", "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
     Option("input_subscription", "Pub/Sub subscription to read, as an endless stream.", "Input",
            metavar="projects/P/subscriptions/S",
            reads="stream", label="Pub/Sub subscription", param_type="PUBSUB_SUBSCRIPTION",
@@ -128,6 +128,10 @@ OPTIONS = (
            label="Readers of the stream", parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
            reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED_FORMATS)),
+    Option("encoding", "Encoding of text files, by Python's name, such as latin-1; a file that begins with a mark of "
+           "UTF-8, UTF-16 or UTF-32 is read by its mark.", "Input", "utf-8",
+           reads="files", label="Encoding of text files", parent="input_format",
+           triggers=("text", "document", "jsonl", "csv", "tsv")),
     *_options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
@@ -137,7 +141,12 @@ OPTIONS = (
         use_custom_bounds_only={"parent": "custom_bounds"},
         custom_bounds_strategy={"parent": "custom_bounds"},
     ),
-    *_options_of(SplittingOptions, "Sentences"),
+    *_options_of(
+        SplittingOptions, "Sentences",
+        metadata_fields={
+            "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
+        },
+    ),
     *_options_of(
         EncoderOptions, "Vectors",
         model={"help": "Model: a name that `python -m pipeline.models` lists, a TF-Hub handle, or a directory.",
@@ -160,8 +169,6 @@ OPTIONS = (
     Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
            "row of the same id, model and version there is counted and left out.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
-    Option("metadata_fields", "Fields and attributes to keep as metadata in rows, separated by commas; * for all.",
-           "Output", "*"),
     Option("store_content", "Whether rows keep their sentence. If not, content is empty, but begin and end locate it.",
            "Output", "true", ("true", "false")),
     *_options_of(
