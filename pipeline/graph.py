@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
@@ -182,8 +183,28 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         )
         return messages | "Make records" >> beam.Map(_record).with_output_types(Record)
     return pipeline | "Read messages" >> ReadFromSubscription(
-        inputs.subscription, max_messages=settings.embedding.batch_size, max_wait_seconds=settings.max_wait_seconds
+        inputs.subscription,
+        max_messages=settings.embedding.batch_size,
+        max_wait_seconds=settings.max_wait_seconds,
+        readers=_readers(settings, pipeline.options),
     )
+
+
+def _readers(settings: Settings, options: PipelineOptions) -> int:
+    """How many readers a stream has: as many as are asked for, or else as the runner works in parallel, if it is told.
+
+    Raises:
+        ValueError: if there are more than the runner works in parallel.
+    """
+    # It is an option of job servers, which Beam does not know before it has asked one; -1 is the runner's own choice.
+    told = str(options.get_all_options(retain_unknown_options=True).get("parallelism"))
+    parallelism = int(told) if told.isdecimal() else 0
+    if parallelism and settings.readers > parallelism:
+        raise ValueError(
+            f"expected --readers of at most --parallelism={parallelism}, got {settings.readers}; leave it out, as "
+            "several idle readers of one subtask can keep Flink from its checkpoints, and messages from acknowledgement"
+        )
+    return settings.readers or parallelism or 1
 
 
 def _record(message: Any) -> Record:

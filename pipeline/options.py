@@ -123,6 +123,9 @@ OPTIONS = (
     Option("max_wait_ms", "How many milliseconds a streamed message waits for others to share its batch.", "Input",
            100, minimum=0, reads="stream", label="Longest wait for a batch (ms)",
            parent="source", triggers=("splittable",)),
+    Option("readers", "How many readers a stream has, which the runner shares out among its workers; by default, as "
+           "many as its parallelism (a Flink option), or one.", "Input", 0, minimum=0, reads="stream",
+           label="Readers of the stream", parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
            reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED_FORMATS)),
     Option("encoding", "Encoding of text files, by Python's name, such as latin-1; a file that begins with a mark of "

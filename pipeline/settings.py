@@ -26,6 +26,7 @@ class Settings:
         input_format: the format of the input, one of FORMATS and ROW_FORMATS.
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
+        readers: how many readers a stream has; 0 for the runner's parallelism.
         csv_multiline: whether CSV and TSV records may span lines.
         encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
@@ -48,6 +49,7 @@ class Settings:
     input_format: str
     source: str
     max_wait_seconds: float
+    readers: int
     csv_multiline: bool
     encoding: str
     parser: ParserOptions | None
@@ -83,6 +85,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         input_format=arguments.input_format,
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
+        readers=arguments.readers,
         csv_multiline=arguments.csv_multiline,
         encoding=arguments.encoding,
         parser=parser,
