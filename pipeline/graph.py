@@ -21,7 +21,7 @@ from transforms.io.files.read import ReadFiles
 from transforms.io.files.write import DEAD_LETTERS, ROWS, Kind, WriteFiles
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
-from transforms.io.pubsub.write import WriteToTopic
+from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
 from transforms.schema import Column, bigquery_schema, json_row, sql_string
@@ -217,8 +217,12 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, w
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
-        sent = rows | name >> WriteToTopic(target, retry_for_seconds=settings.retry_for_seconds).with_dead_letters()
-        return {"publish": sent.dead_letters} if kind is ROWS else {}
+        patience = settings.retry_for_seconds
+        if kind is DEAD_LETTERS:
+            rows | name >> WriteDeadLettersToTopic(target, spill_dir=settings.spill_dir, retry_for_seconds=patience)
+            return {}
+        sent = rows | name >> WriteToTopic(target, retry_for_seconds=patience).with_dead_letters()
+        return {"publish": sent.dead_letters}
     if settings.output_format != "bigquery":
         pcoll | name >> write_files(target, settings.output_format, kind)
         return {}
@@ -226,7 +230,9 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, w
         _write_by_beam(pcoll, what, target, settings.bigquery_write_method, kind)
         return {}
     if kind.element is DeadLetter:
-        pcoll | name >> WriteDeadLettersToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
+        pcoll | name >> WriteDeadLettersToBigQuery(
+            target, settings.bigquery_write_method, settings.retry_for_seconds, spill_dir=settings.spill_dir
+        )
         return {}
     write_rows = WriteRowsToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
     written = pcoll | name >> write_rows.with_dead_letters()

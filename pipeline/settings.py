@@ -37,6 +37,7 @@ class Settings:
         output: where rows go.
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
+        spill_dir: where dead letters go that their sink refuses; "" for none.
         already_written: rows written earlier, whose sentences are left out; "" for none.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
@@ -60,6 +61,7 @@ class Settings:
     output: str
     output_format: str
     dead_letters: str
+    spill_dir: str
     already_written: str
     store_content: bool
     bigquery_write_method: str
@@ -97,6 +99,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         output=arguments.output,
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
+        spill_dir=arguments.spill_dir,
         already_written=arguments.already_written,
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
