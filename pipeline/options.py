@@ -168,8 +168,7 @@ OPTIONS = (
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
     Option("spill_dir", "Folder for dead letters that their table or topic refuses, one JSON file each. Without it, "
            "such a letter fails its bundle, so that its message is not acknowledged.", "Output",
-           metavar="DIRECTORY|gs://BUCKET/DIRECTORY", label="Folder for refused dead letters", parent="output_format",
-           triggers=("bigquery", "pubsub")),
+           metavar="DIRECTORY|gs://BUCKET/DIRECTORY", label="Folder for refused dead letters"),
     Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
            "row of the same id, model and version there is counted and left out.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
