@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
@@ -20,7 +21,7 @@ from transforms.io.files.read import ReadFiles
 from transforms.io.files.write import DEAD_LETTERS, ROWS, Kind, WriteFiles
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
-from transforms.io.pubsub.write import WriteToTopic
+from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
 from transforms.schema import Column, bigquery_schema, json_row, sql_string
@@ -182,8 +183,28 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         )
         return messages | "Make records" >> beam.Map(_record).with_output_types(Record)
     return pipeline | "Read messages" >> ReadFromSubscription(
-        inputs.subscription, max_messages=settings.embedding.batch_size, max_wait_seconds=settings.max_wait_seconds
+        inputs.subscription,
+        max_messages=settings.embedding.batch_size,
+        max_wait_seconds=settings.max_wait_seconds,
+        readers=_readers(settings, pipeline.options),
     )
+
+
+def _readers(settings: Settings, options: PipelineOptions) -> int:
+    """How many readers a stream has: as many as are asked for, or else as the runner works in parallel, if it is told.
+
+    Raises:
+        ValueError: if there are more than the runner works in parallel.
+    """
+    # It is an option of job servers, which Beam does not know before it has asked one; -1 is the runner's own choice.
+    told = str(options.get_all_options(retain_unknown_options=True).get("parallelism"))
+    parallelism = int(told) if told.isdecimal() else 0
+    if parallelism and settings.readers > parallelism:
+        raise ValueError(
+            f"expected --readers of at most --parallelism={parallelism}, got {settings.readers}; leave it out, as "
+            "several idle readers of one subtask can keep Flink from its checkpoints, and messages from acknowledgement"
+        )
+    return settings.readers or parallelism or 1
 
 
 def _record(message: Any) -> Record:
@@ -196,8 +217,12 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, w
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
-        sent = rows | name >> WriteToTopic(target, retry_for_seconds=settings.retry_for_seconds).with_dead_letters()
-        return {"publish": sent.dead_letters} if kind is ROWS else {}
+        patience = settings.retry_for_seconds
+        if kind is DEAD_LETTERS:
+            rows | name >> WriteDeadLettersToTopic(target, spill_dir=settings.spill_dir, retry_for_seconds=patience)
+            return {}
+        sent = rows | name >> WriteToTopic(target, retry_for_seconds=patience).with_dead_letters()
+        return {"publish": sent.dead_letters}
     if settings.output_format != "bigquery":
         pcoll | name >> write_files(target, settings.output_format, kind)
         return {}
@@ -205,7 +230,9 @@ def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, w
         _write_by_beam(pcoll, what, target, settings.bigquery_write_method, kind)
         return {}
     if kind.element is DeadLetter:
-        pcoll | name >> WriteDeadLettersToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
+        pcoll | name >> WriteDeadLettersToBigQuery(
+            target, settings.bigquery_write_method, settings.retry_for_seconds, spill_dir=settings.spill_dir
+        )
         return {}
     write_rows = WriteRowsToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
     written = pcoll | name >> write_rows.with_dead_letters()

@@ -123,6 +123,9 @@ OPTIONS = (
     Option("max_wait_ms", "How many milliseconds a streamed message waits for others to share its batch.", "Input",
            100, minimum=0, reads="stream", label="Longest wait for a batch (ms)",
            parent="source", triggers=("splittable",)),
+    Option("readers", "How many readers a stream has, which the runner shares out among its workers; by default, as "
+           "many as its parallelism (a Flink option), or one.", "Input", 0, minimum=0, reads="stream",
+           label="Readers of the stream", parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
            reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED_FORMATS)),
     Option("encoding", "Encoding of text files, by Python's name, such as latin-1; a file that begins with a mark of "
@@ -163,6 +166,9 @@ OPTIONS = (
     Option("dead_letters", "Where to write dead letters, in the same format; by default, under dead_letters/ beside "
            "the rows, or to a table with the output's name and _error_records. A topic has no default.", "Output",
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
+    Option("spill_dir", "Folder for dead letters that their table or topic refuses, one JSON file each. Without it, "
+           "such a letter fails its bundle, so that its message is not acknowledged.", "Output",
+           metavar="DIRECTORY|gs://BUCKET/DIRECTORY", label="Folder for refused dead letters"),
     Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
            "row of the same id, model and version there is counted and left out.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),

@@ -31,6 +31,8 @@ def make_outputs(settings: Settings) -> None:
     Raises:
         ValueError: if one cannot be made or written to, or an existing table has other columns.
     """
+    if settings.spill_dir and is_local(settings.spill_dir):
+        _make_directory("spill_dir", pathlib.Path(settings.spill_dir))
     if settings.output_format == "bigquery":
         tables = (
             ("output", settings.output, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT),

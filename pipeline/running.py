@@ -13,6 +13,7 @@ from pipeline.command_line import in_command_line
 from pipeline.outputs import put_in_place
 from pipeline.settings import Settings
 from pipeline.summary import counters_of, names_of_nothing, replaced_files, summary, why_no_rows
+from transforms.dead_letters import forget_reasons
 
 
 def run_locally(
@@ -46,6 +47,7 @@ def run_locally(
         result.wait_until_finish()
         return result
 
+    forget_reasons()
     clock = time.monotonic()
     try:
         with around or contextlib.nullcontext():

@@ -26,6 +26,7 @@ class Settings:
         input_format: the format of the input, one of FORMATS and ROW_FORMATS.
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
+        readers: how many readers a stream has; 0 for the runner's parallelism.
         csv_multiline: whether CSV and TSV records may span lines.
         encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
@@ -36,6 +37,7 @@ class Settings:
         output: where rows go.
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
+        spill_dir: where dead letters go that their sink refuses; "" for none.
         already_written: rows written earlier, whose sentences are left out; "" for none.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
@@ -49,6 +51,7 @@ class Settings:
     input_format: str
     source: str
     max_wait_seconds: float
+    readers: int
     csv_multiline: bool
     encoding: str
     parser: ParserOptions | None
@@ -59,6 +62,7 @@ class Settings:
     output: str
     output_format: str
     dead_letters: str
+    spill_dir: str
     already_written: str
     store_content: bool
     bigquery_write_method: str
@@ -85,6 +89,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         input_format=arguments.input_format,
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
+        readers=arguments.readers,
         csv_multiline=arguments.csv_multiline,
         encoding=arguments.encoding,
         parser=parser,
@@ -96,6 +101,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         output=arguments.output,
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
+        spill_dir=arguments.spill_dir,
         already_written=arguments.already_written,
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,

@@ -161,6 +161,8 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
     if total := sum(dead.values()):
         stages = ", ".join(f"{count:,} in {stage}" for stage, count in sorted(dead.items()))
         lines.append(f"dead letters  {total:,} ({stages}), each with its whole input, in {dead_letters}")
+        if spilled := get("dead_letters_spilled"):
+            lines.append(f"spilled       {spilled:,} of them, which {dead_letters} refused, in {settings.spill_dir}")
         lines.extend(f"{'':14}{count:,} such as: {example}" for example, count in reasons_of(counters))
     else:
         lines.append("dead letters  none")

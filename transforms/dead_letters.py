@@ -86,6 +86,12 @@ def _count_reason(error_message: str) -> None:
     Counters().count(REASON_PREFIX + _reasons.get(cause, "other reasons"))
 
 
+def forget_reasons() -> None:
+    """Lets the next run of this process choose examples of its own for the counters of causes."""
+    with _lock:
+        _reasons.clear()
+
+
 def payload_of(parts: Sequence[DeadLetter]) -> bytes:
     """The original input, byte for byte, from all the rows of one dead letter.
 

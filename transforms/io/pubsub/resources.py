@@ -1,7 +1,6 @@
 """Pub/Sub clients, the names of topics and subscriptions, and temporary subscriptions."""
 
 import contextlib
-import functools
 import logging
 import re
 import uuid
@@ -16,7 +15,7 @@ from google.protobuf import duration_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from transforms.io.google_clients import emulator_address
+from transforms.io.google_clients import emulator_address, once_per_process
 
 # Errors that go away without intervention: the service is down, slow, busy or unreachable.
 TRANSIENT_ERRORS = (
@@ -163,7 +162,7 @@ def publisher_client() -> Any:
     return _publisher_client(emulator_address(_EMULATOR))
 
 
-@functools.cache
+@once_per_process
 def _publisher_client(address: str | None) -> Any:
     if address is not None:
         return pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=_emulator_channel(address)))

@@ -68,7 +68,8 @@ def test_a_wrong_topic_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("max_messages", 0), ("max_bytes", 0), ("max_wait_seconds", -1), ("lease_seconds", 9)]
+    ("option", "value"),
+    [("max_messages", 0), ("max_bytes", 0), ("max_wait_seconds", -1), ("lease_seconds", 9), ("readers", 0)],
 )
 def test_a_wrong_number_is_refused(option: str, value: int) -> None:
     """The error names the option."""
