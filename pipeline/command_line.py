@@ -81,6 +81,11 @@ def parse(
     add_options(parser)
     arguments, rest = parser.parse_known_args(argv)
     check_values(arguments)
+    for name in SOURCES:
+        if (count := sum(argument.split("=")[0] == f"--{name}" for argument in argv)) > 1:
+            raise ValueError(
+                f"expected --{name} once, got it {count} times; name a folder or a pattern for several files"
+            )
     given = [name for name in SOURCES if getattr(arguments, name)]
     if len(given) != 1:
         names = ", ".join(f"--{name}" for name in SOURCES)

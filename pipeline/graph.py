@@ -60,6 +60,8 @@ def _sentences_of_messages(
             settings.csv_multiline,
             inputs.names,
             encoding=settings.encoding,
+            is_quoted=parser.is_quoted,
+            text_column=parser.text_field,
         )
         read = pipeline | "Read files" >> files.with_dead_letters()
         messages = parse(read.output, parser)

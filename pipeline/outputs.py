@@ -160,7 +160,8 @@ def put_in_place(settings: Settings, folders: Mapping[str, str], rows: bool = Tr
     with stopping.handled_by(signal.SIG_IGN):
         return {
             prefix: _replace(prefix, settings.output_format, files)
-            for prefix, files in waiting.items()
+            # Dead letters first: rows that replace others tell that all is in place.
+            for prefix, files in reversed(waiting.items())
             if files or has_rows
         }
 

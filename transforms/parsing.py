@@ -82,7 +82,12 @@ def _quoted(line: str, delimiter: str) -> list[str]:
     """The fields of a separated record, in which quotes may enclose delimiters, quotes and line ends."""
     # The csv module has a process-wide limit that is far below the size of the largest message.
     csv.field_size_limit(sys.maxsize)
-    rows = list(csv.reader([line], delimiter=delimiter, strict=True))
+    try:
+        rows = list(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(
+            f"expected quotes around whole fields, or none: {error}; set quoting or csv_multiline"
+        ) from error
     if len(rows) > 1:
         raise ValueError(f"expected one record, got {len(rows)} lines; set csv_multiline if quoted fields span lines")
     return rows[0] if rows else []
@@ -185,7 +190,6 @@ class MessageParser(ParserOptions):
 
         Raises:
             ValueError: if the record is not a valid message.
-            csv.Error: if a separated record is malformed.
             RecursionError: if its JSON is nested too deeply.
         """
         parts = self.parts(record)
@@ -213,8 +217,13 @@ class MessageParser(ParserOptions):
         if self.text_field not in fields:
             raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
         content = fields.pop(self.text_field)
-        id = take_first((attributes, self.id_attribute), (fields, self.id_field))
-        time = take_first((attributes, self.timestamp_attribute), (fields, self.timestamp_field))
+        # What a folder named key=value says of a file is an attribute, but a column to those who made the folder.
+        id = take_first((attributes, self.id_attribute), (fields, self.id_field), (attributes, self.id_field))
+        time = take_first(
+            (attributes, self.timestamp_attribute),
+            (fields, self.timestamp_field),
+            (attributes, self.timestamp_field),
+        )
         if content is None:
             return None
         if not isinstance(content, str):
@@ -301,21 +310,28 @@ class _Parse(beam.DoFn):
     def __init__(self, parser: MessageParser) -> None:
         self._parser = parser
         self._counters = Counters()
-        self._names = NamesFound({option: getattr(parser, option) for option in NAMING_OPTIONS})
+        named = {option: getattr(parser, option) for option in NAMING_OPTIONS}
+        self._attribute_names = NamesFound(
+            {option: named.pop(option) for option in ("id_attribute", "timestamp_attribute")}
+        )
+        self._names = NamesFound(named)
 
     def start_bundle(self) -> None:
         self._names.start_bundle()
+        self._attribute_names.start_bundle()
 
     def finish_bundle(self) -> None:
         self._names.finish_bundle()
+        self._attribute_names.finish_bundle()
 
     def process(self, record: Record) -> Iterator[Any]:
         try:
             parts = self._parser.parts(record)
             if parts is not None:
                 self._names.see(parts.attributes, parts.fields)
+                self._attribute_names.see(parts.attributes)
             message = None if parts is None else self._parser.message(record, parts)
-        except (ValueError, RecursionError, csv.Error) as error:
+        except (ValueError, RecursionError) as error:
             self._counters.count("dead_letters_parse")
             for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
                 yield beam.pvalue.TaggedOutput(TAG, letter)
@@ -375,8 +391,8 @@ def parse_time(value: Any, field: str) -> int:
         raise ValueError(expected)
     text = str(value).strip()
     try:
-        # A float would not hold the microseconds of distant years.
-        millis = decimal.Decimal(text)
+        # A float would not hold the microseconds of distant years, and Python's numbers may have underscores.
+        millis = decimal.Decimal(text.replace("_", "?"))
         micros = round(millis * 1000) if millis.is_finite() and -(10**15) < millis < 10**15 else sys.maxsize
     except decimal.InvalidOperation:
         try:

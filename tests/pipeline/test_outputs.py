@@ -81,8 +81,19 @@ def test_only_files_of_an_earlier_run_are_replaced_and_the_summary_says_how_many
     assert names(good_run / "out") == {"dead_letters", "rows-00000-of-00001.parquet", *others}
     assert names(good_run / "out" / "dead_letters") == set()
     out = good_run / "out"
-    line = f"replaced      3 files of an earlier run (2 of {out}/rows, 1 of {out}/dead_letters/rows)\n"
+    line = f"replaced      3 files of an earlier run (1 of {out}/dead_letters/rows, 2 of {out}/rows)\n"
     assert line in capsys.readouterr().out
+
+
+def test_rows_stay_if_dead_letters_cannot_be_put_into_place(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that fails replaces no rows."""
+    (good_run / "out" / "dead_letters" / "rows-00000-of-00001.parquet").mkdir(parents=True)
+    write_messages(good_run, {"id": 1, "text": "Another row."}, {"id": 2})
+    assert main(arguments(good_run, text_encoder)) == 1
+    assert contents(good_run) == ["A good row."]
+    assert "the pipeline failed" in capsys.readouterr().err
 
 
 def test_a_first_run_replaces_nothing_and_says_nothing_of_it(

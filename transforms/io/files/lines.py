@@ -1,13 +1,14 @@
 """Readers of lines and of whole files."""
 
 import codecs
+import collections
 import contextlib
 import csv
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -16,6 +17,38 @@ from transforms.io.files.decompress import decompressed
 from transforms.io.files.encodings import MARK_BYTES, UTF8, as_utf8, marked_encoding, original
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
 from transforms.types import CSV_HEADER
+
+# What a file that is no text begins with, and what to do with it.
+_PACKED = {
+    b"PK\x03\x04": "a zip file; unpack it",
+    b"\x1f\x8b\x08": "a gzip file; give its name the suffix .gz",
+    b"BZh91AY&SY": "a bzip2 file; give its name the suffix .bz2",
+    b"\xfd7zXZ\0": "an xz file; give its name the suffix .xz",
+    b"\x28\xb5\x2f\xfd": "a Zstandard file; give its name the suffix .zst",
+    b"PAR1": "a Parquet file; read it as input_format=parquet",
+    b"Obj\x01": "an Avro file; read it as input_format=avro",
+}
+_HEAD_BYTES = max(MARK_BYTES, *map(len, _PACKED))
+# A quoted field that has not ended after so many lines was hardly meant as one.
+_MOST_LINES = 1000
+
+
+# A line and its position.
+_Line = tuple[int, bytes]
+
+
+class Table(NamedTuple):
+    """How the records of a separated file are made of fields.
+
+    Attributes:
+        delimiter: what stands between two fields.
+        is_quoted: whether double quotes enclose fields, rather than being text.
+        column: a column that the header must have, "" for none.
+    """
+
+    delimiter: str
+    is_quoted: bool
+    column: str
 
 
 class _Data:
@@ -32,13 +65,16 @@ class _Data:
         self._encoding = encoding
         self.behind: list[Unreadable] = []
         self.codec = ""
+        self._packed = ""
         if self._compression == CompressionTypes.UNCOMPRESSED:
-            self.codec = marked_encoding(file.read(MARK_BYTES))[0] or encoding
+            head = file.read(_HEAD_BYTES)
+            self.codec = marked_encoding(head)[0] or encoding
+            self._packed = next((remedy for magic, remedy in _PACKED.items() if head.startswith(magic)), "")
 
     @property
     def is_plain(self) -> bool:
         """Whether offsets in the data are offsets in the file, so that ranges of it can be read."""
-        return self._compression == CompressionTypes.UNCOMPRESSED and self.codec == UTF8
+        return self._compression == CompressionTypes.UNCOMPRESSED and self.codec == UTF8 and not self._packed
 
     def since(self, offset: int) -> Iterator[bytes]:
         """The rest of plain data."""
@@ -46,6 +82,8 @@ class _Data:
         return decompressed(self._file, CompressionTypes.UNCOMPRESSED, [])
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._packed:
+            raise ValueError(f"expected a text file, got one whose first bytes are those of {self._packed}")
         self._file.seek(0)
         self.behind.clear()
         chunks = decompressed(self._file, self._compression, self.behind)
@@ -154,32 +192,79 @@ def read_lines(piece: FileRange, encoding: str = UTF8) -> Pieces:
         yield from data.behind
 
 
-def read_separated_lines(piece: FileRange, encoding: str = UTF8) -> Pieces:
+def read_separated_lines(piece: FileRange, table: Table, encoding: str = UTF8) -> Pieces:
     """The lines that start in a range of a file, without the header of the file, which is an attribute of each.
+
+    Lines that are joined by a quoted field are one part that cannot be read, because a range may begin between them.
 
     Args:
         piece: as in read_lines.
+        table: how the lines are made of fields.
         encoding: as in read_lines.
 
     Raises:
-        ValueError: if the header is not in the file's encoding; only in the range that starts at 0, lest each range of
-            the file say so.
+        ValueError: if the header cannot be used; only in the range that starts at 0, lest each range of the file say
+            so.
     """
     with _opened(piece.path, encoding) as data:
         lines = _lines(data, piece.start, piece.stop)
         first = next(lines, None)
         if first is not None:
             try:
-                attributes = _header(_first_line(piece.path, encoding) if piece.start else first[1])
+                attributes = _header(_first_line(piece.path, encoding) if piece.start else first[1], table)
             except ValueError:
                 if piece.start:
                     return
                 raise
             if piece.start:
                 lines = itertools.chain([first], lines)
-            for position, line in lines:
-                yield data.piece(position, line, attributes)
+            for position, line, count in _records(lines, table):
+                if count > 1:
+                    error = f"expected a record on one line, got a quoted field over {count} lines; set csv_multiline"
+                    yield Unreadable(position, line, ValueError(error))
+                else:
+                    yield data.piece(position, line, attributes)
         yield from data.behind
+
+
+def _records(lines: Iterator[_Line], table: Table) -> Iterator[tuple[int, bytes, int]]:
+    """Lines, and lines that a quoted field joins as one, with their positions and numbers of lines."""
+    waiting: collections.deque[_Line] = collections.deque()
+    coming = _with_waiting(waiting, lines)
+    for position, line in coming:
+        if not table.is_quoted or line.count(b'"') % 2 == 0 or _state(line, table) != "open":
+            yield position, line, 1
+            continue
+        begun, state = line, "open"
+        ahead: list[_Line] = []
+        for following in itertools.islice(coming, _MOST_LINES):
+            ahead.append(following)
+            begun += b"\n" + following[1]
+            state = _state(begun, table) if b'"' in following[1] else "open"
+            if state != "open":
+                break
+        if state == "whole":
+            yield position, begun, len(ahead) + 1
+        else:
+            # The quote is never closed, or not at the end of a field, so that this line alone is wrong.
+            yield position, line, 1
+            waiting.extendleft(reversed(ahead))
+
+
+def _with_waiting(waiting: "collections.deque[_Line]", lines: Iterator[_Line]) -> Iterator[_Line]:
+    """The lines, after those that are put to wait meanwhile."""
+    while (line := waiting.popleft() if waiting else next(lines, None)) is not None:
+        yield line
+
+
+def _state(lines: bytes, table: Table) -> str:
+    """Whether the lines of a record are "whole", "broken", or "open": a quoted field goes on behind them."""
+    csv.field_size_limit(sys.maxsize)
+    try:
+        list(csv.reader([lines.decode("latin-1")], delimiter=table.delimiter, strict=True))
+    except csv.Error as error:
+        return "open" if "unexpected end of data" in str(error) else "broken"
+    return "whole"
 
 
 def _first_line(path: str, encoding: str) -> bytes:
@@ -187,14 +272,27 @@ def _first_line(path: str, encoding: str) -> bytes:
         return next(_split(data, b"\n"))[1]
 
 
-def _header(line: bytes) -> dict[str, str]:
+def _header(line: bytes, table: Table) -> dict[str, str]:
     """The attributes of the records under a header."""
     try:
-        return {CSV_HEADER: line.removeprefix(codecs.BOM_UTF8).decode()}
+        header = line.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise ValueError(
             f"expected a header in the file's encoding, got {line[:200]!r}; name its encoding, as in encoding=latin-1"
         ) from error
+    if table.column:
+        rows = csv.reader([header], delimiter=table.delimiter) if table.is_quoted else [header.split(table.delimiter)]
+        try:
+            names = next(iter(rows), [])
+        except csv.Error as error:
+            raise ValueError(f"expected a header of one line, got {header[:200]!r}: {error}") from error
+        if table.column not in names:
+            got = f"{[name[:40] for name in names[:20]]}{' and more' if len(names) > 20 else ''}"
+            raise ValueError(
+                f"expected a column {table.column!r} in the header, the first line, got {got}; name the column of the "
+                "texts with text_field, or add a header"
+            )
+    return {CSV_HEADER: header}
 
 
 def read_document(piece: FileRange, encoding: str = UTF8) -> Pieces:
@@ -205,30 +303,28 @@ def read_document(piece: FileRange, encoding: str = UTF8) -> Pieces:
         yield from data.behind
 
 
-def read_multiline(delimiter: str) -> Callable[..., Pieces]:
-    """A reader of separated records that may span lines; a record ends at a line end outside quotes."""
+def read_multiline(piece: FileRange, table: Table, encoding: str = UTF8) -> Pieces:
+    """The records of a file, which may span lines; one ends at a line end outside quotes."""
+    csv.field_size_limit(sys.maxsize)
+    lines: list[bytes] = []
 
-    def read(piece: FileRange, encoding: str = UTF8) -> Pieces:
-        csv.field_size_limit(sys.maxsize)
-        lines: list[bytes] = []
+    def remembered() -> Iterator[str]:
+        mark = codecs.BOM_UTF8
+        for line in _lines_with_ends(data):
+            lines.append(line)
+            yield line.removeprefix(mark).decode(UTF8, "surrogateescape")
+            mark = b""
 
-        def remembered() -> Iterator[str]:
-            for line in _lines_with_ends(data):
-                lines.append(line)
-                yield line.decode(UTF8, "surrogateescape")
-
-        with _opened(piece.path, encoding) as data:
-            attributes: dict[str, str] = {}
-            for row, _ in enumerate(csv.reader(remembered(), delimiter=delimiter)):
-                record = b"".join(lines).rstrip(b"\r\n")
-                lines.clear()
-                if row:
-                    yield data.piece(row, record, attributes)
-                else:
-                    attributes = _header(record)
-            yield from data.behind
-
-    return read
+    with _opened(piece.path, encoding) as data:
+        attributes: dict[str, str] = {}
+        for row, _ in enumerate(csv.reader(remembered(), delimiter=table.delimiter)):
+            record = b"".join(lines).rstrip(b"\r\n")
+            lines.clear()
+            if row:
+                yield data.piece(row, record, attributes)
+            else:
+                attributes = _header(record, table)
+        yield from data.behind
 
 
 def _lines_with_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:

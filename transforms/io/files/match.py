@@ -32,7 +32,7 @@ class Matched(NamedTuple):
 
     Attributes:
         files: the files to read.
-        left_out: what else was found: hidden files, and links to folders, pipes and the like.
+        left_out: what else was found: hidden files, links to files that were found too, links to folders, and pipes.
     """
 
     files: list[File]
@@ -71,7 +71,22 @@ def _match(place: str) -> Matched:
     for file in found:
         hidden = is_hidden(file.path.removeprefix(root))
         (matched.left_out if hidden or file.size is None else matched.files).append(file)
-    return matched
+    return _without_doubles(matched) if is_local else matched
+
+
+def _without_doubles(matched: Matched) -> Matched:
+    """What was found, without links to files that were found too."""
+    links = {file.path: os.path.realpath(file.path) for file in matched.files if os.path.islink(file.path)}
+    if not links:
+        return matched
+    found = {os.path.realpath(file.path) for file in matched.files if file.path not in links}
+    doubles = set()
+    for link, target in links.items():
+        if target in found:
+            doubles.add(link)
+        found.add(target)
+    files = [file for file in matched.files if file.path not in doubles]
+    return Matched(files, [*matched.left_out, *(file for file in matched.files if file.path in doubles)])
 
 
 def is_hidden(path: str) -> bool:
@@ -178,6 +193,11 @@ def _is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def absolute(path: str) -> str:
+    """A local path from the root, and any other unchanged."""
+    return os.path.abspath(path) if FileSystems.get_scheme(path) is None else path
 
 
 def partitions(path: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from apache_beam.io.filesystem import CompressionTypes
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.io.files.encodings import UTF8, known_encoding
-from transforms.io.files.lines import read_document, read_lines, read_multiline, read_separated_lines
-from transforms.io.files.match import File, match, partitions, printable
+from transforms.io.files.lines import Table, read_document, read_lines, read_multiline, read_separated_lines
+from transforms.io.files.match import File, absolute, match, partitions, printable
 from transforms.io.files.pieces import FileRange, Piece, Pieces
 from transforms.io.files.rows import read_avro, read_parquet
 from transforms.types import Record
@@ -37,16 +37,15 @@ class _Reader(NamedTuple):
 _READERS = {
     "text": _Reader(read_lines, True, ("encoding",)),
     "jsonl": _Reader(read_lines, True, ("encoding",)),
-    "csv": _Reader(read_separated_lines, True, ("encoding",)),
-    "tsv": _Reader(read_separated_lines, True, ("encoding",)),
+    "csv": _Reader(read_separated_lines, True, ("encoding", "table")),
+    "tsv": _Reader(read_separated_lines, True, ("encoding", "table")),
     "document": _Reader(read_document, False, ("encoding",)),
     "parquet": _Reader(read_parquet, False, ("columns",)),
     "avro": _Reader(read_avro, False),
 }
-_MULTILINE_READERS = {
-    "csv": _Reader(read_multiline(","), False, ("encoding",)),
-    "tsv": _Reader(read_multiline("\t"), False, ("encoding",)),
-}
+_MULTILINE_READER = _Reader(read_multiline, False, ("encoding", "table"))
+# The formats of separated fields: their delimiter, and whether fields are quoted unless an option says otherwise.
+_TABLES = {"csv": Table(",", True, ""), "tsv": Table("\t", False, "")}
 FILE_FORMATS = tuple(_READERS)
 
 
@@ -69,6 +68,8 @@ class ReadFiles(DeadLetterTransform):
         columns: the columns of a Parquet file to read; by default all of them. Other formats are always read whole.
         encoding: the encoding of text files, one of Python's text encodings; a file that begins with a mark of UTF-8,
             UTF-16 or UTF-32 is read by its mark. A file that is not UTF-8 is read by one worker.
+        is_quoted: whether double quotes enclose the fields of separated records; by default they do in CSV, not in TSV.
+        text_column: a column that the header of separated records must have; a file without it is a dead letter.
 
     Raises:
         ValueError: if the encoding is not one of Python's text encodings.
@@ -82,12 +83,18 @@ class ReadFiles(DeadLetterTransform):
         names: Mapping[str, str] | None = None,
         columns: Sequence[str] = (),
         encoding: str = UTF8,
+        is_quoted: bool | None = None,
+        text_column: str = "",
     ) -> None:
         super().__init__()
         # Beam's coder of text refuses the surrogates of a path that is not UTF-8; _Match takes this back.
         self._patterns = [os.fsencode(pattern).decode("latin-1") for pattern in patterns]
-        reader = (_READERS | (_MULTILINE_READERS if csv_multiline else {}))[input_format]
-        options = {"encoding": known_encoding(encoding), "columns": list(columns) or None}
+        table = _TABLES.get(input_format)
+        if table:
+            quoted = table.is_quoted or csv_multiline if is_quoted is None else is_quoted
+            table = table._replace(is_quoted=quoted, column=text_column)
+        reader = _MULTILINE_READER if csv_multiline and table else _READERS[input_format]
+        options = {"encoding": known_encoding(encoding), "columns": list(columns) or None, "table": table}
         self._read = functools.partial(reader.read, **{name: options[name] for name in reader.options})
         self._splittable = reader.splittable and options["encoding"] == UTF8
         self._names = dict(names or {})
@@ -138,7 +145,7 @@ class _Read(beam.DoFn):
         name = printable(self._names.get(piece.path, piece.path))
         records = 0
         try:
-            folders = partitions(name)
+            folders = partitions(name if piece.path in self._names else absolute(name))
         except ValueError as error:
             # Once for the file, not for each of its ranges.
             if piece.start == 0:

@@ -26,6 +26,8 @@ _A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def read_parquet(piece: FileRange, columns: Sequence[str] | None = None) -> Pieces:
     """The rows of a Parquet file; of all its columns, or of `columns`.
 
+    A row group that cannot be read does not affect the others.
+
     Raises:
         ValueError: if two columns, or two fields of a struct, have one name.
     """
@@ -35,8 +37,16 @@ def read_parquet(piece: FileRange, columns: Sequence[str] | None = None) -> Piec
         # In nanoseconds, int96 would hold the years 1677 to 2262 only.
         parquet = pq.ParquetFile(file, coerce_int96_timestamp_unit="us")
         _check_fields(parquet.schema_arrow, "")
-        batches = parquet.iter_batches(batch_size=_ROWS_A_BATCH, columns=columns)
-        yield from _pieces(itertools.chain.from_iterable(map(_rows, batches)))
+        first = 0
+        for group in range(parquet.num_row_groups):
+            batches = parquet.iter_batches(batch_size=_ROWS_A_BATCH, columns=columns, row_groups=[group])
+            try:
+                yield from _pieces(itertools.chain.from_iterable(map(_rows, batches)), first)
+            # Arrow raises exceptions of many kinds for damaged data.
+            except Exception as error:
+                what = f"{piece.path}, row group {group}, from row {first}"
+                yield Unreadable(first, what.encode("utf-8", "backslashreplace"), error)
+            first += parquet.metadata.row_group(group).num_rows
 
 
 def read_avro(piece: FileRange) -> Pieces:
@@ -49,8 +59,8 @@ def read_avro(piece: FileRange) -> Pieces:
         yield from _pieces(_avro_rows(file))
 
 
-def _pieces(rows: Iterable[dict[str, Any]]) -> Pieces:
-    for number, row in enumerate(rows):
+def _pieces(rows: Iterable[dict[str, Any]], first: int = 0) -> Pieces:
+    for number, row in enumerate(rows, first):
         try:
             yield Piece(number, as_json(row), {})
         except UnicodeEncodeError:

@@ -119,10 +119,10 @@ def test_what_is_not_a_file_is_left_out(tmp_path: pathlib.Path) -> None:
     """A pipe would be waited for without end, and a linked folder may be read under its own name."""
     make(tmp_path, "in/a", "in/b/c")
     os.mkfifo(tmp_path / "in/pipe")
-    for name, to in (("linked", "b"), ("broken", "nothing"), ("same", "a"), ("loop", ".")):
+    for name, to in (("linked", "b"), ("broken", "nothing"), ("loop", ".")):
         (tmp_path / "in" / name).symlink_to(to)
     left_out = below(tmp_path, "in/pipe", "in/linked", "in/broken", "in/loop")
-    assert found(tmp_path / "in") == (below(tmp_path, "in/a", "in/b/c", "in/same"), left_out)
+    assert found(tmp_path / "in") == (below(tmp_path, "in/a", "in/b/c"), left_out)
 
 
 def test_a_pipe_by_its_path_is_refused(tmp_path: pathlib.Path) -> None:
@@ -253,3 +253,16 @@ def test_names_of_a_bucket_are_compared_as_they_are() -> None:
     assert would_read("gs://b/in/", "gs://b/in/rows-00000-of-00001.jsonl")
     assert not would_read("gs://b/in/*", "gs://b/in/deeper/rows-00000-of-00001.jsonl")
     assert not would_read("gs://b/in/**", "/in/rows-00000-of-00001.jsonl")
+
+
+def test_a_link_to_a_file_that_is_read_is_left_out(tmp_path: pathlib.Path) -> None:
+    """So are a second link to one file, and a link to a link; a link to a file elsewhere is read."""
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "2024.csv").touch()
+    for link, target in {"latest.csv": "2024.csv", "newest.csv": "latest.csv", "a": "../elsewhere", "b": "a"}.items():
+        (tmp_path / "in" / link).symlink_to(target)
+    found = match(str(tmp_path / "in"))
+    assert len(found.files) == 2
+    assert {pathlib.Path(file.path).resolve().name for file in found.files} == {"2024.csv", "elsewhere"}
+    assert len(found.left_out) == 3
