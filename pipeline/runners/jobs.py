@@ -13,6 +13,7 @@ import grpc
 from apache_beam.metrics import MetricsFilter
 from apache_beam.metrics.execution import MetricKey, MetricResult
 from apache_beam.metrics.metricbase import MetricName
+from apache_beam.runners.portability.portable_runner import PipelineResult as PortableResult
 from apache_beam.runners.runner import PipelineState
 
 from pipeline import stopping
@@ -129,7 +130,9 @@ def _wait(result: Any, is_stream: bool, here: bool) -> None:
         if watching.is_alive():
             if not finished:
                 kept = "; what is not acknowledged will be delivered again" if is_stream else ""
-                print(f"cancelling job {_id(result)}{kept}", file=sys.stderr)
+                # Beam's job server for Flink cancels its own part of the job, and a cluster goes on.
+                there = "; cancel it on its cluster too" if isinstance(result, PortableResult) and not here else ""
+                print(f"cancelling job {_id(result)}{there}{kept}", file=sys.stderr)
             with contextlib.suppress(grpc.RpcError):
                 result.cancel()
             watching.join()

@@ -65,7 +65,7 @@ def test_a_batch_goes_on_without_the_program(
 def test_sigterm_cancels_a_stream_whose_workers_are_elsewhere(
     flink_cluster: Flink, pubsub_server: PubsubEmulator, text_encoder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    """The program says so and ends with 1, and the job runs no more."""
+    """The program says so, and that the cluster goes on, and ends with 1; messages come again to the next job."""
     subscription = pubsub_server.subscription()
     publish(pubsub_server, subscription, payloads(100))
     with program(
@@ -77,6 +77,10 @@ def test_sigterm_cancels_a_stream_whose_workers_are_elsewhere(
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 1
-    assert "what is not acknowledged will be delivered again" in errors
+    assert "; cancel it on its cluster too; what is not acknowledged will be delivered again" in errors
     assert errors.endswith("the pipeline failed: the job was cancelled\n")
+    for job, status in jobs(flink_cluster.rest).items():
+        if status == "RUNNING":
+            cancel = urllib.request.Request(f"http://{flink_cluster.rest}/jobs/{job}?mode=cancel", method="PATCH")
+            urllib.request.urlopen(cancel).close()
     wait_for(lambda: "RUNNING" not in jobs(flink_cluster.rest).values())
