@@ -22,7 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline import replay
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription
-from transforms.counters import process_counts
+from transforms.counters import Counters, process_counts
 from transforms.dead_letters import dead_letters, payload_of
 from transforms.io.pubsub import read as pubsub
 from transforms.io.pubsub.read import ReadFromSubscription
@@ -321,6 +321,29 @@ def test_a_temporary_subscription_receives_and_is_deleted(
         assert [message.data for message in pubsub_server.receive(name, 1)] == [b"now"]
     with pytest.raises(ValueError, match="expected a subscription that exists"):
         check_subscription(name)
+
+
+def test_a_temporary_subscription_with_messages_is_kept(
+    pubsub_server: PubsubEmulator, subscription: Subscription, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was not pulled when the stream ended waits there, and the log says how to go on."""
+    with temporary_subscription(subscription.topic) as name:
+        pubsub_server.publish(subscription.topic, [b"later"])
+    assert f"go on with --input_subscription={name}" in caplog.text
+    assert [message.data for message in pubsub_server.receive(name, 1)] == [b"later"]
+
+
+@pytest.mark.parametrize("pulled", [0, 1])
+def test_a_temporary_subscription_of_a_run_that_failed_is_kept(
+    subscription: Subscription, caplog: pytest.LogCaptureFixture, pulled: int
+) -> None:
+    """With all that it pulled and did not acknowledge, which Pub/Sub gives to nobody else yet."""
+    with contextlib.suppress(RuntimeError), temporary_subscription(subscription.topic) as name:
+        Counters().count("pubsub_pulled", pulled)
+        if not pulled:
+            raise RuntimeError
+    check_subscription(name)
+    assert f"kept {name}" in caplog.text
 
 
 def write(rows: list[bytes], topic: str, key: str, **options: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.counters import Counters
+from transforms.io.disk import sync
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +58,7 @@ def _write_local(folder: pathlib.Path, name: str, data: bytes) -> None:
     """Writes a file that is on the disk, whole, under its name, when this returns."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{name}.{os.getpid()}.part"
-    with open(part, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    part.write_bytes(data)
+    sync(str(part))
     part.rename(folder / name)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(str(folder))

@@ -15,6 +15,7 @@ from google.protobuf import duration_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from transforms.counters import process_counts
 from transforms.io.google_clients import emulator_address, once_per_process
 
 # Errors that go away without intervention: the service is down, slow, busy or unreachable.
@@ -33,6 +34,9 @@ SUBSCRIPTION_REGEX = f"projects/[^/]+/subscriptions/{_ID}"
 TOPIC_REGEX = f"projects/[^/]+/topics/{_ID}"
 # The shortest expiration that Pub/Sub accepts, so that a subscription left by a killed run is deleted after a day.
 _EXPIRES_AFTER = duration_pb2.Duration(seconds=24 * 3600)
+
+# How long the end of a stream waits for a message that it did not pull.
+_LAST_LOOK_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +126,8 @@ def missing_topic(topic: str) -> ValueError:
 def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterator[str]:
     """A subscription of `topic` that exists while the block runs, and receives the messages published from then on.
 
-    If the process is killed before it deletes the subscription, Pub/Sub deletes it after a day without use.
+    It is deleted if the block ends well, all that was pulled is acknowledged, and no more messages wait. Otherwise it
+    is kept, and a line in the log says how to go on with it. Pub/Sub deletes it after a day without use.
 
     Raises:
         ValueError: if `topic` is not of the form projects/P/topics/T, or does not exist.
@@ -141,13 +146,43 @@ def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterat
             )
         except exceptions.NotFound:
             raise missing_topic(topic) from None
+        before, is_done = _unacknowledged(), False
         try:
             yield name
+            is_done = _unacknowledged() <= before
         finally:
-            try:
-                client.delete_subscription(subscription=name)
-            except (*TRANSIENT_ERRORS, exceptions.GoogleAPICallError) as error:
-                _log.warning("could not delete %s: %s; it expires after a day without use", name, error)
+            _end(client, name, is_done)
+
+
+def _unacknowledged() -> int:
+    counts = process_counts()
+    return counts.get("pubsub_pulled", 0) - counts.get("pubsub_acknowledged", 0)
+
+
+def _end(client: Any, subscription: str, is_done: bool) -> None:
+    """Deletes a temporary subscription whose messages are all done, and keeps any other."""
+    try:
+        if is_done and not _has_message(client, subscription):
+            client.delete_subscription(subscription=subscription)
+            return
+    except (*TRANSIENT_ERRORS, exceptions.GoogleAPICallError) as error:
+        _log.warning("could not look for messages of %s and delete it: %s", subscription, error)
+    _log.warning(
+        "kept %s, as it may hold messages: go on with --input_subscription=%s instead of --input_topic, or delete it "
+        "with `gcloud pubsub subscriptions delete %s`; it expires after a day without use",
+        *[subscription] * 3,
+    )
+
+
+def _has_message(client: Any, subscription: str) -> bool:
+    try:
+        response = client.pull(subscription=subscription, max_messages=1, retry=None, timeout=_LAST_LOOK_SECONDS)
+    except exceptions.DeadlineExceeded:
+        return False
+    ids = [received.ack_id for received in response.received_messages]
+    if ids:
+        client.modify_ack_deadline(subscription=subscription, ack_ids=ids, ack_deadline_seconds=0, timeout=10)
+    return bool(ids)
 
 
 def subscriber_client() -> Any:
