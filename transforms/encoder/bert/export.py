@@ -8,13 +8,12 @@ import os
 import pathlib
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
 from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
-from transforms.encoder.engines import PROBES, plain_graph
+from transforms.encoder.engines import Probes, plain_graph
 from transforms.encoder.hub import resolve
 from transforms.encoder.preprocessor import Preprocessor
 from transforms.encoder.saved_model import BertVectors
@@ -160,9 +159,9 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
         raise ValueError(f"expected a pair of preprocessor and encoder, {model.name} has no preprocessor")
     vectors = BertVectors(model, model.pooling or "pooled_output", model.normalize)
     preprocessor = Preprocessor(model.preprocessor)
-    tokens = preprocessor.tokenize(list(PROBES))
+    probes = Probes(preprocessor, vectors.max_seq_length or 128)
     try:
-        plain_graph(vectors, preprocessor.pack(tokens, np.arange(len(PROBES)), vectors.max_seq_length or 128))
+        plain_graph(vectors, probes.alone(vectors.original), probes)
         encoder = vectors.bert()
     except ValueError as error:
         raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error
