@@ -1,4 +1,4 @@
-# Everything is made from the clone and a package index. You may set PYTHON, EMBEDDING_MODELS and QUERY.
+# Everything is made from the clone and a package index. You may set PYTHON, EMBEDDING_MODELS, RUNNERS_HOME and QUERY.
 PYTHON ?= python3
 QUERY ?= the staff were friendly and the food was good
 MODELS := $(or $(EMBEDDING_MODELS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sentence-embeddings/models)
@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest --dist=loadfile --no-loadscope-reorder --durat
 # Without bytecode that is kept, each start of Python would compile TensorFlow and Beam anew, for half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo report test check lint venv minilm templates lock clean
+.PHONY: demo report test check lint venv minilm runners templates lock clean
 
 demo: venv minilm  ## embed the messages under examples/ and search them
 	$(BIN)/python -m pipeline --input=examples/messages.jsonl --input_format=jsonl --id_field=id \
@@ -27,7 +27,7 @@ test: .venv/dev minilm  ## run the whole test suite
 	$(PYTEST) --numprocesses=4
 
 check: lint minilm  ## lint, and run the tests that need no server, browser or subprocess
-	$(PYTEST) --numprocesses=2 -m 'not (slow or emulator or browser or subprocess)'
+	$(PYTEST) --numprocesses=2 -m 'not (slow or emulator or runner or browser or subprocess)'
 
 lint: .venv/dev  ## check style, format and types
 	$(BIN)/ruff check .
@@ -40,6 +40,9 @@ minilm: $(MODELS)/minilm/model.json  ## make the model minilm, from a Python pac
 
 $(MODELS)/minilm/model.json: | .venv/runtime
 	$(BIN)/python -m pipeline.export_encoder --model=minilm --to='$(MODELS)/minilm'
+
+runners: .venv/runtime  ## get Prism and Flink for the tests, and for docs/runners.md, by Go and Maven
+	@$(BIN)/python -m pipeline.runners
 
 # These files mark what is installed; only a changed lock installs again.
 .venv/runtime: requirements.txt

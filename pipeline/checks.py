@@ -10,11 +10,13 @@ from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
 from pipeline.inputs import Inputs
-from pipeline.places import paths, shards
+from pipeline.places import dead_letters_beside, files_of, is_local, is_pipe, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import check_model as check_model_options
 from transforms.io.bigquery.tables import check_readable
+from transforms.io.files.encodings import known_encoding
+from transforms.io.files.match import would_read
 from transforms.io.files.read import FILE_FORMATS
 from transforms.io.pubsub.resources import check_subscription, check_topic
 from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
@@ -39,13 +41,28 @@ def runner_of(beam_options: PipelineOptions) -> str:
     return name
 
 
+def waits(settings: Settings, runner: str, here: bool) -> bool:
+    """Whether to wait for the end of the pipeline. `here`: whether something in this process works for it.
+
+    Raises:
+        ValueError: if it would end with the program.
+    """
+    if settings.wait is False and here:
+        raise ValueError(
+            f"expected --wait=true with --runner={runner or 'DirectRunner'}, which works in this program, got false"
+        )
+    return runner != "DataflowRunner" if settings.wait is None else settings.wait
+
+
 def is_native(settings: Settings, runner: str) -> bool:
     """Whether Beam's own read of Pub/Sub is to be used: if it is asked for, or on Dataflow."""
     return not settings.input and (settings.source or {"DataflowRunner": "native"}.get(runner)) == "native"
 
 
-def check_inputs(settings: Settings, runner: str) -> None:
-    """Check that the runner can read the source, and that a table or subscription exists.
+def check_inputs(settings: Settings, runner: str, here: bool) -> None:
+    """Check that the runner can read the source, that a table or subscription exists, and an encoding is known.
+
+    `here`: whether the workers are in this process, or at least on this machine.
 
     Raises:
         ValueError: if it cannot, or one does not.
@@ -54,18 +71,21 @@ def check_inputs(settings: Settings, runner: str) -> None:
     if settings.input_format not in formats:
         kind = "files" if settings.input else "messages"
         raise ValueError(f"expected --input_format of {kind}, {', '.join(formats)}, got {settings.input_format!r}")
+    known_encoding(settings.encoding)
     local, native = runner in LOCAL_RUNNERS, is_native(settings, runner)
     if settings.input_format == "bigquery":
         with looking_at("input", settings.input):
             check_readable(settings.input, SENTENCE_COLUMNS)
-    elif settings.input == "-" and not local:
-        raise ValueError("expected --input=GLOB on a remote runner, got -; standard input is read locally only")
+    elif not here and is_pipe(settings.input):
+        raise ValueError(
+            f"expected --input=GLOB on a remote runner, got {settings.input}; standard input is read locally only"
+        )
     if native and local:
         raise ValueError(
             "expected --source=splittable on a local runner, got native, which acknowledges messages before their "
             "rows are written; leave --source out"
         )
-    if settings.input_topic and not native and not local:
+    if settings.input_topic and not native and not here:
         raise ValueError("expected --input_subscription with --source=splittable on a remote runner, got --input_topic")
     if settings.input_subscription:
         check_subscription(settings.input_subscription)
@@ -73,12 +93,14 @@ def check_inputs(settings: Settings, runner: str) -> None:
         check_topic(settings.input_topic)
 
 
-def check_outputs(settings: Settings, inputs: Inputs) -> None:
+def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> None:
     """Check that rows and dead letters can be written where they go, and that a run does not replace its own input.
 
+    `read` is the option that names the patterns of `inputs`.
+
     Raises:
-        ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, or
-            a file to read is among those that the output replaces.
+        ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, a
+            file to read is among those that the output replaces, or the next run would read what this one writes.
     """
     if settings.output_format == "bigquery":
         if inputs.is_stream and settings.bigquery_write_method == "FILE_LOADS":
@@ -92,20 +114,43 @@ def check_outputs(settings: Settings, inputs: Inputs) -> None:
         for topic in (settings.output, settings.dead_letters):
             check_topic(topic)
     else:
-        for option, prefix in (("output", settings.output), ("dead_letters", settings.dead_letters)):
-            if not os.path.basename(prefix):
-                raise ValueError(f"expected --{option} to be a path prefix such as {prefix}rows, got {prefix!r}")
+        places = {"output": settings.output, "dead_letters": settings.dead_letters}
+        for option, prefix in places.items():
+            _check_prefix(option, prefix)
+        if len({shards(prefix, settings.output_format) for prefix in places.values()}) == 1:
+            raise ValueError(f"expected --dead_letters apart from --output, got {settings.output!r} for both")
         if not inputs.is_stream:
-            _check_replaced(settings, "input", inputs.patterns)
-            _check_replaced(settings, "already_written", inputs.written)
+            for option, prefix in places.items():
+                _check_replaced(option, prefix, settings, read, inputs.patterns)
+                _check_replaced(option, prefix, settings, "already_written", inputs.written)
+                _check_not_read(option, prefix, settings, read, inputs.patterns)
 
 
-def _check_replaced(settings: Settings, option: str, patterns: Sequence[str]) -> None:
-    replaced = paths([shards(settings.output, settings.output_format)])
-    if replaced and (both := replaced & paths(patterns)):
+def _check_prefix(option: str, prefix: str) -> None:
+    name = os.path.basename(prefix)
+    if name and not (is_local(prefix) and os.path.isdir(prefix)):
+        return
+    what = ", a directory" if name else ""
+    inside = os.path.join(prefix, "rows")
+    raise ValueError(f"expected --{option} to be a path prefix such as {inside}, got {prefix!r}{what}")
+
+
+def _check_replaced(option: str, prefix: str, settings: Settings, read: str, patterns: Sequence[str]) -> None:
+    replaced = paths([shards(prefix, settings.output_format)])
+    if replaced and (both := replaced & files_of(patterns)):
         raise ValueError(
-            f"expected --{option} apart from the files under --output, which are replaced, got {min(both)} in both; "
-            "choose another --output"
+            f"expected --{read} apart from the files under --{option}, which are replaced, got {min(both)} in both; "
+            f"choose another --{option}"
+        )
+
+
+def _check_not_read(option: str, prefix: str, settings: Settings, read: str, patterns: Sequence[str]) -> None:
+    """Refuse to write files that the next run of the same input would read."""
+    if any(would_read(pattern, shard(prefix, 0, 1, settings.output_format)) for pattern in patterns):
+        default = dead_letters_beside(settings.output, settings.output_format)
+        raise ValueError(
+            f"expected --{option} apart from --{read}, whose next run would read what is written there, got {prefix!r}"
+            f"{', the default' if prefix == default else ''}; give --{option} a place outside"
         )
 
 

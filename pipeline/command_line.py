@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -19,10 +19,10 @@ class ProgramOptions(PipelineOptions):
         add_options(parser)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare OPTIONS on `parser`, under their headings."""
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
+    """Declare `options` on `parser`, under their headings."""
     groups: dict[str, Any] = {}
-    for option in OPTIONS:
+    for option in options:
         group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
         groups[option.group] = group
         if option.default is False:
@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                 nargs="?",
                 const=True,
                 default=False,
-                type=_boolean,
+                type=boolean,
                 help=option.help,
                 metavar="true",
             )
@@ -48,7 +48,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _boolean(text: str) -> bool:
+def boolean(text: str) -> bool:
+    """What a flag's value stands for."""
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
     return text == "true"
@@ -61,8 +62,12 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
+def parse(
+    argv: Sequence[str], learn: Callable[[PipelineOptions], object] = lambda beam_options: None
+) -> tuple[argparse.Namespace, PipelineOptions]:
     """The program's options and Beam's, both checked as far as possible without a look at files or services.
+
+    Once the program's own are right, `learn` is called with Beam's; it may declare those of the runner that they name.
 
     Raises:
         ValueError: one line that names the option, what was expected, what was given and what to do.
@@ -75,22 +80,25 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     )
     add_options(parser)
     arguments, rest = parser.parse_known_args(argv)
-    _refuse_unknown(unknown_options(rest))
     check_values(arguments)
     given = [name for name in SOURCES if getattr(arguments, name)]
     if len(given) != 1:
         names = ", ".join(f"--{name}" for name in SOURCES)
         raise ValueError(f"expected one of {names}, got {' and '.join(f'--{name}' for name in given) or 'none'}")
-    return arguments, PipelineOptions(list(argv))
+    # Beam keeps its options as UTF-8, and a path need not be that.
+    beam_options = PipelineOptions([argument.encode(errors="backslashreplace").decode() for argument in argv])
+    learn(beam_options)
+    _refuse_unknown(unknown_options(rest))
+    return arguments, beam_options
 
 
-def check_values(arguments: argparse.Namespace) -> None:
-    """Check each option's value by itself.
+def check_values(arguments: argparse.Namespace, options: Sequence[Option] = OPTIONS) -> None:
+    """Check the value of each of `options` by itself.
 
     Raises:
         ValueError: one line that names the option, what was expected and what was given.
     """
-    for option in OPTIONS:
+    for option in options:
         _check(option, getattr(arguments, option.name))
 
 
@@ -113,11 +121,12 @@ def _expected(option: Option) -> str:
 
 def unknown_options(arguments: Sequence[str]) -> list[str]:
     """The arguments that are options of neither the program nor Beam; Beam would silently ignore them."""
-    _, unknown = _every_option().parse_known_args(list(arguments))
+    _, unknown = every_option().parse_known_args(list(arguments))
     return unknown
 
 
-def _every_option() -> argparse.ArgumentParser:
+def every_option() -> argparse.ArgumentParser:
+    """A parser of all options: the program's, Beam's, and those of a runner that has described them."""
     parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     parser.add_value_provider_argument = parser.add_argument  # type: ignore[attr-defined]
     for options in PipelineOptions.__subclasses__():
@@ -129,7 +138,7 @@ def _refuse_unknown(unknown: Sequence[str]) -> None:
     if not unknown:
         return
     name = unknown[0].split("=")[0]
-    close = difflib.get_close_matches(name, list(_every_option()._option_string_actions), 1)
+    close = difflib.get_close_matches(name, list(every_option()._option_string_actions), 1)
     raise ValueError(f"unknown option {name!r}" + (f"; did you mean {close[0]}?" if close else "; see --help"))
 
 

@@ -18,6 +18,8 @@ def prepare() -> None:
     logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("Resource module is not available"))
     # A run without dead letters writes no file of them, and the sink warns about that.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
+    # A full disk is the operator's to mend, who needs no traceback of it; the run ends with one line.
+    logging.getLogger("apache_beam.runners.common").addFilter(lambda record: "[Errno " not in str(record.msg))
 
 
 def import_tensorflow() -> None:

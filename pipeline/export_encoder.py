@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             make = _maker(arguments, entry, pathlib.Path(folder))
             _export(make, target, arguments.licence or (entry.licence if entry else ""))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"python -m pipeline.export_encoder: {error}", file=sys.stderr)
         return 2
     print(f"made {target}")
@@ -70,7 +70,7 @@ def _maker(
 
 def _export(make: Callable[[pathlib.Path, str], Model], target: pathlib.Path, licence: str) -> None:
     """Export to a directory beside the target, then move it into place, so that a reader never sees half a model."""
-    if target.exists() and any(target.iterdir()):
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"expected --to to be a directory that does not exist yet, got {target}; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:

@@ -1,15 +1,16 @@
 """The graph: sources, stages and sinks, wired and named."""
 
+import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
 from pipeline.settings import Settings
-from transforms.counters import NamesFound
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
 from transforms.encoder.catalogue import find_model
@@ -19,25 +20,27 @@ from transforms.io.files.read import ReadFiles
 from transforms.io.files.write import DEAD_LETTERS, ROWS, Kind, WriteFiles
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
-from transforms.io.pubsub.write import WriteToTopic
+from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
 from transforms.schema import Column, bigquery_schema, json_row, sql_string
-from transforms.splitting import SplitSentences
+from transforms.splitting import KeepMetadata, SplitSentences
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
+_NOWHERE: Mapping[str, str] = {}
 
-def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> None:
-    """Wire the whole pipeline for checked `settings`."""
+
+def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: Mapping[str, str] = _NOWHERE) -> None:
+    """Wire the whole pipeline for checked `settings`; files under a prefix in `waiting` wait in its folder."""
     if settings.parser is None:
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
     else:
         sentences, refused = _sentences_of_messages(pipeline, settings, settings.parser, inputs)
     if settings.already_written:
-        leave_out = LeaveOutWritten(settings.encoder.model, settings.encoder.preprocessor)
+        leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
         sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
     rows = embed(sentences, settings)
-    write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream)
+    write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
 def _sentences_of_messages(
@@ -48,7 +51,13 @@ def _sentences_of_messages(
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, settings, inputs), parser)
     else:
-        files = ReadFiles(inputs.patterns, settings.input_format, settings.csv_multiline, inputs.names)
+        files = ReadFiles(
+            inputs.patterns,
+            settings.input_format,
+            settings.csv_multiline,
+            inputs.names,
+            encoding=settings.encoding,
+        )
         read = pipeline | "Read files" >> files.with_dead_letters()
         messages = parse(read.output, parser)
         refused = {"read": read.dead_letters}
@@ -68,6 +77,10 @@ def _sentences_of_rows(
         read = pipeline | "Read files" >> files.with_dead_letters()
         records, refused = read.output, {"read": read.dead_letters}
     sentences = records | "Parse rows" >> ParseRows().with_dead_letters()
+    fields = settings.splitting.metadata_fields
+    if fields is not None:
+        keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+        sentences = sentences._replace(output=sentences.output | "Keep metadata" >> keep)
     return sentences.output, refused | {"rows": sentences.dead_letters}
 
 
@@ -102,46 +115,55 @@ def embed(sentences: "beam.PCollection[Sentence]", settings: Settings) -> WithDe
     """From sentences to rows."""
     transform = EmbedSentences(**vars(settings.encoder), **vars(settings.embedding))
     outputs: WithDeadLetters[SentenceEmbedding] = sentences | "Embed" >> transform.with_dead_letters()
-    if settings.metadata_fields is None and settings.store_content:
+    if settings.store_content:
         return outputs
-    keep = beam.ParDo(_Keep(settings.metadata_fields, settings.store_content)).with_output_types(SentenceEmbedding)
-    return outputs._replace(output=outputs.output | "Keep columns" >> keep)
+    return outputs._replace(
+        output=outputs.output | "Leave out content" >> beam.Map(_without_content).with_output_types(SentenceEmbedding)
+    )
+
+
+def _without_content(row: SentenceEmbedding) -> SentenceEmbedding:
+    return row._replace(content="")
 
 
 class _Keep(beam.DoFn):
-    """Keeps only `fields` of the metadata of rows (None for all), with or without their sentence."""
-
-    def __init__(self, fields: frozenset[str] | None, content: bool) -> None:
-        self._fields = fields
-        self._content = content
-        self._names = NamesFound({f"metadata_fields.{name}": name for name in sorted(fields or ())})
+    def __init__(self, fields: Sequence[str] | None) -> None:
+        self._kept = KeepMetadata(fields)
 
     def start_bundle(self) -> None:
-        self._names.start_bundle()
+        self._kept.found.start_bundle()
 
     def finish_bundle(self) -> None:
-        self._names.finish_bundle()
+        self._kept.found.finish_bundle()
 
-    def process(self, row: SentenceEmbedding) -> Iterator[SentenceEmbedding]:
-        self._names.see(row.metadata)
-        fields = row.metadata.keys() if self._fields is None else self._fields
-        metadata = {key: row.metadata[key] for key in row.metadata if key in fields}
-        yield row._replace(metadata=metadata, content=row.content if self._content else "")
+    def process(self, sentence: Sentence) -> Iterator[Sentence]:
+        yield sentence._replace(metadata=self._kept.of(sentence.metadata))
 
 
-def write(rows: Any, dead_letters: Mapping[str, Any], settings: Settings, is_stream: bool) -> None:
+def write(
+    rows: Any,
+    dead_letters: Mapping[str, Any],
+    settings: Settings,
+    is_stream: bool,
+    waiting: Mapping[str, str] = _NOWHERE,
+) -> None:
     """Write rows to their sink, and the dead letters of each stage, the sink's own included, to theirs.
 
     In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
     Flatten would break it up.
     """
-    dead_letters = dict(dead_letters) | _write(rows, "rows", settings.output, settings, ROWS, is_stream)
+    write_files = WriteBundleFiles if is_stream else functools.partial(_write_waiting, waiting)
+    dead_letters = dict(dead_letters) | _write(rows, "rows", settings.output, settings, ROWS, write_files)
     if not is_stream:
         gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
-        _write(gathered, "dead letters", settings.dead_letters, settings, DEAD_LETTERS, is_stream)
+        _write(gathered, "dead letters", settings.dead_letters, settings, DEAD_LETTERS, write_files)
         return
     for stage, letters in dead_letters.items():
-        _write(letters, f"dead letters of {stage}", settings.dead_letters, settings, DEAD_LETTERS, is_stream)
+        _write(letters, f"dead letters of {stage}", settings.dead_letters, settings, DEAD_LETTERS, write_files)
+
+
+def _write_waiting(waiting: Mapping[str, str], prefix: str, file_format: str, kind: Kind) -> WriteFiles:
+    return WriteFiles(prefix, file_format, kind, waiting.get(prefix, ""))
 
 
 def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
@@ -153,8 +175,28 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         )
         return messages | "Make records" >> beam.Map(_record).with_output_types(Record)
     return pipeline | "Read messages" >> ReadFromSubscription(
-        inputs.subscription, max_messages=settings.embedding.batch_size, max_wait_seconds=settings.max_wait_seconds
+        inputs.subscription,
+        max_messages=settings.embedding.batch_size,
+        max_wait_seconds=settings.max_wait_seconds,
+        readers=_readers(settings, pipeline.options),
     )
+
+
+def _readers(settings: Settings, options: PipelineOptions) -> int:
+    """How many readers a stream has: as many as are asked for, or else as the runner works in parallel, if it is told.
+
+    Raises:
+        ValueError: if there are more than the runner works in parallel.
+    """
+    # It is an option of job servers, which Beam does not know before it has asked one; -1 is the runner's own choice.
+    told = str(options.get_all_options(retain_unknown_options=True).get("parallelism"))
+    parallelism = int(told) if told.isdecimal() else 0
+    if parallelism and settings.readers > parallelism:
+        raise ValueError(
+            f"expected --readers of at most --parallelism={parallelism}, got {settings.readers}; leave it out, as "
+            "several idle readers of one subtask can keep Flink from its checkpoints, and messages from acknowledgement"
+        )
+    return settings.readers or parallelism or 1
 
 
 def _record(message: Any) -> Record:
@@ -162,22 +204,27 @@ def _record(message: Any) -> Record:
     return Record(message.data, "", message.message_id, message.attributes or {}, published)
 
 
-def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, is_stream: bool) -> dict[str, Any]:
+def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, write_files: Any) -> dict[str, Any]:
     """Write elements of `kind`, and return the dead letters of what the sink rejected, by stage."""
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
-        sent = rows | name >> WriteToTopic(target, retry_for_seconds=settings.retry_for_seconds).with_dead_letters()
-        return {"publish": sent.dead_letters} if kind is ROWS else {}
+        patience = settings.retry_for_seconds
+        if kind is DEAD_LETTERS:
+            rows | name >> WriteDeadLettersToTopic(target, spill_dir=settings.spill_dir, retry_for_seconds=patience)
+            return {}
+        sent = rows | name >> WriteToTopic(target, retry_for_seconds=patience).with_dead_letters()
+        return {"publish": sent.dead_letters}
     if settings.output_format != "bigquery":
-        write = WriteBundleFiles if is_stream else WriteFiles
-        pcoll | name >> write(target, settings.output_format, kind)
+        pcoll | name >> write_files(target, settings.output_format, kind)
         return {}
     if settings.bigquery_write_method not in METHODS:
         _write_by_beam(pcoll, what, target, settings.bigquery_write_method, kind)
         return {}
     if kind.element is DeadLetter:
-        pcoll | name >> WriteDeadLettersToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
+        pcoll | name >> WriteDeadLettersToBigQuery(
+            target, settings.bigquery_write_method, settings.retry_for_seconds, spill_dir=settings.spill_dir
+        )
         return {}
     write_rows = WriteRowsToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
     written = pcoll | name >> write_rows.with_dead_letters()

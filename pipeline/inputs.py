@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.places import find_files
+from pipeline.places import check_files, is_pipe
 from pipeline.settings import Settings
 from transforms.io.pubsub.resources import temporary_subscription
 
@@ -54,21 +54,34 @@ def open_inputs(settings: Settings, native: bool) -> Iterator[Inputs]:
             found = Inputs(subscription=stack.enter_context(temporary_subscription(settings.input_topic)))
         elif settings.input_format == "bigquery":
             found = Inputs()
-        elif settings.input == "-":
-            spool = stack.enter_context(_spooled_standard_input())
-            found = Inputs([spool], {spool: "-"})
         else:
-            found = Inputs([find_files("input", settings.input)])
+            place = _files(stack, "input", settings.input)
+            found = Inputs([place], {} if place == settings.input else {place: settings.input})
         if settings.already_written and settings.output_format != "bigquery":
-            found = found._replace(written=[find_files("already_written", settings.already_written)])
+            found = found._replace(written=[_files(stack, "already_written", settings.already_written)])
         yield found
 
 
+def _files(stack: contextlib.ExitStack, option: str, place: str) -> str:
+    """Where the files of `place`, the value of `option`, can be read more than once."""
+    if is_pipe(place):
+        return stack.enter_context(_spooled(option, place))
+    check_files(option, place)
+    return place
+
+
 @contextlib.contextmanager
-def _spooled_standard_input() -> Iterator[str]:
-    with tempfile.NamedTemporaryFile(prefix="sentence-embeddings-", delete=False) as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-    try:
+def _spooled(option: str, place: str) -> Iterator[str]:
+    # Python has no standard input where the shell closed it.
+    if place == "-" and sys.stdin is None:
+        raise ValueError(f"expected text on standard input for --{option}=-, it is closed; pipe text into it")
+    # The suffix tells how the data is compressed.
+    suffix = os.path.splitext(place)[1]
+    with tempfile.NamedTemporaryFile(prefix="sentence-embeddings-", suffix=suffix) as spool:
+        try:
+            with contextlib.nullcontext(sys.stdin.buffer) if place == "-" else open(place, "rb") as pipe:
+                shutil.copyfileobj(pipe, spool)
+            spool.flush()
+        except OSError as error:
+            raise ValueError(f"expected --{option} to be readable, could not copy {place}: {error.strerror}") from error
         yield spool.name
-    finally:
-        os.unlink(spool.name)

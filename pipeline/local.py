@@ -23,6 +23,7 @@ import numpy as np
 from pipeline.emulators import EmulatorMissingError
 from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
+from transforms.encoder.catalogue import find_model
 from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 
 _PROJECT = "local-project"
@@ -39,15 +40,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=10.0, help="Messages per second. [10]")
     parser.add_argument("--count", type=int, default=0, help="Stop after this many messages; 0 for no limit.")
     parser.add_argument("--model", default="minilm", help="Model, as in `python -m pipeline`. [minilm]")
+    parser.add_argument("--preprocessor", default="", help="Preprocessor, as in `python -m pipeline`.")
     arguments, more = parser.parse_known_args(argv)
+    more += [f"--model={arguments.model}", f"--preprocessor={arguments.preprocessor}"]
     try:
         texts = _texts(pathlib.Path(arguments.messages))
+        find_model(arguments.model, arguments.preprocessor)
         with pubsub_emulator() as pubsub, bigquery_emulator() as bigquery:
             os.environ |= {REST_EMULATOR: bigquery.rest, STORAGE_EMULATOR: bigquery.storage}
             bigquery_client(_PROJECT).create_dataset(f"{_PROJECT}.local")
             subscription = pubsub.subscription()
             print(f"Pub/Sub on {pubsub.host}, BigQuery on {bigquery.rest}, rows in {_ROWS}", flush=True)
-            with _pipeline(subscription, arguments.model, more) as process:
+            with _pipeline(subscription, more) as process:
                 return _run(pubsub, subscription, texts, arguments.rate, arguments.count, process)
     except (EmulatorMissingError, ValueError) as error:
         print(f"python -m pipeline.local: {error}", file=sys.stderr)
@@ -57,15 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _texts(path: pathlib.Path) -> list[str]:
     if not path.exists():
         raise ValueError(f"expected --messages to be a JSONL file, {path} is not there; run it from a clone")
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for line in lines]
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return [json.loads(line)["text"] for line in lines]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"expected --messages to be JSONL records with a field text, got {path}: {error!r}") from error
 
 
 @contextlib.contextmanager
-def _pipeline(subscription: Subscription, model: str, more: Sequence[str]) -> "Iterator[subprocess.Popen[bytes]]":
+def _pipeline(subscription: Subscription, more: Sequence[str]) -> "Iterator[subprocess.Popen[bytes]]":
     """`python -m pipeline` on the subscription, stopped as a user would stop it."""
     command = [sys.executable, "-m", "pipeline", f"--input_subscription={subscription.name}", "--input_format=json"]
-    command += ["--id_field=id", f"--model={model}", f"--output={_ROWS}", "--output_format=bigquery", *more]
+    command += ["--id_field=id", f"--output={_ROWS}", "--output_format=bigquery", *more]
     # In its own process group, an interrupt of the harness does not stop it before what was published has arrived.
     process = subprocess.Popen(command, start_new_session=True)
     try:
@@ -118,7 +125,9 @@ def _run(
     count: int,
     process: "subprocess.Popen[bytes]",
 ) -> int:
-    _wait_until_ready(pubsub, subscription, process)
+    if not _is_ready(pubsub, subscription, process):
+        # The program has said why it ended.
+        return process.wait()
     stopped = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: stopped.set())
     # This also ends the emulators and the program, which run in process groups of their own.
@@ -151,10 +160,16 @@ def _run(
         signal.signal(signal.SIGINT, before)
 
 
-def _wait_until_ready(
+def _is_ready(
     pubsub: PubsubEmulator, subscription: Subscription, process: "subprocess.Popen[bytes]", seconds: float = 120
-) -> None:
-    """Wait until a first message has come through, so that no later one waits for the model to load."""
+) -> bool:
+    """Wait until a first message has come through, so that no later one waits for the model to load.
+
+    False if the program has ended instead.
+
+    Raises:
+        ValueError: if no message has come through after `seconds`.
+    """
     from google.api_core.exceptions import NotFound
 
     pubsub.publish(subscription.topic, [json.dumps({"id": "first", "text": "Ready."}).encode()])
@@ -163,9 +178,13 @@ def _wait_until_ready(
         with contextlib.suppress(NotFound):
             if list(bigquery_client(_PROJECT).query(f"SELECT id FROM `{_ROWS}`").result()):
                 print("ready", flush=True)
-                return
+                return True
         time.sleep(_TICK_SECONDS)
-    raise ValueError("expected the pipeline to write a first row; it says above why it did not")
+    if process.poll() is not None:
+        return False
+    raise ValueError(
+        f"expected the pipeline to write a first row in {seconds:.0f} s, it wrote none; try a smaller --model"
+    )
 
 
 def _wait_for_rest(arrivals: _Arrivals, process: "subprocess.Popen[bytes]", seconds: float = 30) -> None:

@@ -88,8 +88,8 @@ def _default(default: Any, kind: Any) -> Any:
 
 
 OPTIONS = (
-    Option("input", "What to read: a file, glob, directory or gs:// path; - for standard input; or a table of rows.",
-           "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
+    Option("input", "What to read: a file, glob, directory, pipe or gs:// path; - for standard input; or a table of "
+           "rows.", "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
     Option("input_subscription", "Pub/Sub subscription to read, as an endless stream.", "Input",
            metavar="projects/P/subscriptions/S",
            reads="stream", label="Pub/Sub subscription", param_type="PUBSUB_SUBSCRIPTION",
@@ -121,8 +121,15 @@ OPTIONS = (
     Option("max_wait_ms", "How many milliseconds a streamed message waits for others to share its batch.", "Input",
            100, minimum=0, reads="stream", label="Longest wait for a batch (ms)",
            parent="source", triggers=("splittable",)),
+    Option("readers", "How many readers a stream has, which the runner shares out among its workers; by default, as "
+           "many as its parallelism (a Flink option), or one.", "Input", 0, minimum=0, reads="stream",
+           label="Readers of the stream", parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
            reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED_FORMATS)),
+    Option("encoding", "Encoding of text files, by Python's name, such as latin-1; a file that begins with a mark of "
+           "UTF-8, UTF-16 or UTF-32 is read by its mark.", "Input", "utf-8",
+           reads="files", label="Encoding of text files", parent="input_format",
+           triggers=("text", "document", "jsonl", "csv", "tsv")),
     *_options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
@@ -132,7 +139,12 @@ OPTIONS = (
         use_custom_bounds_only={"parent": "custom_bounds"},
         custom_bounds_strategy={"parent": "custom_bounds"},
     ),
-    *_options_of(SplittingOptions, "Sentences"),
+    *_options_of(
+        SplittingOptions, "Sentences",
+        metadata_fields={
+            "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
+        },
+    ),
     *_options_of(
         EncoderOptions, "Vectors",
         model={"help": "Model: a name that `python -m pipeline.models` lists, a TF-Hub handle, or a directory.",
@@ -152,11 +164,12 @@ OPTIONS = (
     Option("dead_letters", "Where to write dead letters, in the same format; by default, under dead_letters/ beside "
            "the rows, or to a table with the output's name and _error_records. A topic has no default.", "Output",
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
+    Option("spill_dir", "Folder for dead letters that their table or topic refuses, one JSON file each. Without it, "
+           "such a letter fails its bundle, so that its message is not acknowledged.", "Output",
+           metavar="DIRECTORY|gs://BUCKET/DIRECTORY", label="Folder for refused dead letters"),
     Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
            "row of the same id, model and version there is counted and left out.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
-    Option("metadata_fields", "Fields and attributes to keep as metadata in rows, separated by commas; * for all.",
-           "Output", "*"),
     Option("store_content", "Whether rows keep their sentence. If not, content is empty, but begin and end locate it.",
            "Output", "true", ("true", "false")),
     *_options_of(
@@ -172,6 +185,8 @@ OPTIONS = (
             "help": "How many seconds to wait out an outage of BigQuery or Pub/Sub before the run fails.",
         },
     ),
+    Option("wait", "Whether to wait for the end of the pipeline and to sum it up; if not, its job's id is printed once "
+           "it is submitted. By default, false on Dataflow and true elsewhere.", "Run", choices=_TRUE_OR_FALSE),
 )  # fmt: skip
 
 

@@ -1,10 +1,17 @@
 """Places to read from and write to: what their names stand for."""
 
 import os
+import re
+import stat
 from collections.abc import Sequence
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+
+from transforms.io.files.match import match
+
+# Another process finds something else under such a path, even if it is a file.
+_DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 
 
 def dead_letters_beside(output: str, output_format: str) -> str:
@@ -17,32 +24,64 @@ def dead_letters_beside(output: str, output_format: str) -> str:
     return f"{folder}/dead_letters/{name}" if folder else f"dead_letters/{name}"
 
 
+def is_local(place: str) -> bool:
+    """Whether `place` is on this machine's file system."""
+    return "://" not in place
+
+
+def literal(path: str) -> str:
+    """The pattern that only `path` matches."""
+    # Beam does not escape a bracket in a set, and Python warns of a set that begins with one.
+    return path.translate({ord("["): r"[\[]", ord("*"): "[*]", ord("?"): "[?]"})
+
+
 def shards(prefix: str, file_format: str) -> str:
     """The pattern of the files that a batch writes under `prefix`."""
-    return f"{prefix}-?????-of-?????.{file_format}"
+    # Beam lists nothing for a pattern that names no folder; split() makes a local path absolute.
+    number = "[0-9]" * 5
+    return f"{literal(FileSystems.join(*FileSystems.split(prefix)))}-{number}-of-{number}.{file_format}"
 
 
-def pattern_of(place: str) -> str:
-    """The pattern of the files that `place`, a path, glob or directory, stands for."""
-    return place.rstrip("/") + "/**" if os.path.isdir(place) or place.endswith("/") else place
+def shard(prefix: str, number: int, total: int, file_format: str) -> str:
+    """The name of file `number` of `total` that a batch writes under `prefix`."""
+    return f"{FileSystems.join(*FileSystems.split(prefix))}-{number:05}-of-{total:05}.{file_format}"
 
 
-def find_files(option: str, place: str) -> str:
-    """The pattern of the files that `place`, the value of `option`, stands for; at least one file matches it.
+def is_pipe(place: str) -> bool:
+    """Whether `place` can be read only once, from its beginning: standard input, a pipe or a device."""
+    if place == "-" or _DESCRIPTOR.fullmatch(place):
+        return True
+    try:
+        mode = os.stat(place).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def check_files(option: str, place: str) -> None:
+    """Check that at least one file is to be read in `place`, the value of `option`: a path, folder or pattern.
 
     Raises:
         ValueError: if there are none.
     """
-    pattern = pattern_of(place)
     try:
-        found = FileSystems.match([pattern], [1])[0].metadata_list
+        found = match(place)
     except (BeamIOError, ValueError, OSError) as error:
         raise ValueError(f"expected --{option} to name files, could not look at {place!r}: {error}") from error
-    if not found:
+    if found.left_out and not found.files:
+        raise ValueError(
+            f"expected --{option} to match a file, {place!r} matches only what is left out, such as "
+            f"{found.left_out[0].path!r}; name a file whose name begins with . or _ by its whole path"
+        )
+    if not found.files:
         raise ValueError(f"expected --{option} to match a file, {place!r} matches none; check the path")
-    return pattern
+
+
+def files_of(places: Sequence[str]) -> set[str]:
+    """The real paths of the files that are read in `places`."""
+    return {os.path.realpath(file.path) for place in places for file in match(place).files}
 
 
 def paths(patterns: Sequence[str]) -> set[str]:
-    """The real paths of the files that `patterns` match."""
-    return {os.path.realpath(file.path) for match in FileSystems.match(patterns) for file in match.metadata_list}
+    """The real paths of the files that Beam's `patterns` match, hidden ones too."""
+    return {os.path.realpath(file.path) for found in FileSystems.match(patterns) for file in found.metadata_list}

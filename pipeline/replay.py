@@ -3,27 +3,28 @@
 import argparse
 import base64
 import collections
+import contextlib
 import functools
-import glob
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline import checks, console, graph
+from pipeline import checks, console, graph, stopping
 from pipeline.command_line import add_options, check_values, in_command_line
 from pipeline.inputs import Inputs
-from pipeline.outputs import make_outputs
+from pipeline.outputs import make_outputs, waiting_files
+from pipeline.running import run_locally
 from pipeline.settings import Settings, settings_of
-from pipeline.summary import summary
 from transforms import embedding, parsing, splitting
 from transforms.dead_letters import payload_of
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.bigquery.write import STAGE as WRITE_STAGE
+from transforms.io.files.match import match
+from transforms.io.files.write import FILE_FORMATS
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub.resources import check_topic
 from transforms.io.pubsub.write import Outgoing, publish
@@ -36,7 +37,7 @@ _PUBLISH_SECONDS = 300.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program. Returns 0 if all was played again, 1 if some letters could not be, 2 if it was refused."""
+    """Run the program. Returns 0 if it played, 1 if it made no row or left letters out, 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.replay",
         description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
@@ -60,9 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if settings.parser is None:
             raise ValueError(f"expected --input_format of messages, got {settings.input_format!r}")
         checks.check_model(settings)
-        checks.check_outputs(settings, Inputs())
+        read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
+        checks.check_outputs(settings, Inputs(read), "letters")
         make_outputs(settings)
-        return _run(elements, settings, settings.parser)
+        with contextlib.ExitStack() as stack:
+            files = settings.output_format in FILE_FORMATS
+            waiting = stack.enter_context(waiting_files(settings)) if files else {}
+            return _run(elements, settings, settings.parser, waiting)
     except ValueError as error:
         print(f"python -m pipeline.replay: {in_command_line(str(error))}", file=sys.stderr)
         return 2
@@ -125,9 +130,8 @@ def _publish(elements: dict[str, list[Any]], topic: str) -> int:
     return 1 if refused or left else 0
 
 
-def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptions) -> int:
+def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptions, waiting: Mapping[str, str]) -> int:
     console.import_tensorflow()
-    started = time.monotonic()
     beam_options = PipelineOptions([])
     pipeline = beam.Pipeline(runner=local_runner(beam_options), options=beam_options)
 
@@ -142,15 +146,12 @@ def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptio
     sentences = graph.split(joined(splitting.STAGE, messages.output), settings)
     rows = graph.embed(joined(embedding.STAGE, sentences.output), settings)
     refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
-    graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False)
-    result = pipeline.run()
-    result.wait_until_finish()
-    print(summary(result, time.monotonic() - started, settings))
-    return 0
+    graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False, waiting=waiting)
+    return run_locally("python -m pipeline.replay", pipeline, settings, waiting)
 
 
 def _files(pattern: str) -> list[str]:
-    paths = sorted(glob.glob(pattern))
+    paths = sorted(file.path for file in match(pattern).files)
     if not paths:
         raise ValueError(f"expected --letters to match files, {pattern!r} matches none; check the path")
     return paths
@@ -201,4 +202,4 @@ def _letter(row: dict[str, Any]) -> DeadLetter:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.replay", main)

@@ -26,7 +26,9 @@ class Settings:
         input_format: the format of the input, one of FORMATS and ROW_FORMATS.
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
+        readers: how many readers a stream has; 0 for the runner's parallelism.
         csv_multiline: whether CSV and TSV records may span lines.
+        encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
         splitter: how messages become sentences.
         splitting: the rest of SplitSentences' options.
@@ -35,11 +37,12 @@ class Settings:
         output: where rows go.
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
+        spill_dir: where dead letters go that their sink refuses; "" for none.
         already_written: rows written earlier, whose sentences are left out; "" for none.
-        metadata_fields: the metadata that rows keep; None for all of it.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
         retry_for_seconds: how long to wait out an outage of a sink.
+        wait: whether to wait for the end of the pipeline; None for what fits the runner.
     """
 
     input: str
@@ -48,7 +51,9 @@ class Settings:
     input_format: str
     source: str
     max_wait_seconds: float
+    readers: int
     csv_multiline: bool
+    encoding: str
     parser: ParserOptions | None
     splitter: SplitterOptions
     splitting: SplittingOptions
@@ -57,11 +62,12 @@ class Settings:
     output: str
     output_format: str
     dead_letters: str
+    spill_dir: str
     already_written: str
-    metadata_fields: frozenset[str] | None
     store_content: bool
     bigquery_write_method: str
     retry_for_seconds: float
+    wait: bool | None
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -70,7 +76,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     Raises:
         ValueError: if options do not go together.
     """
-    parser = None if arguments.input_format in ROW_FORMATS else _made(ParserOptions, arguments)
+    parser = None if arguments.input_format in ROW_FORMATS else made(ParserOptions, arguments)
     if arguments.csv_multiline and not (parser and parser.is_quoted):
         raise ValueError(
             "expected --csv_multiline with quoted fields, which alone can span lines; add --quoting=csv to "
@@ -83,21 +89,24 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         input_format=arguments.input_format,
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
+        readers=arguments.readers,
         csv_multiline=arguments.csv_multiline,
+        encoding=arguments.encoding,
         parser=parser,
         # A bound may contain commas, so it is not split.
-        splitter=_made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
-        splitting=_made(SplittingOptions, arguments),
-        encoder=_made(EncoderOptions, arguments),
-        embedding=_made(EmbeddingOptions, arguments),
+        splitter=made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
+        splitting=made(SplittingOptions, arguments),
+        encoder=made(EncoderOptions, arguments),
+        embedding=made(EmbeddingOptions, arguments),
         output=arguments.output,
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
+        spill_dir=arguments.spill_dir,
         already_written=arguments.already_written,
-        metadata_fields=None if arguments.metadata_fields == "*" else frozenset(_list(arguments.metadata_fields)),
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
+        wait=_BOOLEANS[arguments.wait],
     )
 
 
@@ -114,11 +123,12 @@ _TYPED: dict[Any, Any] = {
     bool | None: _BOOLEANS.__getitem__,
     int | None: lambda given: given or None,
     Sequence[str]: _list,
+    Sequence[str] | None: lambda given: None if given == "*" else _list(given),
 }
 
 
-def _made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
-    """An instance of an options class, from the arguments that are named like its fields."""
+def made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
+    """An instance of an options class, from the arguments that are named like its fields, and `values` of others."""
     for name, kind in typing.get_type_hints(cls).items():
         if name not in values and hasattr(arguments, name):
             values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))

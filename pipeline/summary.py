@@ -5,6 +5,7 @@ import difflib
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from apache_beam.metrics import MetricsFilter
 
 from pipeline.settings import Settings
 from transforms.counters import NAMESPACE, process_counts
+from transforms.dead_letters import REASON_PREFIX, cause_of
 from transforms.parsing import NAMING_OPTIONS
 
 _TERMINAL_SECONDS = 1.0
@@ -56,6 +58,21 @@ def dead_letters_of(counters: dict[str, int]) -> dict[str, int]:
     return {stage: counters[name] for name, stage in _DEAD_LETTERS.items() if counters.get(name)}
 
 
+_MOST_REASONS = 5
+
+
+def reasons_of(counters: dict[str, int]) -> list[tuple[str, int]]:
+    """The most frequent causes of dead letters: an example of each, and how many there are."""
+    counts: collections.Counter[str] = collections.Counter()
+    examples: dict[str, str] = {}
+    for name, count in sorted(counters.items()):
+        if name.startswith(REASON_PREFIX):
+            example = name.removeprefix(REASON_PREFIX)
+            counts[cause_of(example)] += count
+            examples.setdefault(cause_of(example), example)
+    return [(examples[cause], count) for cause, count in counts.most_common(_MOST_REASONS)]
+
+
 def _engines(counters: dict[str, int]) -> str:
     """The engines that ran, and their precisions; more than one if workers chose differently."""
     names = [name.removeprefix("encoded_by_").split("_") for name in sorted(counters) if name.startswith("encoded_by_")]
@@ -78,7 +95,7 @@ def _account(counters: dict[str, int]) -> list[str]:
     if "rows_read" in counters:
         return [f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"]
     if "files" in counters:
-        fates = {"left out by their names": "files_left_out", "not readable to the end": "files_unreadable"}
+        fates = {"left out": "files_left_out", "not readable to the end": "files_unreadable"}
         lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
     if "records" not in counters:
         return [*lines, f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out"]
@@ -97,33 +114,34 @@ def _parts(counters: dict[str, int], fates: dict[str, str]) -> str:
 def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
     """The options that name a field or attribute that nothing had, each with a line that says so."""
     counters = counters_of(result)
-    read = {
-        "messages": {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
-        | {"language_field": settings.splitting.language_field},
-        "rows": {f"metadata_fields.{name}": name for name in sorted(settings.metadata_fields or ())},
-    }
-    others = names_of(result)
+    elements = "messages" if settings.parser else "sentences"
+    named = {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
+    named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
+    named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
+    count, others = counters.get(elements, 0), names_of(result)
     lines = {}
-    for elements, named in read.items():
-        count = counters.get(elements, 0)
-        for option, name in named.items():
-            if count and name and f"found_{option}" not in counters:
-                close = difflib.get_close_matches(name, others, 1, cutoff=0.5)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                lines[option] = f"{option.partition('.')[0]} {name!r} in none of {count:,} {elements}{hint}"
+    for option, name in named.items():
+        if count and name and f"found_{option}" not in counters:
+            close = difflib.get_close_matches(name, others, 1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            lines[option] = f"{option.partition('.')[0]} {name!r} in none of {count:,} {elements}{hint}"
     return lines
 
 
-def summary(result: Any, seconds: float, settings: Settings) -> str:
-    """The lines that a local run ends with."""
+def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) -> str:
+    """The lines that a local run ends with; `kept` is whether its rows are where they belong."""
     output, dead_letters = settings.output, settings.dead_letters
     counters = counters_of(result)
     distributions = distributions_of(result)
     get = counters.get
+    if not counters:
+        return f"rows          in {output}; this runner tells no counts\ntime          {seconds:.1f} s"
     dead = dead_letters_of(counters)
     sentences = get("rows_written", get("rows", 0))
     lines = [
-        f"rows          {sentences:,} in {output}",
+        f"rows          {sentences:,} in {output}"
+        if kept or not sentences
+        else f"rows          {sentences:,}, not kept",
         *_account(counters),
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
@@ -143,22 +161,52 @@ def summary(result: Any, seconds: float, settings: Settings) -> str:
     if total := sum(dead.values()):
         stages = ", ".join(f"{count:,} in {stage}" for stage, count in sorted(dead.items()))
         lines.append(f"dead letters  {total:,} ({stages}), each with its whole input, in {dead_letters}")
+        if spilled := get("dead_letters_spilled"):
+            lines.append(f"spilled       {spilled:,} of them, which {dead_letters} refused, in {settings.spill_dir}")
+        lines.extend(f"{'':14}{count:,} such as: {example}" for example, count in reasons_of(counters))
     else:
         lines.append("dead letters  none")
+    if unknown := get("languages_unknown"):
+        field = settings.splitting.language_field
+        lines.append(
+            f"languages     {unknown:,} messages whose {field!r} names no language with rules; split by generic ones"
+        )
     lines.extend(f"not found     {line}" for line in names_of_nothing(result, settings).values())
     return "\n".join(lines)
 
 
-class Progress:
-    """Prints the counts of this process to standard error while the block runs."""
+def replaced_files(replaced: Mapping[str, int]) -> str:
+    """The line that says which files of an earlier run a batch replaced, from their number by prefix."""
+    places = ", ".join(f"{count:,} of {prefix}" for prefix, count in replaced.items() if count)
+    return f"replaced      {sum(replaced.values()):,} files of an earlier run ({places})" if places else ""
 
-    def __init__(self) -> None:
+
+def why_no_rows(counters: dict[str, int]) -> str:
+    """Why a run made no row of what it read; "" if it made one, read nothing, or left out what was written already."""
+    get = counters.get
+    dead = sum(dead_letters_of(counters).values())
+    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "rows_read"))
+    if get("rows") or get("sentences_written") or not read:
+        return ""
+    reasons = {
+        "dead letters": dead,
+        "messages without text": get("messages_blank"),
+        "sentences dropped by length": get("sentences_dropped"),
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in reasons.items() if count) or "no text has a sentence"
+
+
+class Progress:
+    """Prints counts to standard error while the block runs: those of this process, unless `count` gives others."""
+
+    def __init__(self, count: Callable[[], dict[str, int]] = process_counts) -> None:
+        self._count = count
         self._done = threading.Event()
         self._terminal = sys.stderr.isatty()
         self._thread = threading.Thread(target=self._run, daemon=True, name="progress")
 
     def __enter__(self) -> None:
-        self._before = process_counts()
+        self._before = self._count()
         self._start = time.monotonic()
         self._thread.start()
 
@@ -172,7 +220,7 @@ class Progress:
 
     def _run(self) -> None:
         while not self._done.wait(_TERMINAL_SECONDS if self._terminal else _LOG_SECONDS):
-            counts = {name: count - self._before.get(name, 0) for name, count in process_counts().items()}
+            counts = {name: count - self._before.get(name, 0) for name, count in self._count().items()}
             seconds = time.monotonic() - self._start
             rows = counts.get("rows", 0)
             line = (

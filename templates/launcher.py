@@ -11,6 +11,7 @@ from templates.bake_model import baked_model
 FIXED = (
     "--runner=DataflowRunner",
     "--output_format=bigquery",
+    "--wait=false",
     # Without it, Beam would stage this module's names for the workers, which do not need them.
     "--no_save_main_session",
 )

@@ -32,6 +32,8 @@ _MARKS = {
     "browser": "browser",
     "installed": "subprocess",
     "launched": "subprocess",
+    "prism": "runner",
+    "flink": "runner",
 }
 
 

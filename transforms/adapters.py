@@ -5,20 +5,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.ml.rag.types import Content, EmbeddableItem, Embedding
 
 from transforms.counters import Counters
+from transforms.dead_letters import (
+    TAG,
+    DeadLetterTransform,
+    WithDeadLetters,
+    dead_letters,
+    jsonable,
+    split_dead_letters,
+)
 from transforms.ids import stable_id
 from transforms.parsing import check_names, parse_time, take_first
 from transforms.schema import vector_of
 from transforms.types import Message, Sentence, SentenceEmbedding
+from transforms.values import is_null, time_text
+
+STAGE = "Take texts"
 
 
-class AsMessages(beam.PTransform):
+class AsMessages(DeadLetterTransform):
     """Converts strings, rows (beam.Row, NamedTuple or dict) or EmbeddableItems to PCollection[Message].
 
-    All other fields of a row become metadata. Null and blank texts are counted ("messages_blank") and left out.
-    SplitSentences applies this transform by itself, with the default field names.
+    All other fields of a row that are not null become metadata: strings unchanged, times as RFC 3339, and other values
+    as JSON. Null and blank texts are counted ("messages_blank") and left out. What cannot be a message becomes a dead
+    letter. SplitSentences applies this transform by itself, with the default field names.
 
     >>> AsMessages(text_field="body").text_field
     'body'
@@ -37,13 +50,13 @@ class AsMessages(beam.PTransform):
         check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
         self.text_field, self.id_field, self.timestamp_field = text_field, id_field, timestamp_field
 
-    def expand(self, pcoll: Any) -> Any:
-        """Wires the adapter."""
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
+        """The messages, and as dead letters the elements that have no text, or a time that cannot be parsed."""
         dofn = _AsMessage(self.text_field, self.id_field, self.timestamp_field)
-        return pcoll | "Take texts" >> beam.ParDo(dofn).with_output_types(Message)
+        return split_dead_letters(pcoll, STAGE, dofn, Message)
 
 
-class AsSentences(beam.PTransform):
+class AsSentences(DeadLetterTransform):
     """Converts Messages, or anything that AsMessages accepts, to PCollection[Sentence], one sentence per text.
 
     An EmbeddableItem keeps its id and index. EmbedSentences applies this transform by itself, with the default field
@@ -63,9 +76,9 @@ class AsSentences(beam.PTransform):
         check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
         self._fields = (text_field, id_field, timestamp_field)
 
-    def expand(self, pcoll: Any) -> Any:
-        """Wires the adapter."""
-        return pcoll | "Take texts whole" >> beam.ParDo(_AsSentence(*self._fields)).with_output_types(Sentence)
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
+        """The sentences, and as dead letters the elements that have no text, or a time that cannot be parsed."""
+        return split_dead_letters(pcoll, f"{STAGE} whole", _AsSentence(*self._fields), Sentence)
 
 
 class AsEmbeddableItems(beam.PTransform):
@@ -76,14 +89,20 @@ class AsEmbeddableItems(beam.PTransform):
         return pcoll | "Make items" >> beam.Map(embeddable_item).with_output_types(EmbeddableItem)
 
 
-def as_messages(pcoll: Any) -> Any:
-    """`pcoll` as a PCollection[Message]; one that already is a PCollection[Message] is returned unchanged."""
-    return pcoll if pcoll.element_type is Message else pcoll | "As messages" >> AsMessages()
+def as_messages(pcoll: Any) -> tuple[Any, tuple[Any, ...]]:
+    """`pcoll` as a PCollection[Message], and those of dead letters; none if it already is a PCollection[Message]."""
+    if pcoll.element_type is Message:
+        return pcoll, ()
+    taken = pcoll | "As messages" >> AsMessages().with_dead_letters()
+    return taken.output, (taken.dead_letters,)
 
 
-def as_sentences(pcoll: Any) -> Any:
-    """`pcoll` as a PCollection[Sentence]; one that already is a PCollection[Sentence] is returned unchanged."""
-    return pcoll if pcoll.element_type is Sentence else pcoll | "As sentences" >> AsSentences()
+def as_sentences(pcoll: Any) -> tuple[Any, tuple[Any, ...]]:
+    """`pcoll` as a PCollection[Sentence], and those of dead letters; none if it already is a PCollection[Sentence]."""
+    if pcoll.element_type is Sentence:
+        return pcoll, ()
+    taken = pcoll | "As sentences" >> AsSentences().with_dead_letters()
+    return taken.output, (taken.dead_letters,)
 
 
 def embeddable_item(row: SentenceEmbedding) -> EmbeddableItem:
@@ -109,24 +128,28 @@ def message_of(element: Any, text_field: str = "text", id_field: str = "id", tim
     if _is_item(element):
         if element.content.text is None and element.content.image is not None:
             raise ValueError(f"expected text in the EmbeddableItem {element.id}, got an image")
-        return Message(element.id, element.content.text or "", _strings(element.metadata), None)
+        return Message(element.id, element.content.text or "", _strings(element.metadata or {}), None)
+    if not isinstance(element, Mapping) and not hasattr(element, "_asdict"):
+        raise ValueError(f"expected a string, a row or an EmbeddableItem, got {type(element).__name__}")
     fields = dict(element if isinstance(element, Mapping) else element._asdict())
     for name in filter(None, (text_field, timestamp_field)):
         if name not in fields:
             raise ValueError(
-                f"expected the field {name!r} in a row, got {sorted(fields)}; name it, as in AsMessages({name!r})"
+                f"expected the field {name!r} in a row, got {sorted(map(str, fields))}; name it, "
+                f"as in AsMessages({name!r})"
             )
-    text = fields.pop(text_field)
-    if text is not None and not isinstance(text, str):
+    fields = {name: value for name, value in fields.items() if not is_null(value)}
+    text = fields.pop(text_field, "")
+    if not isinstance(text, str):
         raise ValueError(f"expected text in the field {text_field!r}, got {type(text).__name__}")
     time = take_first((fields, timestamp_field))
     id = take_first((fields, id_field))
     metadata = _strings(fields)
     return Message(
-        id=_string(id.value) if id else stable_id(text or "", json.dumps(metadata, sort_keys=True)),
-        text=text or "",
+        id=_string(id.value) if id else stable_id(text, json.dumps(metadata, sort_keys=True)),
+        text=text,
         metadata=metadata,
-        event_time=parse_time(time.value, time.name) if time else None,
+        event_time=parse_time(time_text(time.value) or time.value, time.name) if time else None,
     )
 
 
@@ -135,10 +158,20 @@ class _AsMessage(beam.DoFn):
         self._fields = fields
         self._counters = Counters()
 
-    def process(self, element: Any) -> Iterator[Message]:
-        message = self._message(element)
-        if message is not None:
-            yield message
+    def process(self, element: Any) -> Iterator[Any]:
+        try:
+            taken = self._take(element)
+        # A row of another program may raise anything, and must not stop the others.
+        except Exception as error:
+            self._counters.count("dead_letters_take")
+            for letter in dead_letters(STAGE, error, _whole(element), {}):
+                yield beam.pvalue.TaggedOutput(TAG, letter)
+            return
+        if taken is not None:
+            yield taken
+
+    def _take(self, element: Any) -> Any:
+        return self._message(element)
 
     def _message(self, element: Any) -> Optional[Message]:
         # The elements may be messages even if the type of the PCollection is unknown.
@@ -151,16 +184,25 @@ class _AsMessage(beam.DoFn):
 
 
 class _AsSentence(_AsMessage):
-    def process(self, element: Any) -> Iterator[Any]:
-        message = None if _has(element, Sentence) else self._message(element)
+    def _take(self, element: Any) -> Any:
+        if _has(element, Sentence):
+            return element
+        message = self._message(element)
         if message is None:
-            if _has(element, Sentence):
-                yield element
-            return
+            return None
         id, index = stable_id(message.id, "0", message.text), 0
         if _is_item(element):
             id, index = element.id, element.index
-        yield Sentence(id, message.id, index, 0, len(message.text), message.text, message.metadata, message.event_time)
+        return Sentence(id, message.id, index, 0, len(message.text), message.text, message.metadata, message.event_time)
+
+
+def _whole(element: Any) -> bytes:
+    """An element as a dead letter holds it: a string as it is, anything else as JSON."""
+    if isinstance(element, str):
+        return element.encode("utf-8", "surrogatepass")
+    if not isinstance(element, Mapping) and hasattr(element, "_asdict"):
+        element = element._asdict()
+    return json.dumps(element, default=jsonable).encode()
 
 
 def _has(element: Any, kind: Any) -> bool:
@@ -179,4 +221,14 @@ def _strings(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _string(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """A string, a time or what JSON lacks as text, and any other value as JSON."""
+    plain = value if isinstance(value, bool | int | float | list | tuple | dict) else _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.datetime64):
+        return value.tolist()
+    if isinstance(value, Mapping) or hasattr(value, "_asdict"):
+        return dict(value if isinstance(value, Mapping) else value._asdict())
+    return value.decode() if isinstance(value, bytes) else time_text(value) or str(value)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from transforms.encoder.catalogue import find_model
 from transforms.encoder.cleanup import CLEANUP_MODES, clean
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
 from transforms.options import sort_out, takes
 from transforms.splitter import SentenceSplitter
+from transforms.values import is_null
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,8 +107,7 @@ def embed(
     encoded = vectors(sentences)
     owners = [row for row, _, _ in spans]
     if output_level == "document":
-        scale = find_model(model).normalize if options.normalize is None else options.normalize
-        return frame.assign(embedding=_column(len(frame), *_means(owners, encoded, scale)))
+        return frame.assign(embedding=_column(len(frame), *_means(owners, encoded, encoder.normalize)))
     return frame.iloc[owners].assign(
         sentence=sentences,
         begin=np.array([begin for _, begin, _ in spans], np.int64),
@@ -158,8 +157,7 @@ def _frame(texts: Any, text_column: str, keep_texts: bool) -> "tuple[pd.DataFram
 def _text(value: Any, index: Any) -> str:
     if isinstance(value, str):
         return value
-    # pandas has three nulls: None, NaN (which is not equal to itself), and NA (whose truth value is undefined).
-    if value is None or type(value).__name__ == "NAType" or value != value:
+    if is_null(value):
         return ""
     raise ValueError(f"expected text, got {type(value).__name__} at the index {index!r}; convert it with str()")
 

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import apache_beam as beam
 
+from transforms.counters import Counters
 from transforms.ids import stable_id
 from transforms.types import DeadLetter
 
@@ -17,6 +20,12 @@ TAG = "dead_letters"
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 _MAX_STACKTRACE = 16_384
 _MAX_ERROR_MESSAGE = 2_048
+# What tells apart two messages of one cause: quoted texts, paths and numbers.
+_DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S+|\d[\d.,]*")
+# Counters of causes begin with this; a process counts only so many, each by the beginning of its first message.
+REASON_PREFIX = "refused: "
+_MOST_REASONS = 100
+_REASON_LENGTH = 200
 
 T = TypeVar("T")
 
@@ -40,6 +49,7 @@ def dead_letters(
     if isinstance(error, BaseException):
         trace = "".join(traceback.format_exception(error))[-_MAX_STACKTRACE:]
         error = f"{type(error).__name__}: {error}"
+    _count_reason(error)
     identity = stable_id(stage, payload, *(text for item in sorted(attributes.items()) for text in item))
     return [
         DeadLetter(
@@ -56,6 +66,30 @@ def dead_letters(
         )
         for number, part in enumerate(parts)
     ]
+
+
+def cause_of(error_message: str) -> str:
+    """The first line of a message without its details, which is the same for all letters of one cause."""
+    return _DETAILS.sub("…", error_message.splitlines()[0] if error_message else "")
+
+
+_lock = threading.Lock()
+_reasons: dict[str, str] = {}
+
+
+def _count_reason(error_message: str) -> None:
+    example = _printable(error_message[:_REASON_LENGTH]).partition("\n")[0]
+    cause = cause_of(example)
+    with _lock:
+        if len(_reasons) < _MOST_REASONS:
+            _reasons.setdefault(cause, example)
+    Counters().count(REASON_PREFIX + _reasons.get(cause, "other reasons"))
+
+
+def forget_reasons() -> None:
+    """Lets the next run of this process choose examples of its own for the counters of causes."""
+    with _lock:
+        _reasons.clear()
 
 
 def payload_of(parts: Sequence[DeadLetter]) -> bytes:
@@ -77,16 +111,15 @@ def payload_of(parts: Sequence[DeadLetter]) -> bytes:
 
 
 def element_json(element: Any) -> bytes:
-    """Serializes an element as the JSON that a dead letter holds; bytes become base64."""
-    return json.dumps(element._asdict(), ensure_ascii=True, default=_jsonable).encode()
+    """Serializes an element as the JSON that a dead letter holds; bytes become base64, and what JSON lacks text."""
+    return json.dumps(element._asdict(), ensure_ascii=True, default=jsonable).encode()
 
 
-def _jsonable(value: object) -> object:
+def jsonable(value: object) -> object:
+    """What stands for a value that JSON lacks, in a dead letter."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"expected plain types in an element, got {type(value).__name__}")
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _halves(payload: Any, size: Any) -> list[Any]:
@@ -147,6 +180,13 @@ def split_dead_letters(pcoll: Any, step: str, dofn: beam.DoFn, output_type: type
     apply = beam.ParDo(dofn).with_output_types(output_type, **{TAG: DeadLetter})
     outputs = pcoll | step >> apply.with_outputs(TAG, main="output")
     return WithDeadLetters(outputs["output"], outputs[TAG])
+
+
+def add_dead_letters(result: WithDeadLetters[T], *letters: Any) -> WithDeadLetters[T]:
+    """`result` with further PCollections of dead letters among its own."""
+    if not letters:
+        return result
+    return result._replace(dead_letters=(result.dead_letters, *letters) | "Add dead letters" >> beam.Flatten())
 
 
 class _Fail(beam.DoFn):

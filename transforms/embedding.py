@@ -14,12 +14,13 @@ from transforms.dead_letters import (
     TAG,
     DeadLetterTransform,
     WithDeadLetters,
+    add_dead_letters,
     dead_letters,
     element_json,
     split_dead_letters,
 )
 from transforms.encoder.catalogue import DEFAULT_MODEL
-from transforms.encoder.cleanup import CLEANUP_MODES, clean
+from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded
 from transforms.encoder.options import EncoderOptions, check_fields
 from transforms.options import sort_out, takes
@@ -124,7 +125,7 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
                 *sentence,
                 embedding=vector,
                 model=encoded.name,
-                model_version=encoded.version,
+                model_version=version_with(encoded.version, self._options.cleanup),
                 precision=encoded.precision,
                 tokens=tokens,
                 truncated=truncated,
@@ -173,8 +174,11 @@ class EmbedSentences(DeadLetterTransform):
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
         """The rows, and as dead letters the sentences that got no vector."""
-        embedded = as_sentences(pcoll) | STAGE >> RunInference(self._handler).with_output_types(Embedded)
-        return split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding)
+        sentences, letters = as_sentences(pcoll)
+        embedded = sentences | STAGE >> RunInference(self._handler).with_output_types(Embedded)
+        return add_dead_letters(
+            split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding), *letters
+        )
 
 
 class _SortOut(beam.DoFn):

@@ -34,10 +34,14 @@ def takes(*classes: type) -> Callable[[F], F]:
             for each in inspect.signature(cls).parameters.values()
             if each.name not in names
         ]
-        function.__signature__ = signature.replace(parameters=[*own, *fields])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=sorted([*own, *fields], key=_kind))  # type: ignore[attr-defined]
         return function
 
     return decorate
+
+
+def _kind(parameter: inspect.Parameter) -> int:
+    return parameter.kind
 
 
 def sort_out(given: Mapping[str, Any], *classes: type) -> list[Any]:

@@ -3,8 +3,10 @@
 import csv
 import dataclasses
 import datetime
+import decimal
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
@@ -14,6 +16,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.encoder.options import check_fields
 from transforms.ids import stable_id
 from transforms.options import takes
 from transforms.types import CSV_HEADER, Message, Record
@@ -23,7 +26,10 @@ STAGE = "Parse messages"
 SOURCE_PREFIX = "source."
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_YEARS = (datetime.datetime(1, 1, 2, tzinfo=datetime.UTC), datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC))
+# BigQuery's range of a TIMESTAMP.
+_YEARS = (datetime.datetime.min.replace(tzinfo=datetime.UTC), datetime.datetime.max.replace(tzinfo=datetime.UTC))
+_LEAP_SECOND = re.compile(r"(?<=\d\d:59):60")
+_UTC = re.compile(r"\s*(?:UTC|Z)\Z", re.I)
 
 
 class Number(NamedTuple):
@@ -154,14 +160,9 @@ class ParserOptions:
 
     def __post_init__(self) -> None:
         """Checks the options."""
-        if self.input_format not in FORMATS:
-            raise ValueError(f"expected input_format to be one of {', '.join(FORMATS)}, got {self.input_format!r}")
+        check_fields(self)
         check_names(text_field=self.text_field, id_field=self.id_field, timestamp_field=self.timestamp_field)
         check_names(id_attribute=self.id_attribute, timestamp_attribute=self.timestamp_attribute)
-        if self.quoting and self.quoting not in QUOTINGS:
-            raise ValueError(f"expected quoting to be one of {', '.join(QUOTINGS)}, got {self.quoting!r}")
-        if self.max_message_bytes < 1:
-            raise ValueError(f"expected max_message_bytes to be at least 1, got {self.max_message_bytes}")
 
     @property
     def is_quoted(self) -> bool:
@@ -228,7 +229,7 @@ class MessageParser(ParserOptions):
         return Message(
             id=as_text(id.value) if id else record.id or stable_id(record.origin, record.data),
             text=content,
-            metadata=_joined(attributes, {name: as_text(value) for name, value in fields.items()}),
+            metadata=_joined(attributes, {name: as_text(value) for name, value in fields.items() if value is not None}),
             event_time=parse_time(as_plain(time.value), time.name) if time else record.event_time,
         )
 
@@ -363,7 +364,8 @@ def _is_source(key: str) -> bool:
 def parse_time(value: Any, field: str) -> int:
     """Parses RFC 3339 or milliseconds since the Unix epoch, as Beam's sources do, to microseconds since the epoch.
 
-    A time without a time zone is taken as UTC.
+    A time without a time zone is taken as UTC. "UTC" may stand for "Z", as in BigQuery's exports. A leap second, which
+    only ends a month in UTC, is taken as the next second.
 
     Raises:
         ValueError: if `value` is neither, or is outside the years 1 to 9999.
@@ -371,16 +373,34 @@ def parse_time(value: Any, field: str) -> int:
     expected = f"expected RFC 3339 or milliseconds since 1970 in the field {field!r}, got {str(value)[:60]!r}"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(expected)
+    text = str(value).strip()
     try:
-        micros = round(float(value) * 1000)
-    except (ValueError, OverflowError):
+        # A float would not hold the microseconds of distant years.
+        millis = decimal.Decimal(text)
+        micros = round(millis * 1000) if millis.is_finite() and -(10**15) < millis < 10**15 else sys.maxsize
+    except decimal.InvalidOperation:
         try:
-            time = datetime.datetime.fromisoformat(str(value).strip())
+            micros = _iso_micros(text)
         except ValueError:
             raise ValueError(expected) from None
-        micros = _micros(time if time.tzinfo else time.replace(tzinfo=datetime.UTC))
     if not _micros(_YEARS[0]) <= micros <= _micros(_YEARS[1]):
         raise ValueError(expected)
+    return micros
+
+
+def _iso_micros(text: str) -> int:
+    """Microseconds since the epoch of a time in ISO 8601.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    before, leaps = _LEAP_SECOND.subn(":59", text, count=1)
+    time = datetime.datetime.fromisoformat(_UTC.sub("+00:00", before))
+    micros = _micros(time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) + leaps * 1_000_000
+    if leaps and micros <= _micros(_YEARS[1]):
+        following = _EPOCH + datetime.timedelta(microseconds=micros)
+        if (following.day, following.hour, following.minute, following.second) != (1, 0, 0, 0):
+            raise ValueError("expected a leap second at the end of a month")
     return micros
 
 

@@ -15,6 +15,8 @@ from transforms.dead_letters import (
     element_json,
     split_dead_letters,
 )
+from transforms.encoder.cleanup import version_with
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import name_and_version
 from transforms.parsing import as_text, attributes_of, parse_time
 from transforms.schema import EMBEDDING_COLUMNS
@@ -58,19 +60,19 @@ class ParseRows(DeadLetterTransform):
 class LeaveOutWritten(beam.PTransform):
     """Returns the sentences that have no row yet, given PCollection[Sentence] and PCollection[Record] of rows as JSON.
 
-    A row belongs to a sentence if it has the sentence's id, and the name and version of the model that will embed it;
-    other encoder options are not compared. Sentences left out are counted ("sentences_written"). The two inputs are
-    joined by id, and neither has to fit into memory. A record that is not a row fails the pipeline, because no
-    sentence is at fault.
+    A row belongs to a sentence if it has the sentence's id, and the name and version of the model that will embed it.
+    The version covers all that changes vectors but for engine and precision, which are not compared. Sentences left out
+    are counted ("sentences_written"). The two inputs are joined by id, and neither has to fit into memory. A record
+    that is not a row fails the pipeline, because no sentence is at fault.
 
     Args:
-        model: as in EmbedSentences; its version is computed on the worker, from the files of the model.
-        preprocessor: as in EmbedSentences.
+        encoder: the options of the encoder; its version is computed on the worker, from the files of the model.
+        cleanup: as in EmbedSentences.
     """
 
-    def __init__(self, model: str, preprocessor: str = "") -> None:
+    def __init__(self, encoder: EncoderOptions, cleanup: str = "disabled") -> None:
         super().__init__()
-        self._take_ids = _TakeIds(model, preprocessor)
+        self._take_ids = _TakeIds(encoder, cleanup)
 
     def expand(self, pcolls: Any) -> Any:
         """Joins the pair (sentences, rows)."""
@@ -155,12 +157,13 @@ def _by_id(sentence: Sentence) -> tuple[str, Sentence]:
 
 
 class _TakeIds(beam.DoFn):
-    def __init__(self, model: str, preprocessor: str) -> None:
-        self._model = model
-        self._preprocessor = preprocessor
+    def __init__(self, encoder: EncoderOptions, cleanup: str) -> None:
+        self._encoder = encoder
+        self._cleanup = cleanup
 
     def setup(self) -> None:
-        self._wanted = name_and_version(self._model, self._preprocessor)
+        name, version = name_and_version(self._encoder)
+        self._wanted = name, version_with(version, self._cleanup)
 
     def process(self, record: Record) -> Iterator[tuple[str, None]]:
         try:

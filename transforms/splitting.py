@@ -1,7 +1,7 @@
 """SplitSentences: splits messages into sentences."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -12,16 +12,20 @@ from transforms.dead_letters import (
     TAG,
     DeadLetterTransform,
     WithDeadLetters,
+    add_dead_letters,
     dead_letters,
     element_json,
     split_dead_letters,
 )
 from transforms.ids import stable_id
 from transforms.options import sort_out, takes
-from transforms.splitter import SentenceSplitter, SplitterOptions
+from transforms.splitter import UNDETERMINED, SentenceSplitter, SplitterOptions, has_rules
 from transforms.types import Message, Sentence
 
 STAGE = "Split sentences"
+
+# Each sentence carries the metadata of its message, so a small message could become a very large one.
+_MOST_METADATA = 64_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +34,27 @@ class SplittingOptions:
 
     Attributes:
         language_field: the metadata field that holds the language of a single message, as a code that overrides
-            language.
+            language; texts whose code has no rules are split by generic rules, and counted ("languages_unknown").
+        metadata_fields: the fields and attributes that sentences keep as metadata; by default all.
     """
 
     language_field: str = ""
+    metadata_fields: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Converts a list to a tuple, and refuses a string, which is a sequence too."""
+        if isinstance(self.metadata_fields, str):
+            raise ValueError(f"expected metadata_fields as a list of strings, got {self.metadata_fields!r}")
+        if self.metadata_fields is not None:
+            object.__setattr__(self, "metadata_fields", tuple(self.metadata_fields))
 
 
 class SplitSentences(DeadLetterTransform):
     """Splits PCollection[Message] into PCollection[Sentence]; the sentences of a message come in text order.
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsMessages first. A message that cannot be
-    split becomes a dead letter.
+    split becomes a dead letter, and so does one whose metadata would take more than 64 million characters in all of its
+    sentences together.
 
     Sentences that a length option drops are counted ("sentences_dropped"). Only the sentences that are kept are
     numbered by `sentence_index`.
@@ -57,32 +71,54 @@ class SplitSentences(DeadLetterTransform):
     def __init__(self, language: str = "en", **options: Any) -> None:
         super().__init__()
         self._splitter, splitting = sort_out({"language": language, **options}, SentenceSplitter, SplittingOptions)
-        self._language_field = splitting.language_field
+        self._options = splitting
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the messages that could not be split."""
-        return split_dead_letters(as_messages(pcoll), STAGE, _Split(self._splitter, self._language_field), Sentence)
+        messages, letters = as_messages(pcoll)
+        dofn = _Split(self._splitter, self._options)
+        return add_dead_letters(split_dead_letters(messages, STAGE, dofn, Sentence), *letters)
+
+
+class KeepMetadata:
+    """Which fields of the metadata are kept, and which of their names were found.
+
+    Args:
+        fields: the names to keep; None for all.
+        names: other options that name a field of the metadata.
+    """
+
+    def __init__(self, fields: Sequence[str] | None, **names: str) -> None:
+        self._fields = None if fields is None else frozenset(fields)
+        self.found = NamesFound(names | {f"metadata_fields.{name}": name for name in fields or ()})
+
+    def of(self, metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """The part of `metadata` that is kept."""
+        self.found.see(metadata)
+        if self._fields is None:
+            return metadata
+        return {name: value for name, value in metadata.items() if name in self._fields}
 
 
 class _Split(beam.DoFn):
-    def __init__(self, splitter: SentenceSplitter, language_field: str) -> None:
+    def __init__(self, splitter: SentenceSplitter, options: SplittingOptions) -> None:
         self._splitter = splitter
-        self._language_field = language_field
+        self._language_field = options.language_field
+        self._kept = KeepMetadata(options.metadata_fields, language_field=options.language_field)
         self._counters = Counters()
-        self._names = NamesFound({"language_field": language_field})
 
     def start_bundle(self) -> None:
-        self._names.start_bundle()
+        self._kept.found.start_bundle()
 
     def finish_bundle(self) -> None:
-        self._names.finish_bundle()
+        self._kept.found.finish_bundle()
 
     def process(self, message: Message) -> Iterator[Any]:
-        self._names.see(message.metadata)
-        language = message.metadata.get(self._language_field) if self._language_field else None
-        splitter = dataclasses.replace(self._splitter, language=language) if language else self._splitter
         try:
-            found, dropped = sentences(message, splitter)
+            splitter = self._splitter_of(message)
+            metadata = self._kept.of(message.metadata)
+            found, dropped = sentences(message._replace(metadata=metadata), splitter)
+            _check_size(metadata, len(found))
         # An unexpected error on one text must not stop the others.
         except Exception as error:
             self._counters.count("dead_letters_split")
@@ -93,6 +129,24 @@ class _Split(beam.DoFn):
         if dropped:
             self._counters.count("sentences_dropped", dropped)
         yield from found
+
+    def _splitter_of(self, message: Message) -> SentenceSplitter:
+        language = message.metadata.get(self._language_field) if self._language_field else None
+        if not language:
+            return self._splitter
+        if not has_rules(language):
+            self._counters.count("languages_unknown")
+            language = UNDETERMINED
+        return dataclasses.replace(self._splitter, language=language)
+
+
+def _check_size(metadata: Mapping[str, str], sentences: int) -> None:
+    size = sum(len(name) + len(value) for name, value in metadata.items())
+    if size * sentences > _MOST_METADATA:
+        raise ValueError(
+            f"expected at most {_MOST_METADATA:,} characters of metadata in all sentences of a message, "
+            f"got {size:,} in each of {sentences:,}; keep fewer fields with metadata_fields"
+        )
 
 
 def sentences(message: Message, splitter: SentenceSplitter) -> tuple[list[Sentence], int]:

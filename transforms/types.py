@@ -60,7 +60,7 @@ class SentenceEmbedding(NamedTuple):
     Attributes:
         embedding: the vector, as little-endian float32 bytes.
         model: the name or handle of the model.
-        model_version: a digest of the model's files, which tells apart the vectors of different versions.
+        model_version: a digest of the model's files and of the options that change vectors.
         precision: the precision that the encoder ran in.
         tokens: the number of tokens that the encoder read, special tokens included; 0 for a text-in encoder.
         truncated: whether the encoder read only part of the sentence.

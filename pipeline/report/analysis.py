@@ -12,7 +12,12 @@ _COMPONENTS = 50
 # With fewer points, t-SNE has no neighborhoods to preserve.
 _FEWEST_FOR_TSNE = 100
 _BLOCK = 2048
-_ADDRESS = re.compile(r"\S*(?:://|www\.|@)\S*|\S+\.(?:com|net|org|html?)\b\S*")
+_WORD = re.compile(r"\S+")
+_ADDRESS = re.compile(r"://|www\.|@|.\.(?:com|net|org|html?)\b")
+
+
+def _without_addresses(word: re.Match[str]) -> str:
+    return " " if _ADDRESS.search(word[0]) else word[0]
 
 
 def normalized(vectors: Array) -> Array:
@@ -85,7 +90,7 @@ def _labels(codes: Array, contents: Sequence[str]) -> list[str]:
     count = int(codes.max()) + 1
     # A word repeated in one sentence, and a repeated sentence, say little about the others; addresses say nothing.
     _, first = np.unique(np.asarray(contents, object).astype(str), return_index=True)
-    texts = [_ADDRESS.sub(" ", contents[row]) for row in first]
+    texts = [_WORD.sub(_without_addresses, contents[row]) for row in first]
     counter = CountVectorizer(
         stop_words="english", token_pattern=r"(?u)\b[^\W\d_]{3,}\b", max_features=20_000, binary=True
     )

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-Array = np.ndarray[Any, Any]
+from transforms.dead_letters import cause_of
 
-# Digits, quoted strings and paths differ between dead letters of the same cause.
-_DETAILS = re.compile(r"'[^']*'|\"[^\"]*\"|\S*/\S+|\d[\d.,]*")
+Array = np.ndarray[Any, Any]
 
 
 class RunRows(NamedTuple):
@@ -101,7 +100,7 @@ def read_dead_letters(pattern: str) -> list[Cause]:
         raise ValueError(f"expected dead letters of the pipeline in {pattern!r}: {reason}") from error
     causes: dict[tuple[str, str], Cause] = {}
     for stage, message, payload in letters:
-        cause = _DETAILS.sub("…", message.splitlines()[0] if message else "")
+        cause = cause_of(message)
         count = causes[stage, cause].letters if (stage, cause) in causes else 0
         causes[stage, cause] = Cause(stage, cause, count + 1, message, (payload or "")[:300])
     return sorted(causes.values(), key=lambda cause: (-cause.letters, cause.stage, cause.cause))

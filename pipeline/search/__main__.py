@@ -1,6 +1,7 @@
 """`python -m pipeline.search`: the sentences of a run that are nearest to a query."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -8,10 +9,19 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from pipeline import console
+from pipeline.command_line import add_options, check_values, in_command_line
+from pipeline.options import OPTIONS
 from pipeline.search.bigquery import BigQueryRows
 from pipeline.search.parquet import ParquetRows
+from pipeline.settings import made
+from transforms.encoder.cleanup import clean, version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
+
+# The options of a run that change its vectors; a query must be encoded as the rows were.
+_HOW = [
+    option for option in OPTIONS if option.name in ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup")
+]
 
 
 class ModelVersion(NamedTuple):
@@ -48,16 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.prepare()
     try:
         where = filters(arguments.filter)
+        check_values(arguments, _HOW)
         if arguments.limit < 1:
             raise ValueError(f"expected --limit of at least 1, got {arguments.limit}")
         rows: Rows = (
             BigQueryRows(arguments.bigquery, where) if arguments.bigquery else ParquetRows(arguments.embeddings, where)
         )
-        for found in search(rows, arguments.query, arguments.model, arguments.limit):
+        encoder = made(EncoderOptions, arguments)
+        for found in search(rows, arguments.query, encoder, arguments.cleanup, arguments.limit):
             fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
             print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
     except ValueError as error:
-        print(f"python -m pipeline.search: {error}", file=sys.stderr)
+        print(f"python -m pipeline.search: {in_command_line(str(error))}", file=sys.stderr)
         return 2
     return 0
 
@@ -83,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="Search only rows with this metadata. May be repeated.",
     )
+    add_options(parser, _HOW)
     return parser
 
 
@@ -98,18 +111,25 @@ def filters(given: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (option.partition("=") for option in given)}
 
 
-def search(rows: Rows, query: str, model: str = "", limit: int = 5) -> list[Found]:
+def search(rows: Rows, query: str, options: EncoderOptions, cleanup: str = "disabled", limit: int = 5) -> list[Found]:
     """The `limit` sentences nearest to `query`, best first, each content once.
 
+    Args:
+        rows: where to search.
+        query: the text to look for.
+        options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
+        cleanup: that of the rows.
+        limit: how many sentences to find.
+
     Raises:
-        ValueError: if `model` did not make the rows, or there are none.
+        ValueError: if `options` and `cleanup` did not make the rows, or there are none.
     """
-    encoder = encoder_of([ModelVersion(*found) for found in rows.models()], model)
-    return [Found(*found) for found in rows.nearest(encoder.encode([query])[0], encoder.version, limit)]
+    encoder, version = encoder_of([ModelVersion(*found) for found in rows.models()], options, cleanup)
+    return [Found(*found) for found in rows.nearest(encoder.encode([clean(query, cleanup)])[0], version, limit)]
 
 
-def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
-    """The encoder that made rows of `models`, loaded from `model` or from the one name that they carry.
+def encoder_of(models: Sequence[ModelVersion], options: EncoderOptions, cleanup: str) -> tuple[TextEncoder, str]:
+    """The encoder that made rows of `models`, and the version that these carry.
 
     Raises:
         ValueError: if it did not make the rows: vectors of different models cannot be compared.
@@ -117,16 +137,17 @@ def encoder_of(models: Sequence[ModelVersion], model: str) -> TextEncoder:
     listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
     if not models:
         raise ValueError("expected rows to search, found none; look at the pipeline's summary")
-    if len(models) > 1 and not model:
+    if len(models) > 1 and not options.model:
         raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
     console.import_tensorflow()
-    encoder = load_encoder(EncoderOptions(model or models[0].name))
-    if encoder.version not in {found.version for found in models}:
+    encoder = load_encoder(dataclasses.replace(options, model=options.model or models[0].name))
+    version = version_with(encoder.version, cleanup)
+    if version not in {found.version for found in models}:
         raise ValueError(
-            f"expected the model of the rows, {listed}, got {encoder.name} version {encoder.version}; "
-            "pass its directory with --model"
+            f"expected the model of the rows, {listed}, got {encoder.name} version {version}; pass its directory with "
+            "--model, and the --pooling, --normalize, --max_seq_length and --cleanup of that run"
         )
-    return encoder
+    return encoder, version
 
 
 if __name__ == "__main__":

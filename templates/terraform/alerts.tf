@@ -38,7 +38,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
 
     condition_prometheus_query_language {
       query               = <<-EOT
-        sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="dead_letters_written"}[10m]))
+        sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name=~"dead_letters_(written|spilled)"}[10m]))
           / clamp_min(sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="rows_written"}[10m])) or vector(0), 1)
           > ${var.max_dead_letter_ratio}
       EOT

@@ -3,9 +3,10 @@
 python -m tests.benchmarks.memory [--sizes=minilm,base,large] [--precisions=float32,bfloat16] [--count=2000]
     [--workers=1]
 
-With several workers, it compares, in float32, a copy of the model in each, one copy for all (--large_model), and as many
-threads of one process. A page of memory that processes share counts once. It runs only on Linux. `minilm` must exist. `base` and `large` are BERTs of
-these sizes, with random weights and minilm's vocabulary, made for the measurement.
+With several workers, it compares, in float32, a copy of the model in each, one copy for all (--large_model), and as
+many threads of one process. A page of memory that processes share counts once. It runs only on Linux. `minilm` must
+exist. `base` and `large` are BERTs of these sizes, with random weights and minilm's vocabulary, made for the
+measurement.
 """
 
 import argparse

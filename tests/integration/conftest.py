@@ -11,6 +11,7 @@ from google.cloud import bigquery
 
 from pipeline.emulators.bigquery import Emulator
 from pipeline.emulators.pubsub import PubsubEmulator, pubsub_emulator
+from pipeline.runners import RunnerMissingError, present, prism_path
 from tests.integration.fault_proxy import FaultProxy
 from tests.shared import Shared
 from transforms.io.bigquery.tables import create_table
@@ -42,14 +43,29 @@ def bigquery_server(shared: Shared) -> Emulator:
     return Emulator(*_served(shared, "pipeline.emulators.bigquery:bigquery_emulator"))
 
 
+@pytest.fixture
+def prism() -> str:
+    """Prism's program, as `make runners` has got it."""
+    try:
+        return str(present(prism_path()))
+    except RunnerMissingError as error:
+        not_tested(error)
+
+
+@pytest.fixture(scope="session")
+def flink(shared: Shared) -> str:
+    """host:port of a job server that has a Flink inside, for all tests."""
+    return str(_served(shared, "pipeline.runners.flink:job_server"))
+
+
 def _served(shared: Shared, name: str) -> Any:
     try:
         return shared.served(name)
     except RuntimeError as error:
-        _not_tested(error)
+        not_tested(error)
 
 
-def _not_tested(error: Exception) -> NoReturn:
+def not_tested(error: Exception) -> NoReturn:
     """Skip with a loud line; fail where REQUIRE_EMULATORS=1 says that the machine has them."""
     if os.environ.get("REQUIRE_EMULATORS") == "1":
         raise error

@@ -1,6 +1,6 @@
 """A proxy before the BigQuery emulator that fails as BigQuery does: outages, quotas, cut connections, refused rows.
 
-Only writes fail (AppendRows and insertAll); all else passes.
+Only writes fail (AppendRows and insertAll); all else passes. It can also be as far away as BigQuery is.
 """
 
 import contextlib
@@ -85,6 +85,10 @@ class FaultProxy:
     def ignore_next_write(self, seconds: float) -> None:
         """The next write is kept waiting for `seconds` and never answered; it does not reach the emulator."""
         self._ignored = seconds
+
+    def delay(self, seconds: float) -> None:
+        """From now on an answer takes `seconds` longer, half of them on either way."""
+        self._rest_forwarder.latency = self._storage_forwarder.latency = seconds / 2
 
     def cut(self) -> int:
         """Resets every connection; how many there were."""

@@ -1,9 +1,11 @@
-"""A TCP forwarder on 127.0.0.1 that counts what passes and can cut all connections."""
+"""A TCP forwarder on 127.0.0.1 that counts what passes, can delay it, and can cut all connections."""
 
 import contextlib
+import queue
 import socket
 import struct
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +13,11 @@ _CHUNK = 1 << 16
 
 
 class TcpForwarder:
-    """Forwards `address` (host:port, its own) to `target` (host:port) while it is entered."""
+    """Forwards `address` (host:port, its own) to `target` (host:port) while it is entered.
+
+    What passes in either direction arrives `latency` seconds later; as on a long line, it does not wait for what is
+    already under way.
+    """
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -19,6 +25,7 @@ class TcpForwarder:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.bytes_sent = 0
+        self.latency = 0.0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -63,11 +70,22 @@ class TcpForwarder:
             threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
+        under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        threading.Thread(target=self._deliver, args=(under_way, source, sink), daemon=True).start()
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 if counted:
                     self.bytes_sent += len(data)
-                sink.sendall(data)
+                under_way.put((time.monotonic() + self.latency, data))
+        under_way.put((0, b""))
+
+    def _deliver(
+        self, under_way: "queue.SimpleQueue[tuple[float, bytes]]", source: socket.socket, sink: socket.socket
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while (arrival := under_way.get()) and arrival[1]:
+                time.sleep(max(0.0, arrival[0] - time.monotonic()))
+                sink.sendall(arrival[1])
         with self._lock:
             self._open -= {source, sink}
         for end in (source, sink):

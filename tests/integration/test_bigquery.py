@@ -1,7 +1,7 @@
 """The BigQuery writers against an emulator, with the faults that BigQuery has."""
 
 import json
-import logging
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from google.cloud import bigquery
 
+from pipeline import replay
 from tests.integration.fault_proxy import FAULTS, FaultProxy
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, element_json
@@ -235,26 +236,31 @@ def test_dead_letters_are_rows_too(method: str, dataset: str, client: bigquery.C
         assert (row["parts"], row["attributes"]) == (letter.parts, [{"key": "origin", "value": "a#1"}])
 
 
-def test_a_refused_dead_letter_is_counted_and_logged(
-    method: str,
-    dataset: str,
-    client: bigquery.Client,
-    caplog: pytest.LogCaptureFixture,
-    counted: Callable[[str], int],
+def test_a_refused_dead_letter_is_spilled(
+    method: str, dataset: str, client: bigquery.Client, tmp_path: pathlib.Path, counted: Callable[[str], int]
 ) -> None:
-    """It neither raises nor comes back, and the others are written."""
+    """Whole, in the folder that was named for it, and the others are written."""
     letters = [*dead_letters("Parse", "no", b"good", {}), *dead_letters("Parse", "bad json", b"bad", {"a": BIG})]
-    with caplog.at_level(logging.ERROR):
-        write_letters(letters, f"{dataset}.letters", method)
+    write_letters(letters, f"{dataset}.letters", method, spill_dir=str(tmp_path / "spill"))
     assert [row["payload_string"] for row in client.query(f"SELECT * FROM `{dataset}.letters`").result()] == ["good"]
-    assert (counted("dead_letters_written"), counted("dead_letters_refused")) == (1, 1)
-    assert "lost part 1 of 1 of dead letter" in caplog.text
+    names = ("dead_letters_written", "dead_letters_refused", "dead_letters_spilled")
+    assert tuple(map(counted, names)) == (1, 1, 1)
+    (path,) = (tmp_path / "spill").iterdir()
+    (spilled,) = replay._READERS["jsonl"](str(path))
+    assert spilled._replace(timestamp=letters[1].timestamp) == letters[1]
 
 
-def write_letters(letters: Sequence[DeadLetter], table: str, method: str) -> None:
+def test_a_refused_dead_letter_that_can_be_kept_nowhere_fails_its_bundle(method: str, dataset: str) -> None:
+    """So that its message comes again; a dead letter must not be lost."""
+    letters = dead_letters("Parse", "bad json", b"bad", {"a": BIG})
+    with pytest.raises(Exception, match=r"refused the dead letter .* of Parse: .*spill_dir"):
+        write_letters(letters, f"{dataset}.letters", method)
+
+
+def write_letters(letters: Sequence[DeadLetter], table: str, method: str, **options: Any) -> None:
     """Writes `letters` as one bundle."""
     with beam.Pipeline("FnApiRunner") as pipeline:
-        pipeline | one_bundle(letters) | "Sink" >> WriteDeadLettersToBigQuery(table, method)
+        pipeline | one_bundle(letters) | "Sink" >> WriteDeadLettersToBigQuery(table, method, **options)
 
 
 def test_refused_rows_keep_their_timestamps(method: str, dataset: str, proxy: FaultProxy) -> None:

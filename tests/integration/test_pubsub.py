@@ -194,6 +194,17 @@ def test_acknowledgement_follows_the_sink(pubsub_server: PubsubEmulator, subscri
     assert pubsub_server.left(subscription.name) == 0
 
 
+def test_several_readers_read_each_message_once(
+    pubsub_server: PubsubEmulator, subscription: Subscription, key: str
+) -> None:
+    """Also where they are worked one after another, as on the local runner."""
+    pubsub_server.publish(subscription.topic, payloads(500))
+    with streaming(subscription.name, collect(key), readers=3, max_messages=50):
+        wait_until(lambda: len(_seen[key]) >= 500)
+    assert sorted(record.data for record, _ in _seen[key]) == sorted(payloads(500))
+    assert pubsub_server.left(subscription.name) == 0
+
+
 @pytest.mark.slow
 def test_a_bundle_longer_than_the_deadline_is_not_delivered_again(
     pubsub_server: PubsubEmulator, subscription: Subscription, key: str

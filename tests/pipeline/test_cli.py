@@ -1,19 +1,27 @@
 """The program as its users run it."""
 
+import datetime
 import io
 import json
 import os
 import pathlib
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import fastavro
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline import export_encoder, local
 from pipeline.__main__ import main
 from tests.conftest import ROOT
+from transforms.dataframe import embed
 from transforms.encoder.text_encoder import TextEncoder
 
 
@@ -72,7 +80,7 @@ def test_files_become_rows_and_a_summary(
         ("id_field", "ident", 1, "id_field 'ident' in none of 2 messages; did you mean 'id'?"),
         ("timestamp_field", "tiem", 0, "timestamp_field 'tiem' in none of 2 messages; did you mean 'time'?"),
         ("language_field", "zzz", 0, "language_field 'zzz' in none of 2 messages"),
-        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 rows; did you mean 'lang'?"),
+        ("metadata_fields", "lang,lnag", 0, "metadata_fields 'lnag' in none of 2 messages; did you mean 'lang'?"),
     ],
 )
 def test_an_option_that_names_nothing_is_said(
@@ -88,6 +96,20 @@ def test_an_option_that_names_nothing_is_said(
     write_messages(tmp_path, *({"id": i, "text": "Hi there.", "time": 5, "lang": "en"} for i in range(2)))
     assert main(arguments(tmp_path, text_encoder, **{option: name})) == code
     assert f"not found     {line}" in capsys.readouterr().out.splitlines()
+
+
+def test_the_reasons_of_dead_letters_are_listed(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The most frequent first, with one example of each."""
+    write_messages(
+        tmp_path, *({"id": i, "body": "No text."} for i in range(3)), {"id": 9, "text": 7}, {"id": 10, "text": "Hi."}
+    )
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(row for row, line in enumerate(lines) if line.startswith("dead letters  4"))
+    assert lines[first + 1].strip() == "3 such as: ValueError: expected a field 'text', got ['body', 'id']"
+    assert lines[first + 2].strip() == "1 such as: ValueError: expected text in the field 'text', got a number"
 
 
 def test_an_option_that_names_something_is_not_spoken_of(
@@ -333,3 +355,107 @@ def test_search_refuses_another_model(
     assert search.main([f"--embeddings={tmp_path}/out/*.parquet", f"--model={text_encoder}", "x"]) == 0
     assert search.main([f"--embeddings={tmp_path}/out/*.parquet", "--model=bert_base_cased", "x"]) == 2
     assert "python -m pipeline.search: expected" in capsys.readouterr().err
+
+
+@pytest.fixture
+def damaged(tmp_path: pathlib.Path, tiny_bert: pathlib.Path) -> pathlib.Path:
+    """A pair whose weights were cut short."""
+    copied = shutil.copytree(tiny_bert, tmp_path / "damaged")
+    weights = copied / "encoder" / "variables" / "variables.data-00000-of-00001"
+    weights.write_bytes(weights.read_bytes()[:500])
+    return copied
+
+
+def test_a_damaged_model_is_refused_with_one_line(
+    tmp_path: pathlib.Path, damaged: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By each program that loads one, before any work; the library raises the same line."""
+    from pipeline.search import __main__ as search
+
+    write_messages(tmp_path, {"id": "a", "text": "Hi."})
+    rows = {"id": ["a"], "model": ["m"], "model_version": ["v"], "content": ["Hi."], "embedding": [[1.0]]}
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    options = [f"--model={damaged}", "--max_seq_length=40"]
+    runs: list[tuple[Callable[[list[str]], int], list[str]]] = [
+        (main, [*arguments(tmp_path, damaged), *options]),
+        (search.main, [f"--embeddings={tmp_path}/rows.parquet", "x", *options]),
+        (export_encoder.main, [f"--to={tmp_path / 'pair'}", *options[:1]]),
+    ]
+    for start, given in runs:
+        assert start(given) == 2
+        printed = capfd.readouterr()
+        assert "variables.data-00000-of-00001 is missing, damaged or not readable" in printed.err
+        assert printed.err.count("\n") == 1
+    with pytest.raises(ValueError, match="variables.data-00000-of-00001 is missing, damaged or not readable"):
+        embed("Hi.", str(damaged), max_seq_length=40)
+
+
+def test_the_local_stream_looks_for_its_model_first(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before an emulator is started."""
+    copied = shutil.copytree(tiny_bert, tmp_path / "model")
+    (copied / "model.json").write_text("{")
+    assert local.main([f"--model={copied}"]) == 2
+    printed = capsys.readouterr().err
+    assert f"expected {copied}/model.json as export_encoder writes it" in printed
+    assert printed.count("\n") == 1
+
+
+def test_messages_of_another_kind_are_refused_by_the_local_stream(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line names the file."""
+    for content in (b"no JSON", b"[1]", b'{"body": "x"}', b"\xff"):
+        (tmp_path / "in.jsonl").write_bytes(content)
+        assert local.main([f"--messages={tmp_path}/in.jsonl"]) == 2
+        printed = capsys.readouterr().err
+        assert f"expected --messages to be JSONL records with a field text, got {tmp_path}/in.jsonl" in printed
+        assert printed.count("\n") == 1
+
+
+@pytest.mark.subprocess
+def test_closed_standard_input_is_refused(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """One line, as a shell's <&- leaves it."""
+    given = arguments(tmp_path, text_encoder, input="-", input_format="text")
+    command = " ".join(map(shlex.quote, [sys.executable, "-m", "pipeline", *given]))
+    done = subprocess.run(["bash", "-c", f"{command} <&-"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "expected text on standard input for --input=-, it is closed" in done.stderr
+
+
+@pytest.mark.slow
+def test_search_takes_the_options_that_made_the_rows(
+    tmp_path: pathlib.Path, minilm: TextEncoder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without them the vectors are of another version; one line says what to pass."""
+    from pipeline.search import __main__ as search
+
+    write_messages(tmp_path, {"id": "p", "text": "My dog likes\tlong walks."})
+    options = {"pooling": "cls", "max_seq_length": 40, "cleanup": "shrink"}
+    assert main(arguments(tmp_path, "minilm", **options)) == 0
+    query = [f"--embeddings={tmp_path}/out/*.parquet", "My\tdog likes long walks."]
+    assert search.main(query) == 2
+    assert "pass its directory with --model, and the --pooling, --normalize, --max" in capsys.readouterr().err
+    assert search.main([*query, *(f"--{name}={value}" for name, value in options.items())]) == 0
+    assert capsys.readouterr().out.startswith("1.000  My dog likes long walks.")
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "jsonl", "avro"])
+def test_the_ends_of_the_range_of_times_reach_the_files(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, output_format: str
+) -> None:
+    """Exactly, in each format."""
+    times = ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"]
+    write_messages(tmp_path, *({"id": time, "text": "Hi.", "at": time} for time in times))
+    given = arguments(tmp_path, text_encoder, timestamp_field="at", output_format=output_format)
+    assert main(given) == 0
+    (path,) = (tmp_path / "out").glob(f"*.{output_format}")
+    if output_format == "jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    elif output_format == "parquet":
+        rows = pq.read_table(path).to_pylist()
+    else:
+        rows = list(fastavro.reader(path.open("rb")))
+    made: Callable[[str], Any] = str if output_format == "jsonl" else datetime.datetime.fromisoformat
+    assert {row["message_id"]: row["event_time"] for row in rows} == {time: made(time) for time in times}

@@ -4,6 +4,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from apache_beam.portability import common_urns
 from apache_beam.runners.portability.fn_api_runner import translations
 
@@ -15,6 +16,7 @@ from pipeline.settings import settings_of
 from tests.conftest import DATA
 from transforms.embedding import EncoderHandler
 from transforms.io.bigquery.write import METHODS
+from transforms.io.pubsub.read import ReadFromSubscription
 
 STEPS = DATA / "steps.txt"
 
@@ -48,7 +50,12 @@ SINKS = {
         for method in METHODS
     },
     "pubsub": ["--output=projects/my-project/topics/rows", "--output_format=pubsub"],
-    "some_columns": ["--output=my-project:texts.rows", "--output_format=bigquery", "--metadata_fields=a"],
+    "some_columns": [
+        "--output=my-project:texts.rows",
+        "--output_format=bigquery",
+        "--metadata_fields=a",
+        "--store_content=false",
+    ],
     "large_model": ["--output=my-project:texts.rows", "--output_format=bigquery", "--large_model=true"],
 }
 
@@ -117,3 +124,39 @@ def test_a_shuffle_or_state_would_be_seen_as_a_cut(read: str, cut: Any, monkeypa
     """The test above fails if one is put into the graph."""
     cut(monkeypatch)
     assert "Write rows" not in {name.split("/")[0] for name in with_the_read(fused(READS[read], *SINKS["pubsub"]))}
+
+
+def readers(*arguments: str, runner: tuple[str, ...] = ()) -> int:
+    """How many readers the stream of these arguments has."""
+    source = ["--input_subscription=projects/p/subscriptions/sub", "--input_format=text"]
+    options, _ = parse([*source, "--output=x", "--output_format=jsonl", *arguments])
+    pipeline = beam.Pipeline(options=PipelineOptions(runner))
+    build(pipeline, settings_of(options), Inputs(subscription=options.input_subscription))
+    reads: list[int] = []
+
+    class Visitor(PipelineVisitor):
+        def enter_composite_transform(self, node: AppliedPTransform) -> None:
+            reads.extend([node.transform.readers] if isinstance(node.transform, ReadFromSubscription) else [])
+
+    pipeline.visit(Visitor())
+    return reads[0]
+
+
+@pytest.mark.parametrize(
+    ("runner", "expected"),
+    [((), 1), (("--parallelism=4",), 4), (("--parallelism", "4"), 4), (("--parallelism=-1",), 1)],
+)
+def test_a_stream_has_as_many_readers_as_the_runner_works_in_parallel(runner: tuple[str, ...], expected: int) -> None:
+    """One where it was given no number, or is to choose it."""
+    assert readers(runner=runner) == expected
+
+
+def test_the_number_of_readers_can_be_given() -> None:
+    """It counts more than the runner's parallelism."""
+    assert readers("--readers=3", runner=("--parallelism=4",)) == 3
+
+
+def test_more_readers_than_the_runner_works_in_parallel_are_refused() -> None:
+    """Before any work, with what to do."""
+    with pytest.raises(ValueError, match="expected --readers of at most --parallelism=2, got 3; leave it out"):
+        readers("--readers=3", runner=("--parallelism=2",))

@@ -61,6 +61,15 @@ def test_a_file_that_could_not_be_read_is_not_played_again() -> None:
         replay.elements_of(dead_letters("Read records", "broken", b"/a/file", {}))
 
 
+def test_letters_are_found_as_files_to_read_are(tmp_path: pathlib.Path) -> None:
+    """A path that exists is no pattern, and a folder stands for the files below it."""
+    for name in ("out [1]/a.jsonl", "out [1]/_SUCCESS", "out 1/b.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for place in ("out [1]", "out [1]/*", "out [1]/a.jsonl"):
+        assert replay._files(f"{tmp_path}/{place}") == [f"{tmp_path}/out [1]/a.jsonl"]
+
+
 def test_no_letters_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A glob that matches nothing is a mistake."""
     assert replay.main(["--letters=/nothing/*", "--letters_format=parquet"]) == 2

@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.report import __main__ as report
-from pipeline.report.analysis import clusters, histogram, near_duplicates, normalized, project, reduced
+from pipeline.report.analysis import (
+    _WORD,
+    _without_addresses,
+    clusters,
+    histogram,
+    near_duplicates,
+    normalized,
+    project,
+    reduced,
+)
 from pipeline.report.data import category, read_dead_letters, read_rows, read_summary
 from tests.shared import Shared
 from transforms.dead_letters import dead_letters
@@ -77,6 +86,21 @@ def test_dead_letters_are_gathered_by_cause(run_files: pathlib.Path) -> None:
 def test_the_runs_summary_is_read(run_files: pathlib.Path) -> None:
     """As `python -m pipeline` prints it."""
     assert read_summary(f"{run_files}/summary.txt")[1] == ("time", "2.0 s, 200 sentences a second")
+
+
+def test_addresses_are_no_words() -> None:
+    """Wherever in a word they stand, and however long the word is."""
+    texts = [
+        "See https://a.b/c?d",
+        "www.example.org is",
+        "me@home wrote",
+        "x" * 400_000,
+        "example.com",
+        "a.b.comet",
+        ".com",
+    ]
+    found = [_WORD.sub(_without_addresses, text).split() for text in texts]
+    assert found == [["See"], ["is"], ["wrote"], ["x" * 400_000], [], ["a.b.comet"], [".com"]]
 
 
 def test_clusters_are_the_topics() -> None:

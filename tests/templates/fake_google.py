@@ -131,7 +131,7 @@ class FakeGoogle:
             return self._object(name) | checksums
         if re.fullmatch("/storage/v1/b/[^/]+/o", path):
             return {"items": [self._object("messages/1.jsonl")]}
-        if path.startswith("/storage/v1/b/"):
+        if re.fullmatch("/storage/v1/b/[^/]+", path):
             return {"name": path.split("/")[4], "softDeletePolicy": {"retentionDurationSeconds": "0"}}
         return None
 

@@ -124,10 +124,10 @@ def test_private_addresses_take_a_subnetwork() -> None:
 def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
     """And is raised where no row was written at all, so that there is no series to divide by."""
     text = (TERRAFORM / "alerts.tf").read_text()
-    written = (ROOT / "transforms" / "io" / "bigquery" / "write.py").read_text()
-    names = re.findall(r'metric_name="(\w+)"', text)
-    assert names == ["dead_letters_written", "rows_written"]
-    assert all(f'"{name}"' in written for name in names)
+    written = "".join((ROOT / "transforms" / "io" / name).read_text() for name in ("bigquery/write.py", "spill.py"))
+    assert 'metric_name=~"dead_letters_(written|spilled)"' in text
+    assert re.findall(r'metric_name="(\w+)"', text) == ["rows_written"]
+    assert all(f'"{name}"' in written for name in ("dead_letters_written", "dead_letters_spilled", "rows_written"))
     assert re.search(r'clamp_min\(sum\(delta\(.*"rows_written".*\)\) or vector\(0\), 1\)', text)
 
 

@@ -1,17 +1,22 @@
 """Other programs' elements in and out of the stages."""
 
+import datetime
+import decimal
 import pathlib
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
+import pandas as pd
 import pytest
 from apache_beam.ml.rag.types import Content, EmbeddableItem
+from apache_beam.utils.timestamp import Timestamp
 
 from tests.beam import run
 from tests.conftest import message, sentence
 from transforms import AsEmbeddableItems, AsMessages, AsSentences, EmbedSentences, SplitSentences
 from transforms.adapters import message_of
+from transforms.parsing import parse_time
 from transforms.types import Message
 
 
@@ -73,9 +78,7 @@ def test_an_item_comes_back_with_its_vector(text_encoder: pathlib.Path) -> None:
 def test_names_of_fields_are_options() -> None:
     """Time becomes microseconds since 1970, and other values JSON."""
     row = {"key": 3, "body": "Hi.", "at": "1970-01-01T00:00:01Z", "tags": ["a"], "none": None}
-    assert run([row], AsMessages("body", "key", "at")) == [
-        Message("3", "Hi.", {"tags": '["a"]', "none": "null"}, 1_000_000)
-    ]
+    assert run([row], AsMessages("body", "key", "at")) == [Message("3", "Hi.", {"tags": '["a"]'}, 1_000_000)]
     (whole,) = run([row], AsSentences("body", "key", "at"))
     assert (whole.message_id, whole.content, whole.event_time) == ("3", "Hi.", 1_000_000)
 
@@ -98,6 +101,89 @@ def test_what_is_no_text_is_refused(element: Any, reason: str) -> None:
     """With what was expected."""
     with pytest.raises(ValueError, match=reason):
         message_of(element)
+
+
+TIMES = [
+    datetime.datetime(2004, 11, 17, 17, 27, 13, tzinfo=datetime.UTC),
+    datetime.datetime(2004, 11, 17, 17, 27, 13),
+    pd.Timestamp("2004-11-17 17:27:13", tz="UTC"),
+    pd.Timestamp("2004-11-17 18:27:13", tz="Europe/Berlin"),
+    np.datetime64("2004-11-17T17:27:13"),
+    np.datetime64("2004-11-17T17:27:13.000000000"),
+    Timestamp(1_100_712_433),
+]
+
+
+@pytest.mark.parametrize("time", TIMES, ids=lambda time: type(time).__name__)
+def test_times_of_every_kind_are_taken(time: Any) -> None:
+    """As event times, and in metadata as RFC 3339, without quotes."""
+    message = message_of({"text": "Hi.", "at": time, "seen": time}, timestamp_field="at")
+    assert message.event_time == 1_100_712_433_000_000
+    assert parse_time(message.metadata["seen"], "seen") == message.event_time
+
+
+@pytest.mark.parametrize("null", [None, float("nan"), pd.NA, pd.NaT, np.float32("nan"), np.datetime64("NaT")])
+def test_null_is_absent(null: Any) -> None:
+    """As id, as time and in metadata."""
+    row = {"text": "Hi.", "id": null, "at": null, "more": null}
+    message = message_of(row, timestamp_field="at")
+    assert (message.event_time, message.metadata) == (None, {})
+    assert len(message.id) == 32
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (decimal.Decimal("1.10"), "1.10"),
+        (b"caf\xc3\xa9", "caf\xe9"),
+        (datetime.date(2024, 1, 2), "2024-01-02"),
+        (np.int64(7), "7"),
+        (np.array([1, 2]), "[1, 2]"),
+        ({"at": datetime.date(2024, 1, 2)}, '{"at": "2024-01-02"}'),
+        (True, "true"),
+        (1.5, "1.5"),
+    ],
+)
+def test_metadata_is_text_without_quotes(value: Any, text: str) -> None:
+    """A value that JSON lacks is its text."""
+    assert message_of({"text": "Hi.", "v": value}).metadata == {"v": text}
+
+
+BAD = [
+    {"text": 7, "id": "number"},
+    {"body": "no text", "id": "missing"},
+    {"text": "Hi.", "at": "yesterday"},
+    {"text": "Hi.", "at": "2024-01-01", "v": b"\xff"},
+    {"text": "Hi.", "at": None, 1: "a", "1": "b"},
+    5,
+]
+
+
+@pytest.mark.parametrize("adapter", [AsMessages, AsSentences])
+def test_what_cannot_be_used_is_a_dead_letter(adapter: Any) -> None:
+    """Whole, and the others are taken."""
+    good = {"text": "Fine.", "at": None}
+    result = run([good, *BAD], adapter(timestamp_field="at").with_dead_letters())
+    assert len(result.output) == 1
+    assert len(result.dead_letters) == len(BAD)
+    letters = sorted(letter.payload_string for letter in result.dead_letters)
+    assert letters[:2] == ["5", '{"body": "no text", "id": "missing"}']
+
+
+@pytest.mark.parametrize("stage", ["split", "embed"])
+def test_stages_give_such_dead_letters_too(stage: str, text_encoder: pathlib.Path) -> None:
+    """As the adapters in front of them are part of them."""
+    transform = SplitSentences() if stage == "split" else EmbedSentences(str(text_encoder))
+    result = run(["Fine.", 5], transform.with_dead_letters())
+    assert [row.content for row in result.output] == ["Fine."]
+    assert [letter.payload_string for letter in result.dead_letters] == ["5"]
+
+
+@pytest.mark.parametrize("transform", [AsMessages(), SplitSentences()])
+def test_without_an_output_of_their_own_dead_letters_fail_the_pipeline(transform: Any) -> None:
+    """With the reason, and with what to do."""
+    with pytest.raises(Exception, match=r"Take texts could not use .* expected a string.*with_dead_letters"):
+        run([5], transform)
 
 
 def test_a_field_without_a_name_is_metadata() -> None:

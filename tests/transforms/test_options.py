@@ -57,6 +57,7 @@ OTHER: dict[str, Any] = {
     "min_length": 2,
     "max_length": 90,
     "language_field": "lang",
+    "metadata_fields": ("lang", "user"),
     "input_format": "jsonl",
     "text_field": "body",
     "id_field": "key",
@@ -98,6 +99,14 @@ def test_every_surface_hands_its_options_on(surface: Callable[..., Any], field: 
         given["texts"] = []
     with pytest.raises(ValueError, match=f"^expected {field.name} "):
         surface(**given)
+
+
+@pytest.mark.parametrize(("surface", "field"), [case for case in cases() if case.values[1].type in (bool, bool | None)])
+def test_a_quoted_boolean_is_refused(surface: Callable[..., Any], field: dataclasses.Field[Any]) -> None:
+    """In YAML, "false" is a text, which is true."""
+    given: dict[str, Any] = {"texts": []} if surface is embed else {}
+    with pytest.raises(ValueError, match=f"^expected {field.name} as bool.*, got 'false'"):
+        surface(**given, **{field.name: "false"})
 
 
 def settings(*arguments: str) -> Settings:

@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import datetime
 import json
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.beam import run
 from tests.conftest import record
 from transforms.parsing import MessageParser, ParseMessages, attributes_of, parse_time, record_of
 from transforms.types import CSV_HEADER, Message, Record
+
+# The ends of BigQuery's range of times, in microseconds since the epoch.
+FIRST, LAST = -62135596800_000_000, 253402300799_999_999
 
 
 def test_plain_text_is_the_message() -> None:
@@ -32,13 +36,13 @@ def test_two_identical_lines_stay_two() -> None:
 
 
 def test_json_fields_become_id_time_and_metadata() -> None:
-    """Every field that has no part of its own is metadata, a string as it is and anything else as JSON."""
+    """Every other field that is not null is metadata, a string as it is and anything else as JSON."""
     line = {"body": "Hi.", "key": 7, "at": "2024-01-02T03:04:05.5+01:00", "s": "x", "n": None, "l": [1, "é"]}
     message = MessageParser("jsonl", "body", "key", "at").parse(record(json.dumps(line)))
     assert message is not None
     assert message.id == "7"
     assert message.event_time == 1704161045_500000
-    assert message.metadata == {"s": "x", "n": "null", "l": '[1, "é"]'}
+    assert message.metadata == {"s": "x", "l": '[1, "é"]'}
 
 
 def test_attributes_are_metadata_too() -> None:
@@ -114,6 +118,24 @@ def test_what_is_no_message_is_a_dead_letter_with_the_whole_input(input_format: 
         ("1970-01-01T01:00:00+01:00", 0),
         (1500, 1_500_000),
         ("1500.5", 1_500_500),
+        (253402300799999, 253402300799999000),
+        ("-62135596800000", FIRST),
+        ("253402300799999.999", LAST),
+        ("0001-01-01T00:00:00Z", FIRST),
+        ("0001-01-01T14:00:00+14:00", FIRST),
+        ("9999-12-31T23:59:59.999999Z", LAST),
+        ("9999-12-31T23:59:59.999999999Z", LAST),
+        ("9999-12-31T09:59:59.999999-14:00", LAST),
+        ("1970-01-01t00:00:01z", 1_000_000),
+        ("1970-01-01 00:00:01 UTC", 1_000_000),
+        ("1970-01-01 00:00:01.000002 UTC", 1_000_002),
+        ("1970-01-01 00:00:01utc", 1_000_000),
+        ("2016-12-31T23:59:60Z", 1483228800_000_000),
+        ("2016-12-31t23:59:60.5z", 1483228800_500_000),
+        ("2016-12-31 23:59:60.000001 UTC", 1483228800_000_001),
+        ("2016-12-31T18:59:60-05:00", 1483228800_000_000),
+        ("2017-01-01T05:59:60+06:00", 1483228800_000_000),
+        ("2012-06-30 23:59:60", 1341100800_000_000),
     ],
 )
 def test_times_are_rfc_3339_or_milliseconds(value: object, micros: int) -> None:
@@ -121,11 +143,59 @@ def test_times_are_rfc_3339_or_milliseconds(value: object, micros: int) -> None:
     assert parse_time(value, "at") == micros
 
 
-@pytest.mark.parametrize("value", ["", "soon", True, [], 1e30, float("nan"), "10000-01-01", "inf"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "soon", True, [], 1e30, float("nan"), "10000-01-01", "inf", "snan", "1e999999999"),
+        *("0001-01-01T00:00:00+00:01", "0001-01-01T00:00:00.000000+14:00", "9999-12-31T23:59:59.999999-00:01"),
+        *("9999-12-31T23:59:60Z", "9999-12-31T23:59:60-14:00", "-62135596800000.001", 253402300800000),
+        *("2016-12-31T23:59:61Z", "2016-12-31T23:58:60Z", "2016-12-30T23:59:60Z", "2016-12-31T23:59:60-05:00"),
+        *("2024-01-02 03:04:05 UTC+1", "2024-01-02 03:04:05 PST", "24:00", "2024-02-30T00:00:00Z"),
+    ],
+)
 def test_other_times_are_refused(value: object) -> None:
-    """A time outside the years 1 to 9999 fits no sink."""
+    """A time outside the years 1 to 9999 fits no sink, and a leap second ends a month in UTC."""
     with pytest.raises(ValueError, match="expected RFC 3339"):
         parse_time(value, "at")
+
+
+@given(
+    st.datetimes(timezones=st.timezones() | st.none() | st.just(datetime.UTC)), st.sampled_from("Tt _"), st.booleans()
+)
+def test_any_time_in_iso_8601_is_read_or_refused_by_its_range(
+    time: datetime.datetime, separator: str, lower: bool
+) -> None:
+    """With any offset, up to the very ends of BigQuery's range."""
+    offset = time.utcoffset() or datetime.timedelta()
+    since = time.replace(tzinfo=None) - datetime.datetime(1970, 1, 1) - offset
+    expected = since // datetime.timedelta(microseconds=1)
+    text = time.isoformat(separator)
+    text = text.replace("+00:00", "z" if lower else "Z") if time.tzinfo is datetime.UTC else text
+    if FIRST <= expected <= LAST:
+        assert parse_time(text, "at") == expected
+    else:
+        with pytest.raises(ValueError, match="expected RFC 3339"):
+            parse_time(text, "at")
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_the_ends_of_the_range_are_event_times(time: str) -> None:
+    """Beam carries them as timestamps of elements, through a window too, and the message keeps them exactly."""
+    data = json.dumps({"text": "Hi.", "at": time})
+    assert run([record(data)], _Windowed(), Record) == [(0, [parse_time(time, "at")])]
+
+
+class _Windowed(beam.PTransform):
+    """The event times of messages grouped by hour, keyed by their distance to Beam's timestamps in microseconds."""
+
+    def expand(self, pcoll: Any) -> Any:
+        """Parse, window and group."""
+        messages = pcoll | ParseMessages("jsonl", timestamp_field="at")
+        times = messages | beam.Map(
+            lambda message, at=beam.DoFn.TimestampParam: (message.event_time - at.micros, message.event_time)
+        )
+        grouped = times | beam.WindowInto(beam.window.FixedWindows(3600)) | beam.GroupByKey()
+        return grouped | beam.MapTuple(lambda distance, found: (distance, list(found)))
 
 
 @given(st.binary(max_size=200), st.sampled_from(["text", "jsonl", "csv", "tsv", "document", "parquet"]))

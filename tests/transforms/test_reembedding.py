@@ -115,6 +115,21 @@ def test_rows_of_another_model_are_not_taken_for_written(
     assert {row["model"] for row in rows_of(tmp_path / to)} == {row["model"] for row in rows_of(tmp_path / "old")}
 
 
+@pytest.mark.parametrize(
+    "options", [{"pooling": "cls"}, {"normalize": "true"}, {"max_seq_length": 20}, {"cleanup": "shrink"}]
+)
+def test_rows_whose_vectors_were_made_otherwise_are_not_taken_for_written(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any]
+) -> None:
+    """Whatever option made them other vectors; those that were made the same way are left out."""
+    assert embed(tmp_path, tiny_bert, TEXTS[:1], "old") == 0
+    for to in ("new", "again"):
+        written = tmp_path / ("old" if to == "new" else "new") / "*.parquet"
+        capsys.readouterr()
+        assert embed(tmp_path, tiny_bert, TEXTS[:1], to, already_written=written, **options) == 0
+        assert ("written already 2" in capsys.readouterr().out) == (to == "again")
+
+
 def test_re_embedding_goes_on_where_it_stopped(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, tiny_bert: pathlib.Path
 ) -> None:
@@ -129,8 +144,9 @@ def test_re_embedding_goes_on_where_it_stopped(
 def test_the_name_and_version_are_the_encoders(tiny_bert: pathlib.Path, text_encoder: pathlib.Path) -> None:
     """Of a pair and of a single SavedModel, without loading it."""
     for model in map(str, (tiny_bert, text_encoder)):
-        encoder = load_encoder(EncoderOptions(model, max_seq_length=40))
-        assert name_and_version(model) == (encoder.name, encoder.version)
+        options = EncoderOptions(model, max_seq_length=40)
+        encoder = load_encoder(options)
+        assert name_and_version(options) == (encoder.name, encoder.version)
 
 
 def test_of_rows_with_one_id_the_newest_counts() -> None:
@@ -241,7 +257,7 @@ def test_something_else_than_rows_is_not_taken_for_rows_written(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It fails the run, which else would embed everything again without a word."""
-    assert embed(tmp_path, text_encoder, TEXTS, "a", max_message_bytes=1) == 0
+    assert embed(tmp_path, text_encoder, TEXTS, "a", max_message_bytes=1) == 1
     letters = tmp_path / "a" / "dead_letters" / "*.parquet"
     assert embed(tmp_path, text_encoder, TEXTS, "b", already_written=letters) == 1
     assert "expected rows written earlier, with id, model, model_version, got" in capsys.readouterr().err

@@ -68,6 +68,16 @@ def test_mltransforms_on_items(expected: dict[str, Any], tmp_path: pathlib.Path)
     check({item.content_string: item.dense_embedding for item in run(items, transform)}, expected)
 
 
+@pytest.mark.parametrize("null", [None, float("nan")])
+def test_mltransforms_null_has_a_null_vector(text_encoder: pathlib.Path, tmp_path: pathlib.Path, null: Any) -> None:
+    """And the other rows of its batch have theirs."""
+    transform = MLTransform(write_artifact_location=str(tmp_path)).with_transform(
+        SentenceEmbeddings(str(text_encoder), columns=["x"])
+    )
+    rows = run([{"x": "Fine."}, {"x": null}, {"x": "Good."}], transform)
+    assert [row["x"] and row["x"][0] for row in rows] == [5.0, None, 5.0]
+
+
 YAML = """
 pipeline:
   transforms:
@@ -89,39 +99,42 @@ pipeline:
     - type: WriteToJson
       input: EmbedSentences
       config:
-        path: {output}
+        path: {folder}/good
     - type: WriteToJson
       name: WriteNotSplit
       input: SplitSentences.refused
       config:
-        path: {refused}-split
+        path: {folder}/refused-split
     - type: WriteToJson
       name: WriteNotEmbedded
       input: EmbedSentences.refused
       config:
-        path: {refused}-embed
+        path: {folder}/refused-embed
 providers:
   - include: {providers}
 """
 
 
 def run_yaml(folder: pathlib.Path, model: str, texts: list[str]) -> tuple[list[Any], list[Any]]:
-    """Rows and dead letters of a YAML pipeline, run as its users do."""
+    """Rows and dead letters of a YAML pipeline that reads texts from a file."""
+    (folder / "in.json").write_text("".join(json.dumps({"body": t, "id": i}) + "\n" for i, t in enumerate(texts)))
+    return run_yaml_text(folder, YAML, input=folder / "in.json", model=model)
+
+
+def run_yaml_text(folder: pathlib.Path, text: str, **values: Any) -> tuple[list[Any], list[Any]]:
+    """The lines of the files good* and refused* that a YAML pipeline writes, run as its users do."""
     pytest.importorskip("jinja2", reason="Beam YAML needs pip install 'apache-beam[yaml]'")
     from apache_beam.yaml import main
 
     from transforms.integrations.beam_yaml import PROVIDERS
 
-    (folder / "in.json").write_text("".join(json.dumps({"body": t, "id": i}) + "\n" for i, t in enumerate(texts)))
-    text = YAML.format(
-        input=folder / "in.json", model=model, output=folder / "out", refused=folder / "refused", providers=PROVIDERS
-    )
+    text = text.format(folder=folder, providers=PROVIDERS, **values)
     main.run([f"--yaml_pipeline={text}", "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"])
-    out, refused = (
+    good, refused = (
         [json.loads(line) for path in folder.glob(f"{name}*") for line in path.read_text().splitlines()]
-        for name in ("out", "refused")
+        for name in ("good", "refused")
     )
-    return out, refused
+    return good, refused
 
 
 def test_yamls(expected: dict[str, Any], tmp_path: pathlib.Path) -> None:
@@ -131,6 +144,49 @@ def test_yamls(expected: dict[str, Any], tmp_path: pathlib.Path) -> None:
     assert {row["message_id"] for row in rows} == {"0", "1"}
     assert all(TEXTS[int(row["message_id"])][row["begin"] : row["end"]] == row["content"] for row in rows)
     assert refused == []
+
+
+YAML_ROWS = """
+pipeline:
+  transforms:
+    - type: Create
+      config:
+        elements:
+          - {{id: good, text: Fine., at: "2024-01-02T03:04:05Z"}}
+          - {{id: time, text: Fine., at: yesterday}}
+          - {{id: number, text: 7, at: null}}
+    - type: {transform}
+      name: Tried
+      input: Create
+      config:
+        timestamp_field: at
+        {options}
+        error_handling:
+          output: refused
+    - type: WriteToJson
+      name: WriteGood
+      input: Tried
+      config:
+        path: {folder}/good
+    - type: WriteToJson
+      name: WriteRefused
+      input: Tried.refused
+      config:
+        path: {folder}/refused
+providers:
+  - include: {providers}
+"""
+
+
+@pytest.mark.parametrize("transform", ["SplitSentences", "EmbedSentences"])
+def test_yamls_rows_that_cannot_be_used_are_dead_letters(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, transform: str
+) -> None:
+    """Whole, whatever is wrong with them."""
+    options = f"model: {text_encoder}" if transform == "EmbedSentences" else "language: en"
+    good, refused = run_yaml_text(tmp_path, YAML_ROWS, transform=transform, options=options)
+    assert [row["message_id"] for row in good] == ["good"]
+    assert sorted(json.loads(letter["payload_string"])["id"] for letter in refused) == ["number", "time"]
 
 
 def test_yamls_dead_letters(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:

@@ -1,3 +1,6 @@
+import json
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,3 +55,32 @@ def test_a_field_without_a_name_is_no_language() -> None:
     """Unless the option names a field, all messages have the same language."""
     found = run([message("It is. Yes.", metadata={"": "nonsense"})], SplitSentences(), Message)
     assert len(found) == 2
+
+
+def test_metadata_that_is_not_kept_is_left_out_before_the_split() -> None:
+    """The language may come from a field that sentences do not keep."""
+    split = SplitSentences(language_field="lang", metadata_fields=["user"])
+    found = run(
+        [message("Er kam am 3. Oktober an.", metadata={"lang": "de", "user": "u", "more": "x"})], split, Message
+    )
+    assert [row.metadata for row in found] == [{"user": "u"}]
+
+
+def test_a_message_whose_sentences_would_carry_too_much_is_a_dead_letter() -> None:
+    """A few kilobytes must not become gigabytes; with fewer fields it is split."""
+    large = message("Yes. " * 2_000, metadata={"raw": "x" * 50_000, "user": "u"})
+    result = run([large], SplitSentences().with_dead_letters(), Message)
+    (letter,) = result.dead_letters
+    assert "got 50,008 in each of 2,000; keep fewer fields with metadata_fields" in letter.error_message
+    assert json.loads(letter.payload_string) == large._asdict()
+    assert len(run([large], SplitSentences(metadata_fields=["user"]), Message)) == 2_000
+
+
+@pytest.mark.parametrize("language", ["English", "x" * 100_000, "", "klingon", "tlh", "e\nn"])
+def test_a_language_that_is_not_known_is_split_by_generic_rules(
+    language: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a line in the log for each; any string may come with a message."""
+    found = run([message("It is. Yes.", metadata={"lang": language})], SplitSentences(language_field="lang"), Message)
+    assert [row.content for row in found] == ["It is.", "Yes."]
+    assert "expected one of the languages" not in caplog.text

@@ -11,6 +11,7 @@ from transforms.encoder.catalogue import Model
 from transforms.encoder.engines import Probes, load_engine
 from transforms.encoder.options import EncoderOptions, check_max_seq_length
 from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.recipe import Recipe
 from transforms.encoder.saved_model import BertVectors, TextVectors
 
 Array = np.ndarray[Any, Any]
@@ -72,13 +73,20 @@ class Backend(Protocol):
         """
 
 
-def load(model: Model, options: EncoderOptions) -> Backend:
-    """The backend that runs `model`.
+def load(model: Model, options: EncoderOptions, recipe: Recipe) -> Backend:
+    """The backend that runs `model` and makes vectors by `recipe`.
 
     Raises:
         ValueError: if it cannot be loaded, or does not support what `options` ask for.
     """
-    return TokenBackend(model, options) if model.preprocessor else TextBackend(model, options)
+    try:
+        return (TokenBackend if model.preprocessor else TextBackend)(model, options, recipe)
+    except tf.errors.OpError as error:
+        # Its files can be read, and its graph fails when it runs.
+        raise ValueError(
+            f"expected {model.encoder} to encode a few sentences, it failed: {str(error).strip().splitlines()[0]}; "
+            "copy or export the model again"
+        ) from error
 
 
 def device() -> str:
@@ -97,10 +105,10 @@ def device() -> str:
 class TokenBackend:
     """A preprocessor and an encoder that reads token ids, run by an engine that the options allow."""
 
-    def __init__(self, model: Model, options: EncoderOptions) -> None:
-        self.pooling = options.pooling or model.pooling or "pooled_output"
+    def __init__(self, model: Model, options: EncoderOptions, recipe: Recipe) -> None:
+        self.pooling = recipe.pooling
         self._preprocessor = Preprocessor(model.preprocessor)
-        bert = BertVectors(model, self.pooling, _normalizes(model, options))
+        bert = BertVectors(model, recipe.pooling, recipe.normalize)
         check_max_seq_length(options.max_seq_length, bert.max_seq_length or model.max_seq_length, model.name)
         self.dimension = bert.dimension
         self._max_seq_length = options.max_seq_length
@@ -133,7 +141,7 @@ class TextBackend:
 
     engine, precision, pooling, shares_rows = "tensorflow", "float32", "model_default", False
 
-    def __init__(self, model: Model, options: EncoderOptions) -> None:
+    def __init__(self, model: Model, options: EncoderOptions, recipe: Recipe) -> None:
         if options.pooling not in ("", self.pooling):
             raise ValueError(
                 f"pooling={options.pooling} needs tokens, {model.name} is a text-in encoder; "
@@ -144,7 +152,7 @@ class TextBackend:
                 f"engine={options.engine} and precision={options.precision} need tokens, "
                 f"{model.name} is a text-in encoder; use engine={self.engine} precision={self.precision}"
             )
-        self._vectors = TextVectors(model, _normalizes(model, options))
+        self._vectors = TextVectors(model, recipe.normalize)
         self.dimension = self._vectors.dimension
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
@@ -155,7 +163,3 @@ class TextBackend:
     def run(self, rows: Sequence[Sequence[str]]) -> tuple[Array, int]:
         """The vectors of texts; how many tokens were computed is unknown."""
         return self._vectors([text for row in rows for text in row]), 0
-
-
-def _normalizes(model: Model, options: EncoderOptions) -> bool:
-    return model.normalize if options.normalize is None else options.normalize

@@ -12,6 +12,8 @@ POOLINGS = ("pooled_output", "mean", "cls", "model_default")
 DEFAULT_MODEL = "bert_wiki_books_sst2"
 # The file in which export_encoder describes the pair that it writes, so that the directory is self-describing.
 CARD_FILE = "model.json"
+_PARTS = ("encoder", "preprocessor")
+_GRAPH = "saved_model.pb"
 
 _HUB = "https://tfhub.dev/"
 _UNCASED = _HUB + "tensorflow/bert_en_uncased_preprocess/3"
@@ -28,8 +30,8 @@ class Model:
         encoder: the handle or directory of the encoder's SavedModel; "" if only `package` provides it.
         preprocessor: the handle or directory of the preprocessor's SavedModel, or "" for a text-in encoder.
         dimension: the length of a vector; 0 if it is not known before loading.
-        pooling: the default pooling, one of POOLINGS; "" if it is not known.
-        normalize: whether vectors are scaled to L2 norm 1 by default.
+        pooling: the default pooling, one of POOLINGS; "" if nothing describes the model, and the encoder is asked.
+        normalize: whether vectors are scaled to L2 norm 1 by default; without `pooling`, the encoder is asked.
         cased: whether the model distinguishes upper and lower case.
         max_seq_length: the maximum number of tokens that the model reads, special tokens included; 0 if it has no limit
             or the limit is not known.
@@ -176,13 +178,20 @@ def find_model(model: str, preprocessor: str = "") -> Model:
     `preprocessor` may name the other; or a directory of numbered versions, of which the highest is used.
 
     Raises:
-        ValueError: if there is no such model; the message says what to do.
+        ValueError: if there is no such model, or a file of it is missing or broken; the message says what to do.
     """
+    try:
+        return _find(model, preprocessor)
+    except OSError as error:
+        raise ValueError(f"expected a model that can be read, got {model!r}: {error}") from error
+
+
+def _find(model: str, preprocessor: str) -> Model:
     name = _ALIASES.get(model, model)
     entry = CATALOGUE.get(name)
     if entry:
         local = models_directory() / name
-        if (local / "encoder").is_dir():
+        if os.path.exists(local / "encoder") or os.path.exists(local / CARD_FILE):
             return _from_directory(local, entry, preprocessor)
         if not entry.encoder:
             raise ValueError(
@@ -216,20 +225,23 @@ def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
 
 
 def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) -> Model:
-    """The pair or single SavedModel in `path`, described by its card and the catalogue where they exist."""
+    """The pair or single SavedModel in `path`, described by its card, or else by the catalogue."""
     whole = path.resolve()
     name = entry.name if entry else whole.parent.name if whole.name.isdecimal() else whole.name
-    if (path / "saved_model.pb").exists():
+    if os.path.exists(path / _GRAPH):
         found = Model(name, encoder=str(path), pooling="", max_seq_length=0)
-    elif (path / "encoder" / "saved_model.pb").exists():
-        card: dict[str, Any] = {"pooling": "", "max_seq_length": 0}
-        if (path / CARD_FILE).exists():
-            card = json.loads((path / CARD_FILE).read_text(encoding="utf-8"))
-            card["poolings"] = tuple(card.get("poolings", POOLINGS))
-        pair = {"encoder": str(path / "encoder")}
-        if (path / "preprocessor" / "saved_model.pb").exists():
-            pair["preprocessor"] = str(path / "preprocessor")
-        found = Model(**({"name": name} | (_described(entry) if entry else {}) | card | pair))
+    elif any(os.path.exists(path / part) for part in (*_PARTS, CARD_FILE)):
+        given = preprocessor or (entry.preprocessor if entry else "")
+        for part in _PARTS if not given else _PARTS[:1]:
+            if not os.path.isfile(path / part / _GRAPH):
+                raise ValueError(
+                    f"expected a pair of SavedModels in {path}, {path / part / _GRAPH} is missing; copy or export "
+                    "the model again" + ("" if part == "encoder" else ", or pass preprocessor=HANDLE")
+                )
+        pair = {part: str(path / part) for part in _PARTS if os.path.isfile(path / part / _GRAPH)}
+        described = _described(entry) if entry else {"pooling": "", "max_seq_length": 0}
+        card = _read_card(path / CARD_FILE) if os.path.exists(path / CARD_FILE) else {}
+        found = Model(**({"name": name} | described | card | pair))
     else:
         raise ValueError(
             f"expected a SavedModel, or a pair of them as encoder/ and preprocessor/, in {path}, found neither; "
@@ -242,8 +254,42 @@ def _described(entry: Model) -> dict[str, Any]:
     return {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
 
 
+# The fields of a card, with their types in JSON.
+_CARD = {
+    "dimension": int,
+    "pooling": str,
+    "normalize": bool,
+    "cased": bool,
+    "max_seq_length": int,
+    "licence": str,
+    "poolings": list,
+}
+
+
 def write_card(path: pathlib.Path, model: Model) -> None:
     """Writes the description of the pair in `path`, which `find_model` reads back."""
-    fields = ("dimension", "pooling", "normalize", "cased", "max_seq_length", "licence", "poolings")
-    card = {field: getattr(model, field) for field in fields}
+    card = {field: getattr(model, field) for field in _CARD}
     (path / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_card(path: pathlib.Path) -> dict[str, Any]:
+    """The fields of a card, which must say how vectors are made; a vector must not depend on a guess."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(card, dict):
+            raise ValueError(f"it holds {type(card).__name__}")
+        if missing := [field for field in ("pooling", "normalize") if field not in card]:
+            raise ValueError(f"it lacks {' and '.join(missing)}")
+        for field, value in card.items():
+            if field not in _CARD:
+                raise ValueError(f"it has the unknown field {field!r}")
+            if type(value) is not _CARD[field]:
+                raise ValueError(f"its {field} is {value!r}")
+        card["poolings"] = tuple(card.get("poolings", POOLINGS))
+        if unknown := [pooling for pooling in (card["pooling"], *card["poolings"]) if pooling not in POOLINGS]:
+            raise ValueError(f"it names the pooling {unknown[0]!r}")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"expected {path} as export_encoder writes it, could not use it: {error}; copy or export the model again"
+        ) from error
+    return card

@@ -3,6 +3,7 @@
 A mode never changes a sentence's content or offsets, which always refer to the original text.
 """
 
+import hashlib
 import re
 from typing import NamedTuple
 
@@ -34,3 +35,10 @@ def clean(text: str, mode: str) -> str:
     if rule is None:
         return text
     return re.sub(rule.pattern, rule.replacement, text.strip() if rule.strip else text)
+
+
+def version_with(version: str, mode: str) -> str:
+    """The version of the vectors that an encoder of `version` makes of texts cleaned up by `mode`."""
+    if mode == "disabled":
+        return version
+    return hashlib.sha256(f"{version} cleanup={mode}".encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""SavedModels by handle: downloads and loads them, and computes a digest of their files as their version."""
+"""SavedModels by handle: downloads, loads and reads them, and computes a digest of their files."""
 
 import contextlib
 import functools
@@ -7,10 +7,14 @@ import importlib.util
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+# Where a SavedModel keeps its weights, as the prefix of their files.
+_WEIGHTS = ("variables", "variables")
 
 
 def load(handle: str) -> Any:
@@ -21,7 +25,7 @@ def load(handle: str) -> Any:
     """
     register_text_ops()
     path = resolve(handle)
-    with _failures_of(handle):
+    with failures_of(handle, path):
         return tf.saved_model.load(path)
 
 
@@ -38,33 +42,105 @@ def resolve(handle: str) -> str:
         warnings.simplefilter("ignore")
         import tensorflow_hub as hub
 
-    with _failures_of(handle):
+    with failures_of(handle):
         return str(hub.resolve(handle))
 
 
 @contextlib.contextmanager
-def _failures_of(handle: str) -> Iterator[None]:
+def failures_of(handle: str, path: str = "") -> Iterator[None]:
+    """Turns whatever TensorFlow raises about a model into a ValueError of one line that names the file at fault.
+
+    Args:
+        handle: what the user calls the model.
+        path: the directory of its SavedModel; "" if it has none yet.
+    """
     try:
         yield
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a SavedModel at {handle}, could not load it: {error}") from error
+    # A damaged file makes TensorFlow raise exceptions of any kind.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if damaged := path and _damaged(path):
+            raise ValueError(
+                f"expected a SavedModel at {handle}, {damaged} is missing, damaged or not readable ({reason}); "
+                "copy or export the model again"
+            ) from error
+        raise ValueError(f"expected a SavedModel at {handle}, could not load it: {reason}") from error
 
 
-def version_of(*handles: str) -> str:
-    """A digest of all the files of the SavedModels, as 12 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for handle in filter(None, handles):
+def _damaged(path: str) -> str:
+    """The file of the SavedModel in `path` that cannot be read to its end; "" if all can."""
+    try:
+        _graphs(path)
+    except Exception:
+        return os.path.join(path, "saved_model.pb")
+    weights = os.path.join(path, *_WEIGHTS)
+    try:
+        reader = tf.train.load_checkpoint(weights)
+    except Exception:
+        return f"{weights}.index"
+    try:
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except Exception:
+        found = tf.io.gfile.glob(f"{weights}.data-*")
+        return str(found[0]) if len(found) == 1 else f"{weights}.data-*"
+    return ""
+
+
+def _graphs(path: str) -> Any:
+    """The first MetaGraph of the SavedModel in `path`, as its protocol buffer."""
+    with tf.io.gfile.GFile(os.path.join(path, "saved_model.pb"), "rb") as file:
+        return SavedModel.FromString(file.read()).meta_graphs[0]
+
+
+def outputs_of(handle: str) -> set[str]:
+    """The names of the outputs of a SavedModel's `__call__`, without loading it; none if it gives a single tensor.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    path = resolve(handle)
+    with failures_of(handle, path):
+        objects = _graphs(path).object_graph_def
+        calls = [child.node_id for child in objects.nodes[0].children if child.local_name == "__call__"]
+        names = [name for call in calls for name in objects.nodes[call].function.concrete_functions]
+        return {key for name in names for key in objects.concrete_functions[name].output_signature.dict_value.fields}
+
+
+def saved_string(handle: str, variable: str) -> bytes | None:
+    """The value of a string variable of a SavedModel's root object, without loading it; None if it has none.
+
+    Raises:
+        ValueError: if its weights cannot be read.
+    """
+    path = resolve(handle)
+    with failures_of(handle, path):
+        reader = tf.train.load_checkpoint(os.path.join(path, *_WEIGHTS))
+        key = f"{variable}/.ATTRIBUTES/VARIABLE_VALUE"
+        return reader.get_tensor(key) if reader.has_tensor(key) else None
+
+
+def digest(handles: Iterable[str], beside: str = "") -> str:
+    """A digest of all the files of the SavedModels, and of `beside`, as 12 hexadecimal digits.
+
+    Raises:
+        ValueError: if a file cannot be read.
+    """
+    found = hashlib.sha256()
+    for handle in handles:
         root = resolve(handle)
-        for folder, _, files in sorted(tf.io.gfile.walk(root)):
-            for name in sorted(files):
-                # This file differs between exports of the same model.
-                if name == "fingerprint.pb":
-                    continue
-                digest.update(os.path.relpath(os.path.join(folder, name), root).encode())
-                with tf.io.gfile.GFile(os.path.join(folder, name), "rb") as file:
-                    while chunk := file.read(1 << 22):
-                        digest.update(chunk)
-    return digest.hexdigest()[:12]
+        with failures_of(handle):
+            for folder, _, files in sorted(tf.io.gfile.walk(root)):
+                for name in sorted(files):
+                    # This file differs between exports of the same model.
+                    if name == "fingerprint.pb":
+                        continue
+                    found.update(os.path.relpath(os.path.join(folder, name), root).encode())
+                    with tf.io.gfile.GFile(os.path.join(folder, name), "rb") as file:
+                        while chunk := file.read(1 << 22):
+                            found.update(chunk)
+    found.update(beside.encode())
+    return found.hexdigest()[:12]
 
 
 @functools.cache

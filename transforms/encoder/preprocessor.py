@@ -31,11 +31,15 @@ class Preprocessor:
         self._module = load(handle)
         try:
             tokenize, pack = self._module.tokenize, self._module.bert_pack_inputs
-        except AttributeError:
+            packed = pack([tokenize(tf.constant([""]))], seq_length=tf.constant(4, tf.int32))
+            self.start, self.end, self.padding = (int(i) for i in packed["input_word_ids"][0, :3])
+        # A module of another interface, or a damaged graph, raises exceptions of any kind.
+        except Exception as error:
             raise ValueError(
-                f"expected a preprocessor with tokenize and bert_pack_inputs, got {handle}; "
+                f"expected a preprocessor with tokenize and bert_pack_inputs, got {handle} "
+                f"({str(error).strip().splitlines()[0]}); "
                 "pass preprocessor=HANDLE of one with TF-Hub's text preprocessing interface"
-            ) from None
+            ) from error
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def flat_tokens(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -45,8 +49,6 @@ class Preprocessor:
             return ragged.values, ragged.row_splits
 
         self._tokenize = flat_tokens
-        packed = pack([tokenize(tf.constant([""]))], seq_length=tf.constant(4, tf.int32))
-        self.start, self.end, self.padding = (int(i) for i in packed["input_word_ids"][0, :3])
 
     def tokenize(self, texts: Sequence[str]) -> list[Array]:
         """The token ids of each text, without special tokens.

@@ -62,8 +62,6 @@ class BertVectors:
         encoder = load(model.encoder)
         self.max_seq_length = max_positions(encoder)
         own = self._own = config_of(encoder)
-        if own and pooling == "model_default":
-            pooling, normalize = own.pooling, normalize or own.normalize
         self.is_plain = own is not None and pooling == own.pooling and hasattr(encoder, "vectors")
         self.dimension = int(encoder.words.shape[1]) if self.is_plain else _dimension(encoder, model, pooling)
         self._encoder, self._pooling, self._normalize = encoder, pooling, normalize
@@ -111,7 +109,7 @@ def _dimension(encoder: Any, model: Model, pooling: str) -> int:
     """The length of an encoder's vectors, from a first run that also checks its interface."""
     try:
         outputs = encoder({name: tf.ones([1, 3], tf.int32) for name in INPUT_NAMES})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, tf.errors.OpError) as error:
         raise ValueError(
             f"expected an encoder of {', '.join(INPUT_NAMES)} at {model.encoder}, it refused them: "
             f"{str(error).splitlines()[0]}"
@@ -135,7 +133,7 @@ class TextVectors:
 
         try:
             self.dimension = int(call(tf.constant(["probe"])).shape[-1])
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, tf.errors.OpError) as error:
             raise ValueError(
                 f"expected an encoder of texts at {model.encoder}, it refused them: {str(error).splitlines()[0]}; "
                 "if it is one of word ids, pass its preprocessor"

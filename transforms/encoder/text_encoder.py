@@ -54,11 +54,13 @@ class TextEncoder:
 
     Attributes:
         name: the model's name or handle, which rows carry.
-        version: a digest of the model's files.
+        version: a digest of the model's files and of whatever else changes vectors: pooling, normalization, and a
+            max_seq_length that is not the default. Engine and precision are not part of it.
         dimension: the length of a vector.
         engine: the engine that runs it, "tensorflow" or "openvino".
         precision: the precision of its matrix products, "float32" or "bfloat16".
         pooling: the pooling in use.
+        normalize: whether vectors are scaled to L2 norm 1.
         max_seq_length: the maximum number of tokens read of a text, special tokens included.
         load_ms: how long loading took, in milliseconds.
     """
@@ -78,7 +80,7 @@ class TextEncoder:
         """
         start = time.monotonic()
         # Imported here because they import TensorFlow.
-        from transforms.encoder import backends, hub
+        from transforms.encoder import backends, hub, recipe
 
         chosen = EncoderOptions(model, **options)
         entry = find_model(chosen.model, chosen.preprocessor)
@@ -87,12 +89,13 @@ class TextEncoder:
         self.max_seq_length = chosen.max_seq_length
         token_budget = chosen.token_budget or TOKEN_BUDGETS[backends.device()]
         pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
-        handles = [handle for handle in (entry.encoder, entry.preprocessor) if handle]
-        for handle in handles:
+        for handle in filter(None, (entry.encoder, entry.preprocessor)):
             hub.resolve(handle)
+        made_by = recipe.recipe_of(entry, chosen)
+        self.normalize = made_by.normalize
         # The files are hashed while the model is loaded.
-        version = pool.submit(hub.version_of, *handles)
-        backend = backends.load(entry, chosen)
+        version = pool.submit(recipe.version_of, entry, made_by)
+        backend = backends.load(entry, chosen, made_by)
         self.dimension, self.pooling = backend.dimension, backend.pooling
         self.engine, self.precision = backend.engine, backend.precision
         if entry.dimension and entry.dimension != self.dimension:
@@ -144,13 +147,13 @@ def load_encoder(options: EncoderOptions) -> TextEncoder:
 
 
 @functools.lru_cache(maxsize=2)
-def name_and_version(model: str, preprocessor: str = "") -> tuple[str, str]:
+def name_and_version(options: EncoderOptions) -> tuple[str, str]:
     """The `name` and `version` of a TextEncoder, without loading the model; its files are read once per process.
 
     Raises:
-        ValueError: if the model cannot be found.
+        ValueError: if the model cannot be found or read.
     """
-    from transforms.encoder import hub
+    from transforms.encoder import recipe
 
-    entry = find_model(model, preprocessor)
-    return entry.name, hub.version_of(entry.encoder, entry.preprocessor)
+    entry = find_model(options.model, options.preprocessor)
+    return entry.name, recipe.version_of(entry, recipe.recipe_of(entry, options))

@@ -1,5 +1,7 @@
 """SplitSentences and EmbedSentences for Beam YAML; `yaml_providers.yaml` lists them."""
 
+import functools
+import operator
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
@@ -71,7 +73,7 @@ class YamlSplitSentences(beam.PTransform):
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the transform."""
-        return _apply(pcoll | self._messages, self._split, self._errors)
+        return _apply(pcoll, (self._messages, self._split), self._errors)
 
 
 class YamlEmbedSentences(beam.PTransform):
@@ -101,8 +103,8 @@ class YamlEmbedSentences(beam.PTransform):
 
     def expand(self, pcoll: Any) -> Any:
         """Wires the transform."""
-        sentences = pcoll if pcoll.element_type is Sentence else pcoll | self._sentences
-        outputs = _apply(sentences, self._embed, self._errors)
+        before = () if pcoll.element_type is Sentence else (self._sentences,)
+        outputs = _apply(pcoll, (*before, self._embed), self._errors)
         if not self._errors:
             return _readable(outputs)
         return {**outputs, "good": _readable(outputs["good"])}
@@ -116,12 +118,15 @@ def _errors(error_handling: Optional[Mapping[str, str]]) -> str:
     return str(error_handling["output"])
 
 
-def _apply(pcoll: Any, transform: DeadLetterTransform, errors: str) -> Any:
+def _apply(pcoll: Any, transforms: Sequence[DeadLetterTransform], errors: str) -> Any:
     if not errors:
-        return pcoll | transform
-    result = pcoll | transform.with_dead_letters()
+        return functools.reduce(operator.or_, transforms, pcoll)
+    letters = []
+    for transform in transforms:
+        pcoll, refused = pcoll | transform.with_dead_letters()
+        letters.append(refused)
     # "good" is Beam YAML's name for the main output of a transform that also has an error output.
-    return {"good": result.output, errors: result.dead_letters}
+    return {"good": pcoll, errors: letters | beam.Flatten()}
 
 
 def _readable(rows: Any) -> Any:

@@ -12,6 +12,7 @@ from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 from transforms.options import sort_out, takes
+from transforms.values import is_null
 
 _BATCH = 1024
 
@@ -20,7 +21,8 @@ class SentenceEmbeddings(EmbeddingsManager):
     """An EmbeddingsManager: `MLTransform(...).with_transform(SentenceEmbeddings("minilm", columns=["text"]))`.
 
     Like Beam's own managers, it replaces the text in the named columns of dicts and rows by its vector, as a list of
-    floats; without `columns`, it sets the `embedding` of `ml.rag` EmbeddableItems. Each text is encoded whole.
+    floats; without `columns`, it sets the `embedding` of `ml.rag` EmbeddableItems. Each text is encoded whole, and the
+    vector of a null text is null.
 
     >>> SentenceEmbeddings("minilm", columns=["text"]).columns
     ['text']
@@ -75,11 +77,16 @@ class _Handler(ModelHandler[Any, Any, TextEncoder]):
     def run_inference(
         self, batch: Sequence[Any], model: TextEncoder, inference_args: Optional[dict[str, Any]] = None
     ) -> list[Any]:
+        texts = self._adapter.input_fn(batch)
+        present = [row for row, text in enumerate(texts) if not is_null(text)]
+        vectors: list[Any] = [None] * len(texts)
+        for row, vector in zip(present, model.encode([texts[row] for row in present]).tolist(), strict=True):
+            vectors[row] = vector
         # A list, because RunInference does not count failures that are raised by a generator.
-        return list(self._adapter.output_fn(batch, model.encode(self._adapter.input_fn(batch)).tolist()))
+        return list(self._adapter.output_fn(batch, vectors))
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
-        return sum(len(text) for text in self._adapter.input_fn(batch))
+        return sum(len(text) for text in self._adapter.input_fn(batch) if not is_null(text))
 
     def get_metrics_namespace(self) -> str:
         return "SentenceEmbeddings"

@@ -6,7 +6,9 @@ emulator use neither credentials nor TLS.
 
 import functools
 import os
-from typing import Any
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import grpc
 from google.auth.credentials import AnonymousCredentials
@@ -26,6 +28,20 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 10_000),
 )
 _NO_MESSAGE_LIMIT = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+T = TypeVar("T")
+
+
+def once_per_process(make: Callable[..., T]) -> Callable[..., T]:
+    """Like functools.cache, but threads that ask for the same thing at the same time share one, too."""
+    lock, cached = threading.Lock(), functools.cache(make)
+
+    @functools.wraps(make)
+    def get(*arguments: Any) -> T:
+        with lock:
+            return cached(*arguments)
+
+    return get
 
 
 def emulator_address(variable: str) -> str | None:
@@ -71,7 +87,7 @@ def bigquery_read_client() -> BigQueryReadClient:
     )
 
 
-@functools.cache
+@once_per_process
 def _bigquery_client(project: str, address: str | None) -> bigquery.Client:
     if address is None:
         return bigquery.Client(project)
@@ -80,7 +96,7 @@ def _bigquery_client(project: str, address: str | None) -> bigquery.Client:
     )
 
 
-@functools.cache
+@once_per_process
 def _storage_client(client: Any, transport: Any, address: str | None) -> Any:
     if address is not None:
         channel = grpc.insecure_channel(address, [*_NO_MESSAGE_LIMIT, *_CHANNEL_OPTIONS])

@@ -100,7 +100,7 @@ def deliver(
         try:
             answer = send([rows[index] for index in batch])
         except Exception as error:
-            if _is_refusal(error):
+            if is_refusal(error):
                 if len(batch) == 1:
                     yield Refusal(batch[0], _text(error))
                 else:
@@ -157,7 +157,8 @@ class _Patience:
         time.sleep(pause)
 
 
-def _is_refusal(error: Exception) -> bool:
+def is_refusal(error: Exception) -> bool:
+    """Whether the sink rejects the rows of the batch that failed with `error`, or some of them."""
     if isinstance(error, grpc.RpcError):
         return error.code() in _REFUSING_GRPC
     if isinstance(error, GoogleAPICallError):

@@ -199,7 +199,8 @@ class Boundaries:
         if following.islower() or following.isnumeric() or following in "([-–—§":
             return 0
         if kind is Kind.FINAL:
-            if at - sentence < beside.REACH and patterns.CLOCK.match(text, sentence, at):
+            clock = patterns.CLOCK.match(text, sentence, at) if at - sentence < beside.REACH else None
+            if clock and clock[1].lower() in self._language.time_leads:
                 return 0
             return 0 if self._words.next_word(text, after, end) in self._language.after_finals else space
         return space if self._words.starts(text, after, end) else 0

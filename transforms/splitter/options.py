@@ -3,11 +3,18 @@
 import dataclasses
 import functools
 import logging
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from transforms.splitter.custom import STRATEGIES, BoundStrategy, compiled
 from transforms.splitter.languages import LANGUAGES
 from transforms.splitter.newlines import POLICIES, NewlinePolicy
+
+# ISO 639-2's code for a text in a language that is not known, or in none.
+UNDETERMINED = "und"
+# A language with a script, a region or a variant, as in BCP 47, or with the underscore of a locale.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,4}")
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,6 +66,8 @@ class SplitterOptions:
             if isinstance(value, str):
                 raise ValueError(f"expected {name} as a list of strings, got the string {value!r}; pass [{value!r}]")
             object.__setattr__(self, name, tuple(value))
+        for field in dataclasses.fields(self):
+            _expect_type(field, getattr(self, field.name))
         _expect("newlines", self.newlines, POLICIES)
         _expect("custom_bounds_strategy", self.custom_bounds_strategy, STRATEGIES)
         if self.use_custom_bounds_only and not self.custom_bounds:
@@ -72,8 +81,15 @@ class SplitterOptions:
                 f"expected max_length of at least min_length, got {self.max_length} and {self.min_length}; swap them"
             )
         compiled(tuple(self.custom_bounds))
-        if language_code(self.language) not in LANGUAGES:
+        if not isinstance(self.language, str) or not _LANGUAGE.fullmatch(self.language):
+            raise ValueError(f"expected language as a code such as en or pt-BR, got {str(self.language)[:40]!r}")
+        if not has_rules(self.language) and self.language != UNDETERMINED:
             _warn(self.language)
+
+
+def has_rules(language: str) -> bool:
+    """Whether `language`, which may be any string, is the code of a language with rules of its own."""
+    return bool(_LANGUAGE.fullmatch(language)) and language_code(language) in LANGUAGES
 
 
 @functools.lru_cache(maxsize=1024)
@@ -91,3 +107,11 @@ def _warn(language: str) -> None:
 def _expect(name: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"expected {name} as one of {', '.join(allowed)}, got {value!r}; pass one of them")
+
+
+def _expect_type(field: "dataclasses.Field[Any]", value: Any) -> None:
+    if field.type not in (bool, int, int | None):
+        return
+    # True is an integer in Python, but not where a number is meant.
+    if isinstance(value, bool) != (field.type is bool) or not isinstance(value, field.type):  # type: ignore[arg-type]
+        raise ValueError(f"expected {field.name} as {getattr(field.type, '__name__', field.type)}, got {value!r}")

@@ -55,8 +55,8 @@ QUOTED_LOWER: Final = re.compile(r"[\"'“‘«(]{1,3}[a-zà-öø-ÿа-я]")
 LABEL: Final = re.compile(r"[A-Z](?![\w'’])")
 ROMAN: Final = re.compile(r"[IVXLCDM]{1,9}\b(?![’'])")
 GLUED_WORD: Final = re.compile(r"([^\W\d_]{1,32})(?![@/\w]|\.\w)")
-# "At 5 a.m" at the beginning of a sentence.
-CLOCK: Final = re.compile(r"\W?[^\W\d_]{1,12} (?:[^\W\d_]{1,12} )?\d{1,2}(?:[:.]\d\d)? ?[AaPp]\.?[Mm]\Z")
+# "At 5 a.m" at the beginning of a sentence, and its first word.
+CLOCK: Final = re.compile(r"\W?([^\W\d_]{1,12}) (?:[^\W\d_]{1,12} )?\d{1,2}(?:[:.]\d\d)? ?[AaPp]\.?[Mm]\Z")
 # Japanese particles that continue the sentence after the closing bracket of a quotation.
 PARTICLE: Final = re.compile(r"[とはがをにのもでへや、](?!ころ|ても|にかく|もかく|りわけ|はいえ)")
 SPACE: Final = re.compile(r"\s*")

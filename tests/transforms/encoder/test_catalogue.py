@@ -1,9 +1,11 @@
+import json
 import pathlib
+from typing import Any
 
 import pytest
 
 from pipeline import models
-from transforms.encoder.catalogue import CATALOGUE, DEFAULT_MODEL, POOLINGS, find_model
+from transforms.encoder.catalogue import CARD_FILE, CATALOGUE, DEFAULT_MODEL, POOLINGS, find_model
 
 
 def test_the_default_is_the_reference_systems_model() -> None:
@@ -75,6 +77,110 @@ def test_a_directory_without_a_model_is_refused(tmp_path: pathlib.Path) -> None:
 
 def test_the_catalogue_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """A line a model."""
-    assert models.main() == 0
+    assert models.main([]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in CATALOGUE)
+
+
+CARD = {"dimension": 16, "pooling": "mean", "normalize": True, "cased": False, "max_seq_length": 40}
+
+
+@pytest.fixture
+def pair(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The files of a pair as far as they are looked at before loading."""
+    for part in ("encoder", "preprocessor"):
+        (tmp_path / "pair" / part).mkdir(parents=True)
+        (tmp_path / "pair" / part / "saved_model.pb").touch()
+    return tmp_path / "pair"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Expecting value"),
+        (b'{"pooling": "mean", ', "Expecting property name"),
+        (b"\xff\xfe{\x00}\x00", "can't decode byte"),
+        (b"[1, 2]", "it holds list"),
+        (b"null", "it holds NoneType"),
+        (json.dumps({"class_name": "Functional", "config": {}}).encode(), "it lacks pooling and normalize"),
+        (json.dumps({"pooling": "mean"}).encode(), "it lacks normalize"),
+        (json.dumps(CARD | {"normalise": True}).encode(), "it has the unknown field 'normalise'"),
+        (json.dumps(CARD | {"encoder": "/elsewhere"}).encode(), "it has the unknown field 'encoder'"),
+        (json.dumps(CARD | {"pooling": "max"}).encode(), "it names the pooling 'max'"),
+        (json.dumps(CARD | {"pooling": None}).encode(), "its pooling is None"),
+        (json.dumps(CARD | {"poolings": ["mean", 7]}).encode(), "it names the pooling 7"),
+        (json.dumps(CARD | {"normalize": "yes"}).encode(), "its normalize is 'yes'"),
+        (json.dumps(CARD | {"dimension": True}).encode(), "its dimension is True"),
+        (json.dumps(CARD | {"max_seq_length": "40"}).encode(), "its max_seq_length is '40'"),
+    ],
+)
+def test_a_card_that_does_not_say_how_vectors_are_made_is_refused(
+    pair: pathlib.Path, content: bytes, reason: str
+) -> None:
+    """One line names the file, what is wrong and the remedy: a vector never depends on a guess."""
+    (pair / CARD_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"expected {pair / CARD_FILE} as .*{reason}.*; copy or export") as error:
+        find_model(str(pair))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_in_place_of_a_card_is_refused(pair: pathlib.Path) -> None:
+    """As a card that cannot be read."""
+    (pair / CARD_FILE).mkdir()
+    with pytest.raises(ValueError, match=f"expected {pair / CARD_FILE} as export_encoder writes it"):
+        find_model(str(pair))
+
+
+@pytest.mark.parametrize("part", ["encoder", "preprocessor"])
+@pytest.mark.parametrize("with_card", [True, False])
+def test_half_a_pair_names_the_file_that_is_missing(pair: pathlib.Path, part: str, with_card: bool) -> None:
+    """Rather than being taken for something else."""
+    if with_card:
+        (pair / CARD_FILE).write_text(json.dumps(CARD))
+    (pair / part / "saved_model.pb").unlink()
+    with pytest.raises(ValueError, match=f"{pair / part / 'saved_model.pb'} is missing"):
+        find_model(str(pair))
+
+
+def test_a_preprocessor_may_be_elsewhere(pair: pathlib.Path) -> None:
+    """Then the pair needs none of its own."""
+    (pair / "preprocessor" / "saved_model.pb").unlink()
+    assert find_model(str(pair), "gs://bucket/preprocessor").preprocessor == "gs://bucket/preprocessor"
+
+
+def test_half_of_a_local_model_is_not_replaced_by_a_download(
+    pair: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name whose folder lost its encoder is refused."""
+    monkeypatch.setenv("EMBEDDING_MODELS", str(pair.parent))
+    (pair.parent / "minilm").symlink_to(pair)
+    (pair / CARD_FILE).write_text(json.dumps(CARD))
+    (pair / "encoder" / "saved_model.pb").unlink()
+    with pytest.raises(ValueError, match="minilm/encoder/saved_model.pb is missing"):
+        find_model("minilm")
+
+
+def test_a_folder_that_may_not_be_read_is_refused(pair: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the operating system says."""
+
+    def refuse(self: pathlib.Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    # Tests may run as root, who may read everything.
+    monkeypatch.setattr(pathlib.Path, "iterdir", refuse)
+    with pytest.raises(ValueError, match="expected a model that can be read, got .*Permission denied"):
+        find_model(str(pair))
+
+
+def test_a_model_can_be_listed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its name or its alias."""
+    assert models.main(["minilm", "sent_bert_wiki_books_sst2"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]] == ["minilm", "bert_wiki_books_sst2"]
+
+
+def test_an_unknown_model_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the nearest name."""
+    assert models.main(["minlm"]) == 2
+    assert capsys.readouterr().err == (
+        "python -m pipeline.models: expected a model's name, got 'minlm'; did you mean minilm?\n"
+    )

@@ -1,7 +1,8 @@
 import http.server
 import pathlib
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -58,3 +59,82 @@ def test_a_handle_that_is_not_there_is_one_line(hub: str) -> None:
     """The message names the handle."""
     with pytest.raises(ValueError, match=f"expected a SavedModel at {hub}/nothing/1"):
         TextEncoder(f"{hub}/nothing/1")
+
+
+def cut(path: pathlib.Path) -> None:
+    """Leave half of it."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def alter(path: pathlib.Path) -> None:
+    """Turn round a byte in its middle."""
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2] ^= 0xFF
+    path.write_bytes(held)
+
+
+def garble(path: pathlib.Path) -> None:
+    """Write something else."""
+    path.write_bytes(b"<html>404</html>")
+
+
+def replace(path: pathlib.Path) -> None:
+    """Put a folder in its place."""
+    path.unlink()
+    path.mkdir()
+
+
+INDEX, DATA_FILE, GRAPH = "variables/variables.index", "variables/variables.data-00000-of-00001", "saved_model.pb"
+DAMAGES = [
+    (DATA_FILE, pathlib.Path.unlink),
+    (DATA_FILE, cut),
+    (DATA_FILE, alter),
+    (DATA_FILE, garble),
+    (DATA_FILE, replace),
+    (INDEX, pathlib.Path.unlink),
+    (INDEX, cut),
+    (INDEX, garble),
+    (GRAPH, cut),
+    (GRAPH, garble),
+]
+
+
+@pytest.mark.parametrize("part", ["encoder", "preprocessor"])
+@pytest.mark.parametrize(("name", "damage"), DAMAGES)
+def test_a_damaged_file_is_named_in_one_line(
+    tiny_bert: pathlib.Path, tmp_path: pathlib.Path, part: str, name: str, damage: Callable[[pathlib.Path], None]
+) -> None:
+    """With what to do, whatever TensorFlow says of it."""
+    copied = shutil.copytree(tiny_bert, tmp_path / "tiny")
+    damage(copied / part / name)
+    with pytest.raises(ValueError, match=r"; copy or export the model again$") as error:
+        TextEncoder(str(copied), max_seq_length=40)
+    named = str(copied / part / name).replace("00000-of-00001", "")
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", [cut, garble])
+def test_a_damaged_encoder_of_texts_is_named(
+    text_encoder: pathlib.Path, tmp_path: pathlib.Path, damage: Callable[[pathlib.Path], None]
+) -> None:
+    """As half of a pair is."""
+    copied = shutil.copytree(text_encoder, tmp_path / "texts")
+    damage(copied / GRAPH)
+    with pytest.raises(ValueError, match=f"{copied / GRAPH} is missing, damaged or not readable"):
+        TextEncoder(str(copied))
+
+
+def test_a_file_as_preprocessor_is_refused_in_one_line(tiny_bert: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """It is no folder of a SavedModel."""
+    (tmp_path / "vocab.txt").write_text("dog")
+    with pytest.raises(ValueError, match=f"expected a SavedModel at {tmp_path}/vocab.txt") as error:
+        TextEncoder(str(tiny_bert), preprocessor=str(tmp_path / "vocab.txt"), max_seq_length=40)
+    assert "\n" not in str(error.value)
+
+
+def test_another_module_as_preprocessor_is_refused_in_one_line(tiny_bert: pathlib.Path) -> None:
+    """It lacks the interface."""
+    with pytest.raises(ValueError, match="expected a preprocessor with tokenize and bert_pack_inputs, got ") as error:
+        TextEncoder(str(tiny_bert), preprocessor=str(tiny_bert / "encoder"), max_seq_length=40)
+    assert "\n" not in str(error.value)

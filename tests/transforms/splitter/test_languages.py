@@ -12,6 +12,7 @@ EXAMPLES = [
     ("de", "„Was?“, fragte er.|„Nichts.“|Sie ging.|Friedrich II. war König."),
     ("fr", "M. Dupont est né en 50 av. J.-C. à Lyon.|Cf. p. 12.|L'art. 5 s'applique.|Non ?|Si !"),
     ("es", "El Sr. García llegó a las 5 p.m.|Después se fue.|¿Qué es?|¡Vaya!|El núm. 5 ganó."),
+    ("es", "A las 4 p.m. Ana durmió.|Eran las 5 p.m.|Ana salió."),
     ("es", "Los lobos huyeron;|El resto es silencio."),
     ("pt", "O Sr. Silva mora na Av. Paulista, n. 5.|É longe.|Que horas são?|Não sei."),
     ("pt", "Acidente causa morte|O carro bateu no muro."),

@@ -3,9 +3,11 @@
 The source is a checkpoint in Hugging Face layout or another pair of SavedModels.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -15,7 +17,9 @@ from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
 from transforms.encoder.engines import Probes, plain_graph
 from transforms.encoder.hub import resolve
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.recipe import recipe_of
 from transforms.encoder.saved_model import BertVectors
 
 _SPECIAL_TOKENS = {
@@ -24,6 +28,7 @@ _SPECIAL_TOKENS = {
     "padding_id": "[PAD]",
     "mask_id": "[MASK]",
 }
+_NEEDED_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 class BertPreprocessor(tf.Module):
@@ -128,18 +133,41 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
     pooling, normalize = _sentence_transformers(source)
     if not pooling:
         pooling = "pooled_output" if "pooler.dense.weight" in tensors else "mean"
-    encoder = Bert(
-        tensors,
-        BertConfig(
+    with _using(source / "config.json"):
+        described = BertConfig(
             heads=config["num_attention_heads"],
             activation=activation,
             epsilon=config.get("layer_norm_eps", 1e-12),
             pooling=pooling,
             normalize=normalize,
-        ),
-    )
+        )
+    with _using(source / "*.safetensors"):
+        encoder = Bert(tensors, described)
+        rows, hidden = encoder.words.shape
+        if hidden % described.heads:
+            raise ValueError(f"its {hidden} dimensions are no multiple of the {described.heads} heads in config.json")
+        if rows < len(vocabulary):
+            raise ValueError(f"it has vectors of {rows} tokens, and the vocabulary has {len(vocabulary)}")
+        # This fails if weights are of shapes that do not fit each other.
+        encoder.vectors.get_concrete_function()
     tf.saved_model.save(BertPreprocessor(vocabulary, lower_case), str(target / "preprocessor"))
     return _write(encoder, target, not lower_case, licence)
+
+
+@contextlib.contextmanager
+def _using(path: pathlib.Path) -> Iterator[None]:
+    """Turns what is raised about a file of a checkpoint into a ValueError of one line that names the file.
+
+    Everything is turned, because safetensors and TensorFlow raise exceptions of their own.
+    """
+    try:
+        yield
+    except Exception as error:
+        missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error).strip()
+        reason = (missing.splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"expected {path} of a BERT checkpoint, could not use it: {reason}; download the checkpoint again"
+        ) from error
 
 
 def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
@@ -157,7 +185,8 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
     """
     if not model.preprocessor:
         raise ValueError(f"expected a pair of preprocessor and encoder, {model.name} has no preprocessor")
-    vectors = BertVectors(model, model.pooling or "pooled_output", model.normalize)
+    recipe = recipe_of(model, EncoderOptions(model.encoder))
+    vectors = BertVectors(model, recipe.pooling, recipe.normalize)
     preprocessor = Preprocessor(model.preprocessor)
     probes = Probes(preprocessor, vectors.max_seq_length or 128)
     try:
@@ -197,11 +226,15 @@ def _write(encoder: Bert, target: pathlib.Path, cased: bool, licence: str) -> Mo
     return model
 
 
-def _read_json(source: pathlib.Path, name: str) -> Any:
+def _read_json(source: pathlib.Path, name: str, kind: type = dict) -> Any:
     path = source / name
     if not path.exists():
         raise ValueError(f"expected a checkpoint in Hugging Face layout, {path} is missing; pass its directory")
-    return json.loads(path.read_text(encoding="utf-8"))
+    with _using(path):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, kind):
+            raise ValueError(f"it holds {type(found).__name__}")
+        return found
 
 
 def _tensors(source: pathlib.Path) -> dict[str, Any]:
@@ -211,7 +244,10 @@ def _tensors(source: pathlib.Path) -> dict[str, Any]:
     files = sorted(source.glob("*.safetensors"))
     if not files:
         raise ValueError(f"expected *.safetensors in {source}, found none; convert the checkpoint's weights first")
-    tensors = {name: tensor for file in files for name, tensor in load_file(str(file)).items()}
+    tensors: dict[str, Any] = {}
+    for file in files:
+        with _using(file):
+            tensors |= load_file(str(file))
     found = {name.removeprefix("bert."): tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
     # Checkpoints converted from TensorFlow name the weights of a layer norm gamma and beta.
     return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in found.items()}
@@ -221,15 +257,20 @@ def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
     """The WordPiece vocabulary in the order of the ids, and whether text is lower-cased."""
     tokenizer_config = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
     lower_case = tokenizer_config.get("do_lower_case")
-    if _has(source, "vocab.txt"):
-        vocabulary = (source / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
-    else:
-        tokenizer = _read_json(source, "tokenizer.json")
-        if tokenizer["model"].get("type", "WordPiece") != "WordPiece":
-            raise ValueError(f"expected a WordPiece tokenizer in {source}, got {tokenizer['model']['type']}")
-        vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
-        if lower_case is None:
-            lower_case = (tokenizer.get("normalizer") or {}).get("lowercase")
+    path = source / ("vocab.txt" if _has(source, "vocab.txt") else "tokenizer.json")
+    tokenizer = {} if path.name == "vocab.txt" else _read_json(source, path.name)
+    with _using(path):
+        if path.name == "vocab.txt":
+            vocabulary = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        else:
+            kind = tokenizer["model"].get("type", "WordPiece")
+            if kind != "WordPiece":
+                raise ValueError(f"it is of a {kind} tokenizer, not of WordPiece")
+            vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
+            if lower_case is None:
+                lower_case = (tokenizer.get("normalizer") or {}).get("lowercase")
+        if missing := [token for token in _NEEDED_TOKENS if token not in vocabulary]:
+            raise ValueError(f"it lacks the tokens {', '.join(missing)}")
     return vocabulary, True if lower_case is None else bool(lower_case)
 
 
@@ -242,10 +283,13 @@ def _sentence_transformers(source: pathlib.Path) -> tuple[str, bool]:
     if not _has(source, "modules.json"):
         return "", False
     pooling, normalize = "", False
-    for module in _read_json(source, "modules.json"):
-        kind = module["type"].rsplit(".", 1)[-1]
+    with _using(source / "modules.json"):
+        modules = [
+            (module["type"].rsplit(".", 1)[-1], module["path"]) for module in _read_json(source, "modules.json", list)
+        ]
+    for kind, path in modules:
         if kind == "Pooling":
-            pooling = _pooling(_read_json(source, f"{module['path']}/config.json"))
+            pooling = _pooling(_read_json(source, f"{path}/config.json"))
         elif kind == "Normalize":
             normalize = True
         elif kind != "Transformer":

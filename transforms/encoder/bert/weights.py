@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.encoder.bert.graph import BertConfig
+from transforms.encoder.hub import saved_string
 
 Tensors = Mapping[str, "np.ndarray[Any, Any]"]
 
@@ -71,7 +72,21 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
 def config_of(module: Any) -> BertConfig | None:
     """The configuration stored in a SavedModel of `graph.Bert`, or None for any other SavedModel."""
     described = getattr(module, "described", None)
-    return None if described is None else BertConfig(**json.loads(described.numpy()))
+    return None if described is None else _parsed(described.numpy())
+
+
+def config_at(handle: str) -> BertConfig | None:
+    """As `config_of`, of the SavedModel at `handle`, without loading it.
+
+    Raises:
+        ValueError: if its weights cannot be read.
+    """
+    described = saved_string(handle, "described")
+    return None if described is None else _parsed(described)
+
+
+def _parsed(described: bytes) -> BertConfig:
+    return BertConfig(**json.loads(described))
 
 
 def _variables(module: Any) -> dict[str, tf.Variable]:

@@ -4,22 +4,26 @@ The default stream is at-least-once: if the acknowledgement of an append is lost
 are in the table twice.
 """
 
-import functools
+import collections
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
 
 import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
-from transforms.io.google_clients import bigquery_write_client
-from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, Transient
+from transforms.io.google_clients import bigquery_write_client, once_per_process
+from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, Transient, is_refusal
 
 # BigQuery accepts rows and requests of less than 10 MB; the difference leaves room for the envelope.
 MAX_BATCH_BYTES = 9_000_000
+# What a process has sent to one table without an answer yet. BigQuery takes about 10 MB a second over a connection.
+MAX_BYTES_IN_FLIGHT = 64_000_000
 ACKNOWLEDGE_SECONDS = 120.0
 
 T = TypeVar("T")
@@ -27,6 +31,8 @@ T = TypeVar("T")
 
 class ArrowAppender(Generic[T]):
     """Appends rows to a table, and returns when BigQuery has acknowledged them.
+
+    Threads append over one connection of the process without waiting for each other.
 
     Args:
         table: the table.
@@ -48,11 +54,8 @@ class ArrowAppender(Generic[T]):
         batch = table.combine_chunks().to_batches()[0].serialize().to_pybytes()
         if len(batch) > MAX_BATCH_BYTES:
             raise Refused(f"expected a row of at most {MAX_BATCH_BYTES} bytes, got {len(batch)}")
-        stream = _default_stream(bigquery_write_client(), self._stream)
-        response = stream.append(table.schema.serialize().to_pybytes(), batch)
-        if response.row_errors or response.error.code:
-            # It is not documented whether the service keeps a schema that was sent with a failed request.
-            stream.close()
+        stream = _default_stream(bigquery_write_client(), self._stream, table.schema.serialize().to_pybytes())
+        response = stream.append(batch)
         if response.row_errors:
             refused = {error.index: error.message for error in response.row_errors}
             return Answer(refused, [index for index in range(len(rows)) if index not in refused])
@@ -64,70 +67,149 @@ class ArrowAppender(Generic[T]):
         return WRITTEN
 
 
-class _DefaultStream:
-    """An AppendRows call that is opened on demand and has at most one request in flight."""
+class _Doubtful(Exception):
+    """An append failed behind, or together with, another one, whose fault it may have been."""
 
-    def __init__(self, client: BigQueryWriteClient, name: str) -> None:
+
+class _Connection:
+    """An AppendRows call. Requests go out one behind the other, and BigQuery answers them in their order.
+
+    It takes no more requests after one has failed, because it is not documented whether the service then keeps the
+    schema, which only the first request carries. Those that are under way still get their answers.
+    """
+
+    def __init__(self, client: BigQueryWriteClient, name: str, schema: bytes, lock: threading.Condition) -> None:
+        self.takes_more = True
+        self._name = name
+        self._schema = schema
+        self._lock = lock
+        self._requests: queue.SimpleQueue[types.AppendRowsRequest | None] = queue.SimpleQueue()
+        self._waiting: collections.deque[Future[types.AppendRowsResponse]] = collections.deque()
+        # The client's append_rows method would block until the first response arrives.
+        self._call = client.transport.append_rows(
+            iter(self._requests.get, None), metadata=(("x-goog-request-params", f"write_stream={name}"),)
+        )
+        threading.Thread(target=self._receive, name="bigquery-appends", daemon=True).start()
+
+    def send(self, batch: bytes) -> "Future[types.AppendRowsResponse]":
+        """Sends a serialized record batch; the caller holds the lock, under which the connection takes more."""
+        rows = types.ArrowRecordBatch(serialized_record_batch=batch)
+        arrow = types.AppendRowsRequest.ArrowData(rows=rows)
+        if self._schema:
+            arrow.writer_schema = types.ArrowSchema(serialized_schema=self._schema)
+            self._schema = b""
+        answer: Future[types.AppendRowsResponse] = Future()
+        self._waiting.append(answer)
+        self._requests.put(types.AppendRowsRequest(write_stream=self._name, arrow_rows=arrow))
+        return answer
+
+    def wait_for(self, answer: "Future[types.AppendRowsResponse]") -> types.AppendRowsResponse:
+        """The answer to a request.
+
+        Raises:
+            grpc.RpcError, Transient: if the call failed, was closed, or did not answer in time.
+            _Doubtful: if the request failed, but perhaps by the fault of another one.
+        """
+        try:
+            return answer.result(ACKNOWLEDGE_SECONDS)
+        except TimeoutError:
+            self.close()
+            self._call.cancel()
+            raise Transient(f"no answer within {ACKNOWLEDGE_SECONDS:g} s") from None
+
+    def close(self) -> None:
+        """Takes no more requests, and ends the call when those under way are answered."""
+        with self._lock:
+            if self.takes_more:
+                self.takes_more = False
+                self._requests.put(None)
+            if not self._waiting:
+                self._call.cancel()
+
+    def _receive(self) -> None:
+        ended: Exception = Transient("the stream was closed")
+        try:
+            for response in self._call:
+                self._hand_out(response)
+        except Exception as error:
+            ended = error
+        with self._lock:
+            waiting, self._waiting = self._waiting, collections.deque()
+            self.close()
+        doubtful = len(waiting) > 1 and is_refusal(ended)
+        for answer in waiting:
+            answer.set_exception(_Doubtful() if doubtful else ended)
+
+    def _hand_out(self, response: types.AppendRowsResponse) -> None:
+        failed = bool(response.row_errors or response.error.code)
+        with self._lock:
+            answer = self._waiting.popleft()
+            doubtful = failed and not self.takes_more
+            if failed or not self.takes_more:
+                self.close()
+        if doubtful:
+            answer.set_exception(_Doubtful())
+        else:
+            answer.set_result(response)
+
+
+class _DefaultStream:
+    """The appends of this process to one table, over a connection that is opened on demand."""
+
+    def __init__(self, client: BigQueryWriteClient, name: str, schema: bytes) -> None:
         self._client = client
         self._name = name
-        self._lock = threading.Lock()
-        self._call: Any = None
-        self._requests: queue.SimpleQueue[types.AppendRowsRequest | None] = queue.SimpleQueue()
+        self._schema = schema
+        self._changed = threading.Condition()
+        self._bytes_in_flight = 0
+        self._shared: _Connection | None = None
 
-    def append(self, schema: bytes, batch: bytes) -> types.AppendRowsResponse:
-        """Sends a serialized record batch with its serialized schema, and returns the response.
+    def append(self, batch: bytes) -> types.AppendRowsResponse:
+        """Sends a serialized record batch, and returns its response.
 
         Raises:
             grpc.RpcError, Transient: if the call failed or was closed; the next append opens another call.
         """
-        with self._lock:
-            arrow = types.AppendRowsRequest.ArrowData(rows=types.ArrowRecordBatch(serialized_record_batch=batch))
-            if self._call is None:
-                self._open()
-                arrow.writer_schema = types.ArrowSchema(serialized_schema=schema)
-            self._requests.put(types.AppendRowsRequest(write_stream=self._name, arrow_rows=arrow))
-            overdue = threading.Timer(ACKNOWLEDGE_SECONDS, self._call.cancel)
-            overdue.daemon = True
-            overdue.start()
+        with self._room_for(len(batch)):
+            with self._changed:
+                if self._shared is None or not self._shared.takes_more:
+                    self._shared = self._connect()
+                connection = self._shared
+                answer = connection.send(batch)
             try:
-                return next(self._call)
-            except StopIteration:
-                self._shut()
-                raise Transient("the stream was closed") from None
-            except BaseException:
-                self._shut()
-                raise
-            finally:
-                overdue.cancel()
+                return connection.wait_for(answer)
+            except _Doubtful:
+                return self._append_alone(batch)
 
-    def close(self) -> None:
-        """Ends the call, if there is one."""
-        with self._lock:
-            self._shut()
+    def _append_alone(self, batch: bytes) -> types.AppendRowsResponse:
+        """What BigQuery says to an append that has a connection of its own."""
+        with self._changed:
+            connection = self._connect()
+            answer = connection.send(batch)
+        try:
+            return connection.wait_for(answer)
+        finally:
+            connection.close()
 
-    def _open(self) -> None:
-        requests: queue.SimpleQueue[types.AppendRowsRequest | None] = queue.SimpleQueue()
-        # The client's append_rows method would block until the first response arrives.
-        self._call = self._client.transport.append_rows(
-            iter(requests.get, None), metadata=(("x-goog-request-params", f"write_stream={self._name}"),)
-        )
-        self._requests = requests
+    def _connect(self) -> _Connection:
+        return _Connection(self._client, self._name, self._schema, self._changed)
 
-    def _shut(self) -> None:
-        if self._call is not None:
-            self._requests.put(None)
-            self._call.cancel()
-            self._call = None
+    @contextlib.contextmanager
+    def _room_for(self, size: int) -> Iterator[None]:
+        def has_room() -> bool:
+            return not self._bytes_in_flight or self._bytes_in_flight + size <= MAX_BYTES_IN_FLIGHT
 
-
-_lock = threading.Lock()
-
-
-def _default_stream(client: BigQueryWriteClient, name: str) -> _DefaultStream:
-    with _lock:
-        return _make_default_stream(client, name)
+        with self._changed:
+            self._changed.wait_for(has_room)
+            self._bytes_in_flight += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._bytes_in_flight -= size
+                self._changed.notify_all()
 
 
-@functools.cache
-def _make_default_stream(client: BigQueryWriteClient, name: str) -> _DefaultStream:
-    return _DefaultStream(client, name)
+@once_per_process
+def _default_stream(client: BigQueryWriteClient, name: str, schema: bytes) -> _DefaultStream:
+    return _DefaultStream(client, name, schema)

@@ -1,7 +1,6 @@
 """Writes rows and dead letters to BigQuery without a shuffle: a bundle ends only when all its rows are written."""
 
 import dataclasses
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from transforms.io.bigquery.streaming_inserts import JsonInserter
 from transforms.io.bigquery.tables import TableName, parse_table
 from transforms.io.bundle_writer import BundleWriter
 from transforms.io.retries import RETRY_FOR_SECONDS, Answer
+from transforms.io.spill import Spill
 from transforms.options import takes
 from transforms.schema import (
     dead_letter_to_dict,
@@ -36,8 +36,6 @@ METHODS = ("STORAGE_WRITE_ARROW", "STREAMING_INSERTS")
 
 # The approximate size of a row's short columns, in bytes.
 _OTHER_BYTES = 200
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,15 +92,22 @@ class WriteRowsToBigQuery(DeadLetterTransform):
 class WriteDeadLettersToBigQuery(beam.PTransform):
     """Writes each DeadLetter as a row of a table, with the arguments of WriteRowsToBigQuery.
 
-    A dead letter that BigQuery rejects is logged and counted as dead_letters_refused, because it cannot be written
-    anywhere else.
+    A dead letter that BigQuery rejects is counted ("dead_letters_refused") and kept by Spill. Without a folder for
+    that, its bundle fails, so that its message is not acknowledged.
+
+    Args:
+        table: as in WriteRowsToBigQuery.
+        fields: as in WriteRowsToBigQuery.
+        spill_dir: the folder for dead letters that BigQuery rejects; "" for none.
+        options: as in WriteRowsToBigQuery.
     """
 
     @takes(BigQueryOptions)
-    def __init__(self, table: str, *fields: Any, **options: Any) -> None:
+    def __init__(self, table: str, *fields: Any, spill_dir: str = "", **options: Any) -> None:
         super().__init__()
         chosen = BigQueryOptions(*fields, **options)
-        self._write = BundleWriter(_WriteDeadLetters(parse_table(table), chosen.method), chosen.retry_for_seconds)
+        sink = _WriteDeadLetters(parse_table(table), chosen.method, Spill(spill_dir))
+        self._write = BundleWriter(sink, chosen.retry_for_seconds)
 
     def expand(self, letters: "beam.PCollection[DeadLetter]") -> "beam.PCollection[Any]":
         """Writes `letters` and returns an empty PCollection."""
@@ -154,6 +159,10 @@ class _WriteDeadLetters(_TableSink):
     written_counter = "dead_letters_written"
     refused_counter = "dead_letters_refused"
 
+    def __init__(self, table: TableName, method: str, spill: Spill) -> None:
+        super().__init__(table, method)
+        self._spill = spill
+
     def open(self) -> Callable[[Sequence[DeadLetter]], Answer]:
         return self._sender(dead_letters_to_arrow, dead_letter_to_dict, lambda row: stable_id(row.id, str(row.part)))
 
@@ -162,16 +171,7 @@ class _WriteDeadLetters(_TableSink):
         return len(payload) + len(row.stacktrace) + _pairs_size(row.attributes) + _OTHER_BYTES
 
     def refused(self, row: DeadLetter, reason: str) -> list[DeadLetter]:
-        _log.error(
-            "lost part %d of %d of dead letter %s: %s rejected it: %s; its message was: %s: %s",
-            row.part + 1,
-            row.parts,
-            row.id,
-            self._table,
-            reason,
-            row.stage,
-            row.error_message,
-        )
+        self._spill.keep(json_row(dead_letter_to_dict(row)), self.name, reason)
         return []
 
 

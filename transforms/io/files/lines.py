@@ -1,126 +1,242 @@
 """Readers of lines and of whole files."""
 
+import codecs
+import contextlib
 import csv
-import io
+import itertools
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from apache_beam.coders import BytesCoder
-from apache_beam.io import range_trackers
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.textio import _TextSource
 
-from transforms.io.files.pieces import FileRange, Piece, Pieces
+from transforms.io.files.decompress import decompressed
+from transforms.io.files.encodings import MARK_BYTES, UTF8, as_utf8, marked_encoding, original
+from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
 from transforms.types import CSV_HEADER
 
-_BOM = b"\xef\xbb\xbf"
-_BUFFER_BYTES = 1 << 20
+
+class _Data:
+    """The data of an open file in chunks: uncompressed, and as UTF-8. Each iteration begins at its beginning.
+
+    Attributes:
+        codec: what the file is encoded in; of a compressed file it is known once there is a chunk.
+        behind: what stands behind compressed data; it is known at the end.
+    """
+
+    def __init__(self, file: Any, path: str, encoding: str) -> None:
+        self._file = file
+        self._compression = CompressionTypes.detect_compression_type(path)
+        self._encoding = encoding
+        self.behind: list[Unreadable] = []
+        self.codec = ""
+        if self._compression == CompressionTypes.UNCOMPRESSED:
+            self.codec = marked_encoding(file.read(MARK_BYTES))[0] or encoding
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether offsets in the data are offsets in the file, so that ranges of it can be read."""
+        return self._compression == CompressionTypes.UNCOMPRESSED and self.codec == UTF8
+
+    def since(self, offset: int) -> Iterator[bytes]:
+        """The rest of plain data."""
+        self._file.seek(offset)
+        return decompressed(self._file, CompressionTypes.UNCOMPRESSED, [])
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        self.behind.clear()
+        chunks = decompressed(self._file, self._compression, self.behind)
+        head = b""
+        for chunk in chunks:
+            head += chunk
+            if len(head) >= MARK_BYTES:
+                break
+        marked, size = marked_encoding(head)
+        self.codec = marked or self._encoding
+        if self.codec == UTF8:
+            # The mark of UTF-8 stays, because it counts in positions.
+            yield from itertools.chain([head], chunks)
+        else:
+            yield from as_utf8(itertools.chain([head[size:]], chunks), self.codec)
+
+    def piece(self, position: int, data: bytes, attributes: Mapping[str, str]) -> Piece | Unreadable:
+        """A record of the data. One that was made of bytes invalid in its encoding is given as these bytes."""
+        if self.codec == UTF8:
+            return Piece(position, data if position else data.removeprefix(codecs.BOM_UTF8), attributes)
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            error = ValueError(f"expected text in the encoding {self.codec}, got bytes that it does not allow")
+            return Unreadable(position, original(data, self.codec), error)
+        return Piece(position, data, attributes)
 
 
-class _Claims:
-    """A range tracker that remembers the last claimed position, which is the offset of the current record."""
-
-    def __init__(self, tracker: Any) -> None:
-        self._tracker = tracker
-        self.position = 0
-
-    def try_claim(self, position: int) -> bool:
-        self.position = position
-        return bool(self._tracker.try_claim(position))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tracker, name)
+@contextlib.contextmanager
+def _opened(path: str, encoding: str) -> Iterator[_Data]:
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        yield _Data(file, path, encoding)
 
 
-class _LineSource(_TextSource):
-    """Beam's text source, extended to yield each line with its offset and the header line of its file, if any."""
+def _split(chunks: Iterable[bytes], end: bytes, position: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Lines with their positions, without their ends.
 
-    def __init__(self, path: str, has_header: bool) -> None:
-        super().__init__(
-            path,
-            min_bundle_size=0,
-            compression_type=CompressionTypes.AUTO,
-            strip_trailing_newlines=True,
-            coder=BytesCoder(),
-            buffer_size=_BUFFER_BYTES,
-            validate=False,
-        )
-        self._has_header = has_header
-        self._attributes: dict[str, str] = {}
-
-    def open_file(self, file_name: str) -> Any:
-        self._file = super().open_file(file_name)
-        return self._file
-
-    def read_records(self, file_name: str, range_tracker: Any) -> Iterator[Piece]:
-        claims = _Claims(range_tracker)
-        for line in super().read_records(file_name, claims):
-            yield Piece(claims.position, line if claims.position else line.removeprefix(_BOM), self._attributes)
-        _check_complete(self._file)
-
-    def _process_header(self, file_to_read: Any, read_buffer: Any) -> int:
-        if not self._has_header:
-            return 0
-        line, size = self._read_record(file_to_read, read_buffer)
-        self._attributes = {CSV_HEADER: line.decode("utf-8-sig", "replace")}
-        return size if size > 0 else len(line)
+    The text behind the last end is a line if there is any. If `chunks` raises, it is not: nobody knows how it ends.
+    """
+    begun: list[bytes] = []
+    for chunk in chunks:
+        lines = chunk.split(end)
+        begun.append(lines[0])
+        if len(lines) == 1:
+            continue
+        lines[0] = b"".join(begun)
+        begun = [lines.pop()]
+        for line in lines:
+            yield position, line[:-1] if line.endswith(b"\r") else line
+            position += len(line) + 1
+    if last := b"".join(begun):
+        yield position, last
 
 
-def _read_whole(path: str) -> bytes:
-    with FileSystems.open(path) as file:
-        # The read() method of a compressed file returns at most one buffer at a time.
-        data = b"".join(iter(lambda: file.read(_BUFFER_BYTES), b""))
-        _check_complete(file)
-        return data
+def _lines(data: _Data, start: int, stop: float) -> Iterator[tuple[int, bytes]]:
+    """The lines that start in a range. If a file cannot be read in ranges, all of it belongs to the first."""
+    if start:
+        lines = _lines_behind(data, start, stop)
+    else:
+        chunks = iter(data)
+        first = next(chunks, b"")
+        if b"\n" in first or _has_line_feed(chunks):
+            lines = _split(itertools.chain([first], chunks) if b"\n" in first else data, b"\n")
+            stop = stop if data.is_plain else math.inf
+        else:
+            lines, stop = _split(data, b"\r"), math.inf
+    for position, line in lines:
+        if position >= stop:
+            return
+        yield position, line
 
 
-def _check_complete(file: Any) -> None:
-    """Raises EOFError for a truncated compressed file, which Beam would read without an error."""
-    decompressor = getattr(file, "_decompressor", None)
-    if decompressor is not None and not getattr(decompressor, "eof", True):
-        raise EOFError("the compressed file ends before its end-of-stream marker")
+def _lines_behind(data: _Data, start: int, stop: float) -> Iterator[tuple[int, bytes]]:
+    """The lines behind the first LF in [start - 1, stop); what stands before that LF began in another range."""
+    if not data.is_plain:
+        return
+    chunks, position = data.since(start - 1), start - 1
+    for chunk in chunks:
+        if end := chunk.find(b"\n") + 1:
+            yield from _split(itertools.chain([chunk[end:]], chunks), b"\n", position + end)
+        position += len(chunk)
+        if position >= stop:
+            return
 
 
-def read_lines(piece: FileRange, has_header: bool = False) -> Pieces:
-    """The lines that start in a range of a file."""
-    tracker: Any = range_trackers.OffsetRangeTracker(piece.start, piece.stop)
-    if piece.stop == range_trackers.OffsetRangeTracker.OFFSET_INFINITY:
-        tracker = range_trackers.UnsplittableRangeTracker(tracker)
-    yield from _LineSource(piece.path, has_header).read_records(piece.path, tracker)
+def _has_line_feed(chunks: Iterator[bytes]) -> bool:
+    # What is raised here will be raised again, behind the lines that can be read.
+    with contextlib.suppress(Exception):
+        return any(b"\n" in chunk for chunk in chunks)
+    return False
 
 
-def read_separated_lines(piece: FileRange) -> Pieces:
-    """The lines that start in a range of a file, without the header of the file, which is an attribute of each."""
-    return read_lines(piece, has_header=True)
+def read_lines(piece: FileRange, encoding: str = UTF8) -> Pieces:
+    """The lines that start in a range of a file.
+
+    A line ends with LF or CR LF; in a file without any LF, with CR. The lines of a file that is compressed, is not in
+    UTF-8 or ends its lines with CR all belong to the range that starts at 0.
+
+    Args:
+        piece: the range.
+        encoding: the encoding of the file, as named by `known_encoding`, unless a mark at its beginning shows another.
+    """
+    with _opened(piece.path, encoding) as data:
+        for position, line in _lines(data, piece.start, piece.stop):
+            yield data.piece(position, line, {})
+        yield from data.behind
 
 
-def read_document(piece: FileRange) -> Pieces:
+def read_separated_lines(piece: FileRange, encoding: str = UTF8) -> Pieces:
+    """The lines that start in a range of a file, without the header of the file, which is an attribute of each.
+
+    Args:
+        piece: as in read_lines.
+        encoding: as in read_lines.
+
+    Raises:
+        ValueError: if the header is not in the file's encoding; only in the range that starts at 0, lest each range of
+            the file say so.
+    """
+    with _opened(piece.path, encoding) as data:
+        lines = _lines(data, piece.start, piece.stop)
+        first = next(lines, None)
+        if first is not None:
+            try:
+                attributes = _header(_first_line(piece.path, encoding) if piece.start else first[1])
+            except ValueError:
+                if piece.start:
+                    return
+                raise
+            if piece.start:
+                lines = itertools.chain([first], lines)
+            for position, line in lines:
+                yield data.piece(position, line, attributes)
+        yield from data.behind
+
+
+def _first_line(path: str, encoding: str) -> bytes:
+    with _opened(path, encoding) as data:
+        return next(_split(data, b"\n"))[1]
+
+
+def _header(line: bytes) -> dict[str, str]:
+    """The attributes of the records under a header."""
+    try:
+        return {CSV_HEADER: line.removeprefix(codecs.BOM_UTF8).decode()}
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected a header in the file's encoding, got {line[:200]!r}; name its encoding, as in encoding=latin-1"
+        ) from error
+
+
+def read_document(piece: FileRange, encoding: str = UTF8) -> Pieces:
     """A whole file as one record."""
-    yield Piece(0, _read_whole(piece.path).removeprefix(_BOM), {})
+    with _opened(piece.path, encoding) as data:
+        text = b"".join(data)
+        yield data.piece(0, text, {})
+        yield from data.behind
 
 
-def read_multiline(delimiter: str) -> Callable[[FileRange], Pieces]:
+def read_multiline(delimiter: str) -> Callable[..., Pieces]:
     """A reader of separated records that may span lines; a record ends at a line end outside quotes."""
 
-    def read(piece: FileRange) -> Pieces:
-        text = _read_whole(piece.path).decode("utf-8-sig", "surrogateescape")
-        lines: list[str] = []
+    def read(piece: FileRange, encoding: str = UTF8) -> Pieces:
         csv.field_size_limit(sys.maxsize)
+        lines: list[bytes] = []
 
         def remembered() -> Iterator[str]:
-            for line in io.StringIO(text, newline=""):
+            for line in _lines_with_ends(data):
                 lines.append(line)
-                yield line
+                yield line.decode(UTF8, "surrogateescape")
 
-        attributes: dict[str, str] = {}
-        for row, _ in enumerate(csv.reader(remembered(), delimiter=delimiter)):
-            record = "".join(lines).rstrip("\r\n")
-            lines.clear()
-            if not attributes:
-                attributes = {CSV_HEADER: record}
-            else:
-                yield Piece(row, record.encode("utf-8", "surrogateescape"), attributes)
+        with _opened(piece.path, encoding) as data:
+            attributes: dict[str, str] = {}
+            for row, _ in enumerate(csv.reader(remembered(), delimiter=delimiter)):
+                record = b"".join(lines).rstrip(b"\r\n")
+                lines.clear()
+                if row:
+                    yield data.piece(row, record, attributes)
+                else:
+                    attributes = _header(record)
+            yield from data.behind
 
     return read
+
+
+def _lines_with_ends(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines as they are; each CR, LF or CR LF ends one."""
+    begun = b""
+    for chunk in chunks:
+        # The last is joined with the next chunk, which may begin with the LF of its CR LF.
+        *whole, begun = (begun + chunk).splitlines(keepends=True) or [b""]
+        yield from whole
+    if begun:
+        yield begun

@@ -16,7 +16,8 @@ class Piece(NamedTuple):
     """A record as a file holds it.
 
     Attributes:
-        position: the byte offset of a line in the uncompressed data, the number of a row, or 0 for a whole file.
+        position: the byte offset of a line in the uncompressed data, as UTF-8; the number of a row; or 0 for a whole
+            file.
         data: the payload of the record.
         attributes: what accompanies it.
     """
@@ -30,7 +31,7 @@ class Unreadable(NamedTuple):
     """A part of a file that cannot be read, while its other records can.
 
     Attributes:
-        position: as in Piece.
+        position: as in Piece; of what stands behind the compressed data, the offset in the file.
         data: the part as far as it is known.
         error: why it cannot be read.
     """

@@ -1,16 +1,18 @@
 """ReadFiles: reads files as records with their origin; a bad line or file does not affect the other records."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.io import fileio, range_trackers
 from apache_beam.io.filesystem import CompressionTypes
 
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.io.files.encodings import UTF8, known_encoding
 from transforms.io.files.lines import read_document, read_lines, read_multiline, read_separated_lines
+from transforms.io.files.match import File, match, partitions, printable
 from transforms.io.files.pieces import FileRange, Piece, Pieces
 from transforms.io.files.rows import read_avro, read_parquet
 from transforms.types import Record
@@ -19,22 +21,31 @@ STAGE = "Read records"
 
 
 class _Reader(NamedTuple):
-    read: Callable[[FileRange], Pieces]
+    """How a format is read.
+
+    Attributes:
+        read: reads a range of a file.
+        splittable: whether a file can have more than one range.
+        options: the keyword arguments that `read` takes.
+    """
+
+    read: Callable[..., Pieces]
     splittable: bool
+    options: tuple[str, ...] = ()
 
 
 _READERS = {
-    "text": _Reader(read_lines, True),
-    "jsonl": _Reader(read_lines, True),
-    "csv": _Reader(read_separated_lines, True),
-    "tsv": _Reader(read_separated_lines, True),
-    "document": _Reader(read_document, False),
-    "parquet": _Reader(read_parquet, False),
+    "text": _Reader(read_lines, True, ("encoding",)),
+    "jsonl": _Reader(read_lines, True, ("encoding",)),
+    "csv": _Reader(read_separated_lines, True, ("encoding",)),
+    "tsv": _Reader(read_separated_lines, True, ("encoding",)),
+    "document": _Reader(read_document, False, ("encoding",)),
+    "parquet": _Reader(read_parquet, False, ("columns",)),
     "avro": _Reader(read_avro, False),
 }
 _MULTILINE_READERS = {
-    "csv": _Reader(read_multiline(","), False),
-    "tsv": _Reader(read_multiline("\t"), False),
+    "csv": _Reader(read_multiline(","), False, ("encoding",)),
+    "tsv": _Reader(read_multiline("\t"), False, ("encoding",)),
 }
 FILE_FORMATS = tuple(_READERS)
 
@@ -43,15 +54,24 @@ class ReadFiles(DeadLetterTransform):
     """Reads files as PCollection[Record], with one record per line, row or file.
 
     The origin of a record is "path#position", where the position is the byte offset of a line (in the uncompressed
-    data) or the number of a row; for a whole file it is 0. A file that cannot be read to its end becomes a dead letter
-    that names it; the records that were read before the error are kept.
+    data, as UTF-8) or the number of a row; for a whole file it is 0. A path that is not UTF-8 is percent-escaped there.
+    Folders named key=value on the path of a file are attributes of its records. A file that cannot be read to its end
+    becomes a dead letter that names it; the records that were read before the error are kept.
+
+    Which files a path, a folder or a pattern stands for is said in `transforms.io.files.match`. They are counted
+    ("files"), and so are those that are left out ("files_left_out").
 
     Args:
-        patterns: local or GCS paths or globs; Beam's file matching and decompression apply.
+        patterns: local or GCS paths, folders or globs; a file is decompressed if its name ends as Beam expects it to.
         input_format: one of FILE_FORMATS.
         csv_multiline: whether separated records may span lines; each file is then read whole, by one worker.
         names: the name to use for a path in the origin of its records, for paths that should have another name.
         columns: the columns of a Parquet file to read; by default all of them. Other formats are always read whole.
+        encoding: the encoding of text files, one of Python's text encodings; a file that begins with a mark of UTF-8,
+            UTF-16 or UTF-32 is read by its mark. A file that is not UTF-8 is read by one worker.
+
+    Raises:
+        ValueError: if the encoding is not one of Python's text encodings.
     """
 
     def __init__(
@@ -61,12 +81,15 @@ class ReadFiles(DeadLetterTransform):
         csv_multiline: bool = False,
         names: Mapping[str, str] | None = None,
         columns: Sequence[str] = (),
+        encoding: str = UTF8,
     ) -> None:
         super().__init__()
-        self._patterns = list(patterns)
-        self._reader = (_READERS | (_MULTILINE_READERS if csv_multiline else {}))[input_format]
-        if columns and input_format == "parquet":
-            self._reader = self._reader._replace(read=functools.partial(read_parquet, columns=list(columns)))
+        # Beam's coder of text refuses the surrogates of a path that is not UTF-8; _Match takes this back.
+        self._patterns = [os.fsencode(pattern).decode("latin-1") for pattern in patterns]
+        reader = (_READERS | (_MULTILINE_READERS if csv_multiline else {}))[input_format]
+        options = {"encoding": known_encoding(encoding), "columns": list(columns) or None}
+        self._read = functools.partial(reader.read, **{name: options[name] for name in reader.options})
+        self._splittable = reader.splittable and options["encoding"] == UTF8
         self._names = dict(names or {})
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Record]:
@@ -74,49 +97,70 @@ class ReadFiles(DeadLetterTransform):
         ranges = (
             pcoll
             | "List patterns" >> beam.Create(self._patterns)
-            | "Match files" >> fileio.MatchAll(fileio.EmptyMatchTreatment.ALLOW)
-            | "Cut into ranges" >> beam.FlatMap(_ranges, self._reader.splittable).with_output_types(FileRange)
+            | "Match files" >> beam.ParDo(_Match()).with_output_types(File)
+            | "Cut into ranges" >> beam.FlatMap(_ranges, self._splittable).with_output_types(FileRange)
             # Distributes the ranges over all workers; the records stay on the worker that reads them.
             | "Share out ranges" >> beam.Reshuffle()
         )
-        return split_dead_letters(ranges, STAGE, _Read(self._reader, self._names), Record)
+        return split_dead_letters(ranges, STAGE, _Read(self._read, self._names), Record)
 
 
-def _ranges(metadata: Any, splittable: bool) -> Iterator[FileRange]:
-    compression = CompressionTypes.detect_compression_type(metadata.path)
+class _Match(beam.DoFn):
+    def __init__(self) -> None:
+        self._counters = Counters()
+
+    def process(self, pattern: str) -> Iterator[File]:
+        matched = match(os.fsdecode(pattern.encode("latin-1")))
+        self._counters.count("files", len(matched.files))
+        self._counters.count("files_left_out", len(matched.left_out))
+        yield from matched.files
+
+
+def _ranges(file: File, splittable: bool) -> Iterator[FileRange]:
+    size = file.size or 0
+    compression = CompressionTypes.detect_compression_type(file.path)
     if not splittable or compression != CompressionTypes.UNCOMPRESSED:
-        yield FileRange(metadata.path, 0, range_trackers.OffsetRangeTracker.OFFSET_INFINITY)
+        # Readers of whole files do not ask where their range ends.
+        yield FileRange(file.path, 0, size)
         return
-    size = metadata.size_in_bytes
     step = min(max(size // 64, 32 * 1024), 32 * 1024 * 1024)
     for start in range(0, size, step):
-        yield FileRange(metadata.path, start, min(start + step, size))
+        yield FileRange(file.path, start, min(start + step, size))
 
 
 class _Read(beam.DoFn):
-    def __init__(self, reader: _Reader, names: Mapping[str, str]) -> None:
-        self._reader = reader
+    def __init__(self, read: Callable[[FileRange], Pieces], names: Mapping[str, str]) -> None:
+        self._read = read
         self._names = names
         self._counters = Counters()
 
     def process(self, piece: FileRange) -> Iterator[Any]:
-        name = self._names.get(piece.path, piece.path)
+        name = printable(self._names.get(piece.path, piece.path))
         records = 0
-        if not piece.start:
-            self._counters.count("files")
         try:
-            for found in self._reader.read(piece):
+            folders = partitions(name)
+        except ValueError as error:
+            # Once for the file, not for each of its ranges.
+            if piece.start == 0:
+                yield from self._unreadable(error, name)
+            return
+        try:
+            for found in self._read(piece):
                 records += 1
                 if isinstance(found, Piece):
-                    yield Record(found.data, f"{name}#{found.position}", "", found.attributes, None)
+                    attributes = {**found.attributes, **folders} if folders else found.attributes
+                    yield Record(found.data, f"{name}#{found.position}", "", attributes, None)
                 else:
                     self._counters.count("records_unreadable")
                     yield from self._refused(found.error, found.data, f"{name}#{found.position}")
         # The exception depends on the decoder of the file: OSError, EOFError, zlib.error, ArrowInvalid, ...
         except Exception as error:
-            self._counters.count("files_unreadable")
-            yield from self._refused(error, name.encode(), name)
+            yield from self._unreadable(error, name)
         self._counters.count("records", records)
+
+    def _unreadable(self, error: Exception, name: str) -> Iterator[Any]:
+        self._counters.count("files_unreadable")
+        yield from self._refused(error, name.encode(), name)
 
     def _refused(self, error: Exception, data: bytes, origin: str) -> Iterator[Any]:
         self._counters.count("dead_letters_read")

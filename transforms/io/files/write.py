@@ -123,6 +123,23 @@ class _Sink(filebasedsink.FileBasedSink):
         file_handle.close()
 
 
+class _WaitingSink(_Sink):
+    """A sink whose files stay in `folder`, under names of their own, for the program to rename."""
+
+    def __init__(self, prefix: str, file_format: str, kind: Kind, folder: str) -> None:
+        super().__init__(prefix, file_format, kind)
+        self._folder = folder
+
+    def initialize_write(self) -> str:
+        return self._folder
+
+    def pre_finalize(self, init_result: Any, writer_results: Any) -> None:
+        pass
+
+    def finalize_write(self, init_result: Any, writer_results: Any, pre_finalize_results: Any) -> None:
+        pass
+
+
 class WriteFiles(beam.PTransform):
     """Writes elements of `kind` to PREFIX-SSSSS-of-NNNNN.FORMAT; no file is written if there are no elements.
 
@@ -130,11 +147,13 @@ class WriteFiles(beam.PTransform):
         prefix: the path of the files, up to their shard number.
         file_format: one of FILE_FORMATS.
         kind: the type of the elements, ROWS or DEAD_LETTERS.
+        folder: where the files stay, under other names, for the caller to rename when the pipeline has ended well; ""
+            to have the pipeline rename them. A pipeline that retries bundles may leave files there that do not count.
     """
 
-    def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
+    def __init__(self, prefix: str, file_format: str, kind: Kind, folder: str = "") -> None:
         super().__init__()
-        self._sink = _Sink(prefix, file_format, kind)
+        self._sink = _WaitingSink(prefix, file_format, kind, folder) if folder else _Sink(prefix, file_format, kind)
 
     def expand(self, pcoll: Any) -> Any:
         """Batches the elements and writes them."""

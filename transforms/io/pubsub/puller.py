@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import math
 import threading
 import time
 import weakref
@@ -23,6 +24,7 @@ _PULL_SECONDS = 30
 _LOOK_SECONDS = 0.1
 # If no bundle has asked for messages in this time, none is expected, and messages pulled ahead are released.
 _UNUSED_SECONDS = 60
+_FINALIZED_WITHIN_SECONDS = 60.0
 _MAX_PAUSE_SECONDS = 30.0
 _LAST_PULL_SECONDS = 1.0
 # After a failed extension the lease is taken to last this long, so the extension is retried after half of it.
@@ -67,6 +69,8 @@ class Puller:
         self._error: BaseException | None = None
         self._closed = False
         self._last_use = time.monotonic()
+        # When a bundle first found others' messages unacknowledged since the last finalization; infinite once reported.
+        self._unfinalized_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="pubsub-pull", daemon=True)
         self._thread.start()
 
@@ -77,22 +81,24 @@ class Puller:
             ValueError: if the subscription does not exist.
             google.api_core.exceptions.GoogleAPICallError: if pulling fails with an error that is not transient.
         """
+        until = time.monotonic() + idle_seconds
+        taken: list[Delivery] = []
         with self._changed:
-            self._wait(idle_seconds, lambda: bool(self._ahead) or self._error is not None)
-            if not self._ahead:
-                if self._error and not self._stopping():
-                    raise self._error
-                return []
-            left = self._ahead[0].arrived + self._limits.max_wait_seconds - time.monotonic()
-            self._wait(left, lambda: not self._room())
-            taken = [self._ahead.popleft()]
-            while self._ahead and self._fits(taken):
-                taken.append(self._ahead.popleft())
+            # Another bundle may take everything while this one waits for more.
+            while not taken:
+                self._wait(until, lambda: bool(self._ahead) or self._error is not None)
+                if not self._ahead:
+                    if self._error and not self._stopping():
+                        raise self._error
+                    return []
+                full_at = self._ahead[0].arrived + self._limits.max_wait_seconds
+                self._wait(full_at, lambda: not self._ahead or not self._room())
+                while self._ahead and self._fits(taken):
+                    taken.append(self._ahead.popleft())
             self._changed.notify_all()
         return taken
 
-    def _wait(self, seconds: float, ready: Callable[[], bool]) -> None:
-        until = time.monotonic() + seconds
+    def _wait(self, until: float, ready: Callable[[], bool]) -> None:
         while not ready() and not self._stopping():
             self._last_use = time.monotonic()
             left = until - self._last_use
@@ -102,7 +108,7 @@ class Puller:
 
     def _fits(self, taken: Sequence[Delivery]) -> bool:
         together = (*taken, self._ahead[0])
-        return (
+        return not taken or (
             sum(len(delivery.records) for delivery in together) <= self._limits.max_messages
             and sum(delivery.size for delivery in together) <= self._limits.max_bytes
         )
@@ -113,10 +119,11 @@ class Puller:
         return self._limits.max_messages - sum(len(delivery.records) for delivery in self._ahead)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledges `deliveries`, retrying transient errors for up to `lease_seconds`.
+        """Acknowledges `deliveries` of a finalized bundle, retrying transient errors for up to `lease_seconds`.
 
         It never raises: messages that cannot be acknowledged are counted, and Pub/Sub delivers them again.
         """
+        self._unfinalized_since = None
         ids = [ack_id for delivery in deliveries for ack_id in delivery.ack_ids]
         retry = Retry(
             predicate=if_exception_type(*TRANSIENT_ERRORS), initial=0.1, maximum=5.0, timeout=self._limits.lease_seconds
@@ -149,6 +156,26 @@ class Puller:
         """The earliest publish time of all unacknowledged messages, in microseconds; None if there are none."""
         with self._changed:
             return min((delivery.oldest for delivery in self._unacknowledged), default=None)
+
+    def outstanding(self) -> int:
+        """How many messages are pulled, and neither acknowledged nor released."""
+        with self._changed:
+            return sum(len(delivery.records) for delivery in self._unacknowledged)
+
+    def unfinalized(self) -> int:
+        """The number of messages of earlier bundles, if none of these has been finalized for a minute; otherwise 0.
+
+        It is to be asked when a bundle begins. Each such period is reported once.
+        """
+        with self._changed:
+            if not self._at_work():
+                return 0
+            now = time.monotonic()
+            self._unfinalized_since = self._unfinalized_since or now
+            if now - self._unfinalized_since < _FINALIZED_WITHIN_SECONDS:
+                return 0
+            self._unfinalized_since = math.inf
+            return sum(len(delivery.records) for delivery in self._unacknowledged if delivery not in self._ahead)
 
     def close(self, unfinished: Iterable[Delivery] = ()) -> None:
         """Stops pulling, and releases `unfinished` deliveries and those that no bundle took."""
@@ -278,3 +305,10 @@ def hand_back(subscription: str, limits: Limits, unfinished: Iterable[Delivery])
         puller.release(unfinished)
     else:
         puller.close(unfinished)
+
+
+def outstanding() -> int:
+    """How many messages the pullers of this process have pulled, and neither acknowledged nor released."""
+    with _lock:
+        pullers = [puller for puller, _ in _shared.values()]
+    return sum(puller.outstanding() for puller in pullers)

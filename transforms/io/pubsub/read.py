@@ -1,6 +1,7 @@
 """Reads Pub/Sub on any runner; a message is acknowledged after its bundle is complete, including the sinks."""
 
 import functools
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,16 @@ from transforms.io.pubsub.leases import Delivery
 from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
 from transforms.io.pubsub.resources import validate_subscription
 from transforms.runners.bounded_metrics import bound_runner_metrics
+from transforms.runners.flink_keys import spread_keys
 from transforms.types import Record
 
-# A bundle without messages ends after this time, to advance the watermark. Messages that arrive are taken at once.
-_IDLE_SECONDS = 10.0
+# A bundle without messages ends after this time, to advance the watermark and to let go of a thread that other readers
+# and checkpoints may wait for. Messages that arrive are taken at once.
+_IDLE_SECONDS = 1.0
 # With no messages outstanding, the watermark lags by this much, for messages that are still on their way.
 _IDLE_LAG_MICROS = 5_000_000
 
+_log = logging.getLogger(__name__)
 _stop = threading.Event()
 
 
@@ -58,6 +62,8 @@ class ReadFromSubscription(beam.PTransform):
         max_wait_seconds: how long the first message of a bundle waits for others, in seconds.
         lease_seconds: how long each lease lasts, from 10 to 600 seconds; if the process is killed, its messages are
             delivered again after this time.
+        readers: the number of readers, which a runner shares out among its workers; more than its parallelism wait for
+            each other.
 
     Raises:
         ValueError: if the name of the subscription is invalid, or a number is too small.
@@ -71,6 +77,7 @@ class ReadFromSubscription(beam.PTransform):
         max_bytes: int = 16 * 1024 * 1024,
         max_wait_seconds: float = 0.1,
         lease_seconds: int = 30,
+        readers: int = 1,
     ) -> None:
         super().__init__()
         self.subscription = validate_subscription(subscription)
@@ -78,16 +85,21 @@ class ReadFromSubscription(beam.PTransform):
         self.max_bytes = _at_least(1, max_bytes, "max_bytes")
         self.max_wait_seconds = _at_least(0, max_wait_seconds, "max_wait_seconds")
         self.lease_seconds = _at_least(10, lease_seconds, "lease_seconds")
+        self.readers = _at_least(1, readers, "readers")
 
     def expand(self, pbegin: Any) -> Any:
-        """Reads the subscription as a single endless restriction."""
+        """Reads the subscription as one endless restriction per reader."""
         bound_runner_metrics()
         limits = Limits(self.max_messages, self.max_bytes, self.max_wait_seconds, self.lease_seconds)
-        return (
-            pbegin
-            | "Start" >> beam.Impulse()
-            | "Pull" >> beam.ParDo(_Pull(self.subscription, limits)).with_output_types(Record)
-        )
+        starts = pbegin | "Start" >> beam.Impulse()
+        # A single reader has no such step, so that a running job can be updated to a version that has readers.
+        if self.readers > 1:
+            starts |= "Readers" >> beam.FlatMap(_readers, self.readers).with_output_types(bytes)
+        return starts | "Pull" >> beam.ParDo(_Pull(self.subscription, limits)).with_output_types(Record)
+
+
+def _readers(_start: bytes, count: int) -> Iterator[bytes]:
+    return spread_keys(count)
 
 
 def _at_least(least: Any, value: Any, name: str) -> Any:
@@ -146,7 +158,10 @@ class _Endless(RestrictionProvider):
 
 
 class _Pull(beam.DoFn):
-    """Emits the pulled messages, one batch per bundle, and acknowledges them when the bundle is finalized."""
+    """Emits the pulled messages, one batch per bundle, and acknowledges them when the bundle is finalized.
+
+    A bundle with several readers waits only once, and does not wait any more when one of them has messages.
+    """
 
     def __init__(self, subscription: str, limits: Limits) -> None:
         self._subscription = subscription
@@ -156,6 +171,10 @@ class _Pull(beam.DoFn):
     def setup(self) -> None:
         self._puller: Puller | None = None
         self._at_work: set[Delivery] = set()
+
+    def start_bundle(self) -> None:
+        self._has_messages = False
+        self._idle_until: float | None = None
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -168,16 +187,20 @@ class _Pull(beam.DoFn):
     ) -> Iterator[TimestampedValue]:
         # Not in setup, because stages that only prepare the restriction also have this DoFn, and must not pull.
         puller = self._puller = self._puller or borrow(self._subscription, self._limits, _stop.is_set)
-        taken = puller.take(_IDLE_SECONDS)
+        self._report(puller.unfinalized())
+        self._idle_until = self._idle_until or time.monotonic() + _IDLE_SECONDS
+        taken = [] if self._has_messages else puller.take(self._idle_until - time.monotonic())
+        # Even if nothing was taken, because some runners finalize every bundle, and log an error where they cannot.
+        finalizer.register(functools.partial(self._acknowledge, puller, taken))
         if taken:
+            self._has_messages = True
             self._at_work.update(taken)
-            finalizer.register(functools.partial(self._acknowledge, puller, taken))
             self._count(taken)
             for delivery in taken:
                 for record in delivery.records:
                     yield TimestampedValue(record, Timestamp(micros=record.event_time))
         _advance(watermark, puller.oldest_unacknowledged())
-        if taken or not _stop.is_set():
+        if self._has_messages or not _stop.is_set():
             rest.defer_remainder()
         else:
             rest.try_claim(None)
@@ -186,6 +209,16 @@ class _Pull(beam.DoFn):
         messages = sum(len(delivery.records) for delivery in taken)
         self._counters.count("pubsub_pulled", messages)
         self._counters.observe("pubsub_bundle_messages", messages)
+
+    def _report(self, unfinalized: int) -> None:
+        if unfinalized:
+            self._counters.count("pubsub_unfinalized", unfinalized)
+            _log.warning(
+                "the runner has finalized no bundle for a minute, so that %d messages of %s are not acknowledged; "
+                "its sink may be down, or the runner may make no checkpoints (Flink: checkpointing_interval)",
+                unfinalized,
+                self._subscription,
+            )
 
     def _acknowledge(self, puller: Puller, taken: Sequence[Delivery]) -> None:
         puller.acknowledge(taken)

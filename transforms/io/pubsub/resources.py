@@ -1,7 +1,6 @@
 """Pub/Sub clients, the names of topics and subscriptions, and temporary subscriptions."""
 
 import contextlib
-import functools
 import logging
 import re
 import uuid
@@ -16,7 +15,7 @@ from google.protobuf import duration_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from transforms.io.google_clients import emulator_address
+from transforms.io.google_clients import emulator_address, once_per_process
 
 # Errors that go away without intervention: the service is down, slow, busy or unreachable.
 TRANSIENT_ERRORS = (
@@ -44,7 +43,7 @@ def validate_subscription(subscription: str) -> str:
     Raises:
         ValueError: if it is not of the form projects/P/subscriptions/S.
     """
-    return _validated(subscription, "subscription", SUBSCRIPTION_REGEX)
+    return _validated(subscription, "subscription")
 
 
 def validate_topic(topic: str) -> str:
@@ -53,15 +52,25 @@ def validate_topic(topic: str) -> str:
     Raises:
         ValueError: if it is not of the form projects/P/topics/T.
     """
-    return _validated(topic, "topic", TOPIC_REGEX)
+    return _validated(topic, "topic")
 
 
-def _validated(name: str, kind: str, regex: str) -> str:
-    # Ids that begin with "goog" are reserved.
-    if not re.fullmatch(regex, name) or name.split("/")[-1].startswith("goog"):
+# What Pub/Sub asks of an id, and the ids that meet it. They are checked in this order.
+_ID_RULES = {
+    "has 3 to 255 characters": r".{3,255}",
+    "begins with a letter": r"[A-Za-z].*",
+    "has only letters, digits and - . _ ~ + %": r"[A-Za-z0-9._~+%-]*",
+    'does not begin with "goog"': r"(?!goog).*",
+}
+
+
+def _validated(name: str, kind: str) -> str:
+    form = re.fullmatch(f"projects/[^/]+/{kind}s/([^/]+)", name)
+    broken = [rule for rule, ids in _ID_RULES.items() if form and not re.fullmatch(ids, form[1], re.DOTALL)]
+    if broken or not form:
+        which = f"projects/P/{kind}s/{kind[0].upper()}" + (f" whose id {broken[0]}" if broken else "")
         raise ValueError(
-            f"expected a {kind} as projects/P/{kind}s/{kind[0].upper()}, got {name!r}; "
-            f"`gcloud pubsub {kind}s list` prints the names that there are"
+            f"expected a {kind} as {which}, got {name!r}; `gcloud pubsub {kind}s list` prints the names that there are"
         )
     return name
 
@@ -153,7 +162,7 @@ def publisher_client() -> Any:
     return _publisher_client(emulator_address(_EMULATOR))
 
 
-@functools.cache
+@once_per_process
 def _publisher_client(address: str | None) -> Any:
     if address is not None:
         return pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=_emulator_channel(address)))

@@ -1,12 +1,16 @@
 """Writes rows to a Pub/Sub topic; a bundle ends when Pub/Sub has acknowledged all its rows."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import apache_beam as beam
 
 from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.io.bundle_writer import BundleWriter
 from transforms.io.pubsub.resources import publisher_client, validate_topic
 from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
+from transforms.io.spill import Spill
 from transforms.types import DeadLetter
 
 # Source: https://cloud.google.com/pubsub/quotas#resource_limits, for a request (without its envelope) and a message.
@@ -75,6 +79,30 @@ class WriteToTopic(DeadLetterTransform):
         return split_dead_letters(rows, "Publish", write, object)
 
 
+class WriteDeadLettersToTopic(beam.PTransform):
+    """Publishes dead letters, each the JSON of its row as bytes, to a topic.
+
+    A dead letter that Pub/Sub rejects, as a topic with a schema does, is counted ("dead_letters_refused") and kept by
+    Spill. Without a folder for that, its bundle fails, so that its message is not acknowledged.
+
+    Args:
+        topic: projects/P/topics/T.
+        spill_dir: the folder for dead letters that Pub/Sub rejects; "" for none.
+        retry_for_seconds: as in WriteToTopic.
+
+    Raises:
+        ValueError: if `topic` is not of the form projects/P/topics/T.
+    """
+
+    def __init__(self, topic: str, *, spill_dir: str = "", retry_for_seconds: float = RETRY_FOR_SECONDS) -> None:
+        super().__init__()
+        self._write = BundleWriter(_PublishDeadLetters(validate_topic(topic), Spill(spill_dir)), retry_for_seconds)
+
+    def expand(self, letters: "beam.PCollection[bytes]") -> "beam.PCollection[Any]":
+        """Publishes `letters` and returns an empty PCollection."""
+        return letters | "Publish" >> beam.ParDo(self._write)
+
+
 class _Publish:
     written_counter = "pubsub_published"
     refused_counter = "pubsub_refused"
@@ -94,3 +122,16 @@ class _Publish:
 
     def refused(self, row: bytes, reason: str) -> list[DeadLetter]:
         return dead_letters(self._stage, reason, row, {})
+
+
+class _PublishDeadLetters(_Publish):
+    written_counter = "dead_letters_published"
+    refused_counter = "dead_letters_refused"
+
+    def __init__(self, topic: str, spill: Spill) -> None:
+        super().__init__(topic, "")
+        self._spill = spill
+
+    def refused(self, row: bytes, reason: str) -> list[DeadLetter]:
+        self._spill.keep(json.loads(row), self.name, reason)
+        return []

@@ -54,6 +54,11 @@ ENGLISH = Language(
         what's who's don't didn't doesn't isn't can't won't let's oh well ok okay thanks hi hello dear sure
         between among through like unlike upon see based using whether whatever whenever wherever
     """),
+    time_leads=words("""
+        a about after an and around approximately as at before between but by circa during each every exactly for from
+        her his its just my next of on only or our past precisely shortly since so that the their this through till to
+        toward towards until when while with your
+    """),
     after_finals=words("""
         jan feb mar apr jun jul aug sep sept oct nov dec night morning afternoon evening monday tuesday
         wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun est edt cst cdt

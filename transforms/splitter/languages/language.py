@@ -25,6 +25,7 @@ class Language:
         starters: Function words, in lower case; capitalized, they show that a sentence begins.
         after_finals: Words, in lower case here, that are capitalized within a sentence and continue it after `finals`
             ("p.m. Monday").
+        time_leads: Words, in lower case, that are no sentence together with a time ("At 5 p.m.").
         suffixes: Endings of compounds that are abbreviated like `numbered` words ("Hauptstr.").
         short_words: Ordinary words of up to three letters, in lower case; a period after one is a full stop.
         speech: Verbs that introduce the speaker of a quotation ("said").
@@ -47,6 +48,7 @@ class Language:
     common: frozenset[str] = frozenset()
     starters: frozenset[str] = frozenset()
     after_finals: frozenset[str] = frozenset()
+    time_leads: frozenset[str] = frozenset()
     suffixes: tuple[str, ...] = ()
     short_words: frozenset[str] = frozenset()
     speech: frozenset[str] = frozenset()

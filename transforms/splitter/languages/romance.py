@@ -50,6 +50,7 @@ SPANISH = Language(
         rr.hh c.f u.d
     """),
     finals=words("etc a.m p.m a.c d.c a.j.c d.j.c"),
+    time_leads=words("a ante antes cerca desde después el entre hacia hasta la las los para sobre tras"),
     common=words("no mar sec tomo"),
     starters=words("""
         el la los las lo un una unos unas este esta estos estas ese esa esos esas eso esto aquel aquella él
@@ -79,6 +80,7 @@ PORTUGUESE = Language(
     """),
     closings=COMPANIES | words("s.a ltda cia etc eua e.u.a id ibid op cit u.s r.u m.m h hs min seg"),
     finals=words("etc a.m p.m a.c d.c min seg km kg"),
+    time_leads=words("a antes ao aos após as até às cerca depois desde entre o os para pelas por"),
     common=words("no mar out par dez set"),
     starters=words("""
         o a os as um uma uns umas este esta estes estas esse essa esses essas isso isto aquele aquela ele ela
@@ -108,6 +110,7 @@ ITALIAN = Language(
     closings=COMPANIES
     | words("s.p.a s.r.l s.n.c s.a.s ibid op cit id u.s r.d d.l d.lgs d.p.r l.r c.c c.p c.p.c c.p.p"),
     finals=words("etc ecc a.m p.m a.c d.c"),
+    time_leads=words("a alle circa da dalle dopo dalla entro fino fra i il le per prima tra verso"),
     common=words("don fra all par mar set"),
     starters=words("""
         il lo la i gli le l un uno una questo questa questi queste quello quella quelli quelle ciò egli ella

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import pathlib
+import re
+import shutil
 from typing import Any
 
 import numpy as np
@@ -196,3 +198,58 @@ def test_an_existing_target_is_not_overwritten(
     (tmp_path / "file").touch()
     assert export_encoder.main([f"--from={checkpoint}", f"--to={tmp_path}"]) == 2
     assert "does not exist yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("config.json", None, "config.json is missing"),
+        ("config.json", b"{", r"expected .*config\.json of a BERT checkpoint, could not use it: Expecting property"),
+        ("config.json", b"[]", r"config\.json of a BERT checkpoint, could not use it: it holds list"),
+        ("config.json", b'{"model_type": "bert"}', "could not use it: it lacks 'num_attention_heads'"),
+        (
+            "config.json",
+            b'{"model_type": "bert", "num_attention_heads": 5}',
+            "no multiple of the 5 heads in config.json",
+        ),
+        ("model.safetensors", None, r"expected \*\.safetensors in"),
+        ("model.safetensors", b"cut short", r"expected .*model\.safetensors of a BERT checkpoint, could not use it"),
+        ("vocab.txt", None, "tokenizer.json is missing"),
+        ("vocab.txt", b"dog\n\xff\n", r"expected .*vocab\.txt of a BERT checkpoint, could not use it: .*decode"),
+        ("vocab.txt", b"dog\ncat\n", r"it lacks the tokens \[PAD\], \[UNK\], \[CLS\], \[SEP\]"),
+        (
+            "modules.json",
+            b'[{"type": "Pooling"}]',
+            r"modules\.json of a BERT checkpoint, could not use it: it lacks 'path'",
+        ),
+    ],
+)
+def test_a_broken_checkpoint_is_refused_with_one_line(
+    checkpoint: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    """It names the file, and nothing is left where the pair would be."""
+    copied = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    if content is None:
+        (copied / name).unlink()
+    else:
+        (copied / name).write_bytes(content)
+    assert export_encoder.main([f"--from={copied}", f"--to={tmp_path / 'pair'}"]) == 2
+    printed = capsys.readouterr().err
+    assert re.search(reason, printed)
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "pair").exists()
+
+
+def test_a_place_that_cannot_be_made_is_refused_with_one_line(
+    checkpoint: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file stands in its way."""
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file", tmp_path / "file" / "pair"):
+        assert export_encoder.main([f"--from={checkpoint}", f"--to={place}"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1

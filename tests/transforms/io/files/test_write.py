@@ -77,3 +77,12 @@ def test_nothing_to_write_writes_nothing(tmp_path: pathlib.Path) -> None:
     """A run without dead letters leaves no file of them."""
     run([], WriteFiles(str(tmp_path / "rows"), "parquet", ROWS), SentenceEmbedding)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_wait_where_they_are_told_to(tmp_path: pathlib.Path) -> None:
+    """Complete, and under names of their own, until the caller renames them."""
+    folder = tmp_path / ".waiting [1]"
+    run([ROW], WriteFiles(str(tmp_path / "rows"), "parquet", ROWS, str(folder)), SentenceEmbedding)
+    (path,) = folder.iterdir()
+    assert read_parquet(path) == [embedding_to_dict(ROW)]
+    assert list(tmp_path.iterdir()) == [folder]

@@ -39,8 +39,25 @@ def test_subscription_names(name: str) -> None:
 )
 def test_a_wrong_subscription_is_refused(name: str) -> None:
     """Anything else is refused with what was expected, what was given and what to do."""
-    with pytest.raises(ValueError, match=r"expected a subscription as projects/P/subscriptions/S, got .*; `gcloud"):
+    with pytest.raises(ValueError, match=r"expected a subscription as projects/P/subscriptions/S.*, got .*; `gcloud"):
         ReadFromSubscription(name)
+
+
+@pytest.mark.parametrize(
+    ("id", "rule"),
+    [
+        ("s", "has 3 to 255 characters"),
+        ("s" * 256, "has 3 to 255 characters"),
+        ("1ab", "begins with a letter"),
+        ("goog-s", 'does not begin with "goog"'),
+        ("a b!", "has only letters, digits and"),
+        ("sub\n", "has only letters, digits and"),
+    ],
+)
+def test_a_wrong_id_says_which_rule_it_breaks(id: str, rule: str) -> None:
+    """As "projects/p/subscriptions/s" looks right."""
+    with pytest.raises(ValueError, match=f"projects/P/subscriptions/S whose id {rule}"):
+        ReadFromSubscription(f"projects/p/subscriptions/{id}")
 
 
 def test_a_wrong_topic_is_refused() -> None:
@@ -51,7 +68,8 @@ def test_a_wrong_topic_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("max_messages", 0), ("max_bytes", 0), ("max_wait_seconds", -1), ("lease_seconds", 9)]
+    ("option", "value"),
+    [("max_messages", 0), ("max_bytes", 0), ("max_wait_seconds", -1), ("lease_seconds", 9), ("readers", 0)],
 )
 def test_a_wrong_number_is_refused(option: str, value: int) -> None:
     """The error names the option."""

@@ -1,0 +1,539 @@
+"""What a run does to the place that it writes to: put its files there, keep, replace, refuse and clean."""
+
+import contextlib
+import dataclasses
+import errno
+import os
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.io.filesystem import CompressionTypes, FileMetadata
+from apache_beam.io.localfilesystem import LocalFileSystem
+
+from pipeline import replay
+from pipeline.__main__ import main
+from pipeline.command_line import parse
+from pipeline.outputs import make_outputs, waiting_files
+from pipeline.settings import Settings, settings_of
+from tests.conftest import ROOT
+from tests.pipeline.test_cli import arguments, read_rows, write_messages
+
+HEX = "0123456789abcdef" * 2
+GOOD = {"id": "good", "text": "A good row."}
+
+
+def settings(folder: pathlib.Path, **options: Any) -> Settings:
+    """The settings of a run of `arguments`."""
+    return settings_of(parse(arguments(folder, "minilm", **options))[0])
+
+
+def names(folder: pathlib.Path) -> set[str]:
+    """The files and folders in `folder`, hidden ones included."""
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def contents(folder: pathlib.Path) -> list[str]:
+    """The sentences of the rows of folder/out."""
+    return [row["content"] for row in read_rows(folder)]
+
+
+@pytest.fixture
+def good_run(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> pathlib.Path:
+    """A folder in which a run has written one row, and nothing else."""
+    write_messages(tmp_path, GOOD)
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    return tmp_path
+
+
+def test_rows_stay_when_the_clock_is_ahead_of_that_of_the_files(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files on a network get the time of their server."""
+    changed = os.path.getmtime
+    monkeypatch.setattr(os.path, "getmtime", lambda path: changed(path) - 120)
+    write_messages(tmp_path, GOOD)
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    assert contents(tmp_path) == ["A good row."]
+
+
+def test_only_files_of_an_earlier_run_are_replaced_and_the_summary_says_how_many(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By their names, whatever their time."""
+    (good_run / "out" / "dead_letters").mkdir(exist_ok=True)
+    for stale in ("rows-00001-of-00007.parquet", "dead_letters/rows-00000-of-00001.parquet"):
+        (good_run / "out" / stale).write_bytes(b"of an earlier run")
+    others = {"rows-later-of-march.parquet", "rows-00000-of-00001.jsonl", "rows2-00000-of-00001.parquet"}
+    for other in others:
+        (good_run / "out" / other).write_bytes(b"of another run")
+    capsys.readouterr()
+    assert main(arguments(good_run, text_encoder)) == 0
+    assert names(good_run / "out") == {"dead_letters", "rows-00000-of-00001.parquet", *others}
+    assert names(good_run / "out" / "dead_letters") == set()
+    out = good_run / "out"
+    line = f"replaced      3 files of an earlier run (2 of {out}/rows, 1 of {out}/dead_letters/rows)\n"
+    assert line in capsys.readouterr().out
+
+
+def test_a_first_run_replaces_nothing_and_says_nothing_of_it(
+    good_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line without a file."""
+    assert "replaced" not in capsys.readouterr().out
+    assert names(good_run / "out") == {"dead_letters", "rows-00000-of-00001.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "options", "why"),
+    [
+        ([{"id": 1, "text": "Hi."}], {"text_field": "nosuch"}, "1 dead letters"),
+        ([{"id": 1, "text": "Hi.", "title": ""}], {"text_field": "title"}, "1 messages without text"),
+        ([{"id": 1, "text": "Hi."}], {"min_length": 50}, "1 sentences dropped by length"),
+        ([{"id": 1, "text": "raise"}, {"id": 2, "text": " "}], {}, "1 dead letters, 1 messages without text"),
+    ],
+)
+def test_a_run_that_makes_no_row_ends_with_1_and_keeps_what_was_there(
+    good_run: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    messages: list[dict[str, Any]],
+    options: dict[str, Any],
+    why: str,
+) -> None:
+    """One line says why, and dead letters are where they always are."""
+    write_messages(good_run, *messages)
+    capsys.readouterr()
+    assert main(arguments(good_run, text_encoder, **options)) == 1
+    printed = capsys.readouterr()
+    assert printed.err == f"python -m pipeline: expected rows, got none: {why}; rows of an earlier run are kept\n"
+    assert contents(good_run) == ["A good row."]
+    letters = list((good_run / "out" / "dead_letters").glob("*.parquet"))
+    assert sum(pq.read_table(path).num_rows for path in letters) == why.count("dead letters")
+
+
+def test_a_run_without_the_ids_that_were_asked_for_keeps_what_was_there(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows with other ids would take the place of good ones."""
+    write_messages(good_run, {"id": 1, "text": "Hi."})
+    capsys.readouterr()
+    assert main(arguments(good_run, text_encoder, id_field="ident")) == 1
+    assert contents(good_run) == ["A good row."]
+    printed = capsys.readouterr()
+    assert printed.out.startswith("rows          1, not kept\n")
+    assert "expected a message with what --id_field names, got none; rows of an earlier run are kept" in printed.err
+
+
+def test_an_empty_input_is_no_failure_and_replaces_nothing(good_run: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """There was nothing to make rows of."""
+    write_messages(good_run)
+    assert main(arguments(good_run, text_encoder)) == 0
+    assert contents(good_run) == ["A good row."]
+
+
+def test_when_all_is_written_already_the_run_is_good_and_replaces_nothing(
+    good_run: pathlib.Path, text_encoder: pathlib.Path
+) -> None:
+    """Rows for all sentences are elsewhere."""
+    options = {"output": good_run / "new" / "rows", "already_written": good_run / "out"}
+    write_messages(good_run, GOOD, {"id": "b", "text": "Another."})
+    assert main(arguments(good_run, text_encoder, **options)) == 0
+    (first,) = (good_run / "new").glob("*.parquet")
+    before = first.read_bytes()
+    write_messages(good_run, GOOD)
+    assert main(arguments(good_run, text_encoder, **options)) == 0
+    assert first.read_bytes() == before
+
+
+@pytest.mark.parametrize("common", ["output", "dead_letters"])
+def test_a_second_run_into_a_place_where_one_is_at_work_is_refused(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], common: str
+) -> None:
+    """By whatever name it calls the place, and the first run does not notice."""
+    write_messages(tmp_path, GOOD)
+    (tmp_path / "alias").symlink_to(tmp_path / "out")
+    first = settings(tmp_path, dead_letters=tmp_path / "out" / "letters")
+    make_outputs(first)
+    places = {"output": tmp_path / "other" / "rows", "dead_letters": tmp_path / "other" / "letters"}
+    places[common] = tmp_path / "alias" / pathlib.Path(getattr(first, common)).name
+    with waiting_files(first):
+        assert main(arguments(tmp_path, text_encoder, **places)) == 2
+        printed = capsys.readouterr().err
+        assert f"expected --{common} apart from that of a run at work, got {places[common]}, where another" in printed
+        assert printed.count("\n") == 1
+    assert main(arguments(tmp_path, text_encoder, **places)) == 0
+    assert [name for name in names(tmp_path / "out") if name.endswith("lock")] == []
+
+
+def test_one_run_at_a_time_holds_a_place(tmp_path: pathlib.Path) -> None:
+    """Although each removes the lock's file at its end, while others try to lock it."""
+    (tmp_path / "out" / "dead_letters").mkdir(parents=True)
+    inside, most, held = 0, 0, 0
+    counting = threading.Lock()
+    chosen = settings(tmp_path)
+
+    def run() -> None:
+        nonlocal inside, most, held
+        for _ in range(200):
+            with contextlib.suppress(ValueError), waiting_files(chosen):
+                with counting:
+                    inside += 1
+                    most, held = max(most, inside), held + 1
+                with counting:
+                    inside -= 1
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, held > 4) == (1, True)
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_run_into_the_same_place(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path
+) -> None:
+    """What is of another place, or of the user, stays."""
+    write_messages(tmp_path, GOOD)
+    left = [f".rows-{HEX}", f"beam-temp-rows-{HEX}", f"dead_letters/.rows-{HEX}"]
+    kept = [f".rows-2-{HEX}", ".rows-notes", f"beam-temp-rows2-{HEX}", f"rows-{HEX}"]
+    for name in (*left, *kept):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "half.parquet").write_bytes(b"half a file")
+    (tmp_path / "out" / ".rows.lock").touch()
+    assert main(arguments(tmp_path, text_encoder)) == 0
+    assert names(tmp_path / "out") == {"dead_letters", "rows-00000-of-00001.parquet", *kept}
+    assert names(tmp_path / "out" / "dead_letters") == set()
+
+
+def test_what_a_killed_run_left_is_not_taken_for_rows_written(
+    good_run: pathlib.Path, text_encoder: pathlib.Path
+) -> None:
+    """Hidden files, and the temporary folders of Beam's sink."""
+    for left in (f".rows-{HEX}/a.parquet", f"beam-temp-rows-{HEX}/a.parquet", ".part.parquet"):
+        (good_run / "out" / left).parent.mkdir(exist_ok=True)
+        (good_run / "out" / left).write_bytes(b"half a file")
+    options = {"output": good_run / "new" / "rows", "already_written": good_run / "out"}
+    write_messages(good_run, GOOD, {"id": "b", "text": "Another."})
+    assert main(arguments(good_run, text_encoder, **options)) == 0
+    (path,) = (good_run / "new").glob("*.parquet")
+    assert [row["content"] for row in pq.read_table(path).to_pylist()] == ["Another."]
+
+
+def test_a_run_that_fails_leaves_nothing_and_replaces_nothing(
+    good_run: pathlib.Path, text_encoder: pathlib.Path
+) -> None:
+    """Neither its folder nor its lock."""
+    (good_run / "broken.parquet").write_bytes(b"no Parquet")
+    before = names(good_run / "out")
+    write_messages(good_run, {"id": "b", "text": "Another."})
+    assert main(arguments(good_run, text_encoder, already_written=good_run / "broken.parquet")) == 1
+    assert (names(good_run / "out"), contents(good_run)) == (before, ["A good row."])
+
+
+def test_a_full_disk_is_not_kept_full(
+    good_run: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A limit of the size of files stands for it: a write fails half way, with an error of the system."""
+    write_messages(good_run, *({"id": i, "text": f"Message {i * 7919} of many."} for i in range(5000)))
+    before = names(good_run / "out")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        assert main(arguments(good_run, text_encoder)) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"python -m pipeline: the pipeline failed: OSError: [Errno {errno.EFBIG}]" in line
+    assert "Errno" not in caplog.text
+    assert (names(good_run / "out"), contents(good_run)) == (before, ["A good row."])
+
+
+@pytest.fixture
+def many(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder with more messages than a test can wait for."""
+    write_messages(tmp_path, *({"id": i, "text": f"Message number {i} of many. And more."} for i in range(100_000)))
+    return tmp_path
+
+
+@contextlib.contextmanager
+def at_work(folder: pathlib.Path, *more: str) -> "Iterator[subprocess.Popen[str]]":
+    """`python -m pipeline` in a session of its own, once it has begun to write."""
+    command = [sys.executable, "-m", "pipeline", *arguments(folder, folder / "model"), *more]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as process:
+        try:
+            until = time.monotonic() + 120
+            while not list((folder / "out").glob(".rows-*/*")):
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.parametrize(
+    ("number", "code", "more"),
+    [
+        (signal.SIGINT, 130, []),
+        (signal.SIGTERM, 143, []),
+        (signal.SIGINT, 130, ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]),
+    ],
+)
+def test_a_stopped_run_ends_soon_and_leaves_nothing(
+    many: pathlib.Path, text_encoder: pathlib.Path, number: signal.Signals, code: int, more: list[str]
+) -> None:
+    """As Ctrl-C does, the signal goes to all processes of the run; one line says what happened."""
+    (many / "model").symlink_to(text_encoder)
+    with at_work(many, *more) as process:
+        begun = time.monotonic()
+        subprocess.run(["kill", f"-{number.value}", "--", f"-{process.pid}"], check=True)
+        printed = process.communicate(timeout=10)[1]
+        assert time.monotonic() - begun < 5
+    assert process.returncode == code
+    assert printed.splitlines()[-1] == f"python -m pipeline: stopped by {number.name} before its end; run it again"
+    assert "Traceback" not in printed
+    assert names(many / "out") == {"dead_letters"}
+    assert names(many / "out" / "dead_letters") == set()
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+def test_a_killed_run_locks_nobody_out_and_the_next_one_cleans_up(
+    many: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it runs, it does lock others out."""
+    (many / "model").symlink_to(text_encoder)
+    with at_work(many) as process:
+        assert main(arguments(many, text_encoder)) == 2
+        assert "where another one is writing" in capsys.readouterr().err
+        process.kill()
+        process.wait()
+    assert len(names(many / "out")) > 1
+    write_messages(many, GOOD)
+    assert main(arguments(many, text_encoder)) == 0
+    assert names(many / "out") == {"dead_letters", "rows-00000-of-00001.parquet"}
+
+
+@pytest.mark.parametrize("option", ["output", "dead_letters"])
+@pytest.mark.parametrize("place", ["there", "there/"])
+def test_a_directory_is_no_prefix(
+    in_directory: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    place: str,
+) -> None:
+    """Files would be written beside it."""
+    (in_directory / "there").mkdir()
+    write_messages(in_directory, GOOD)
+    assert main(arguments(in_directory, text_encoder, **{option: place})) == 2
+    printed = capsys.readouterr().err
+    assert f"expected --{option} to be a path prefix such as there/rows, got {place!r}" in printed
+    assert printed.count("\n") == 1
+
+
+def test_rows_and_dead_letters_do_not_share_a_prefix(
+    in_directory: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their files would have the same names."""
+    write_messages(in_directory, GOOD)
+    options = {"output": in_directory / "out" / "rows", "dead_letters": "out/rows"}
+    assert main(arguments(in_directory, text_encoder, **options)) == 2
+    assert "expected --dead_letters apart from --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input": "in", "output": "in/rows"}, "expected --output apart from --input"),
+        ({"input": "in/", "output": "in/deeper/rows"}, "expected --output apart from --input"),
+        ({"input": "alias", "output": "in/rows"}, "expected --output apart from --input"),
+        ({"input": "in", "output": "alias/rows"}, "expected --output apart from --input"),
+        ({"input": "in/*.jsonl", "output": "in/rows"}, "expected --output apart from --input"),
+        ({"input": "in", "output": "out/rows", "dead_letters": "in/bad"}, "expected --dead_letters apart from --input"),
+        ({"input": "./*/*.jsonl", "output": "rows"}, "'dead_letters/rows', the default; give --dead_letters a place"),
+    ],
+)
+def test_what_the_next_run_would_read_is_not_written(
+    in_directory: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    message: str,
+) -> None:
+    """Rows and dead letters have no place among the input."""
+    (in_directory / "in").mkdir()
+    (in_directory / "alias").symlink_to(in_directory / "in")
+    write_messages(in_directory / "in", GOOD)
+    assert main(arguments(in_directory, text_encoder, output_format="jsonl", **options)) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == 1
+    assert names(in_directory) == {"in", "alias"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input": "in/*.jsonl", "output": "in/rows"},
+        {"input": "in", "output": "inside/rows"},
+        {"input": "in/in.jsonl", "output": "in/rows"},
+    ],
+)
+def test_beside_the_input_is_a_good_place(
+    in_directory: pathlib.Path, text_encoder: pathlib.Path, options: dict[str, Any]
+) -> None:
+    """If the pattern of the input does not match what is written there."""
+    (in_directory / "in").mkdir()
+    write_messages(in_directory / "in", GOOD)
+    assert main(arguments(in_directory, text_encoder, **options)) == 0
+
+
+@pytest.mark.parametrize("folder", ["out", "out [1]", "what*", ""])
+def test_any_folder_can_be_written_to(
+    in_directory: pathlib.Path,
+    text_encoder: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+) -> None:
+    """The working directory, and one whose name is a pattern to Beam; files there are replaced as anywhere."""
+    write_messages(in_directory, GOOD)
+    place = pathlib.Path(folder)
+    place.mkdir(exist_ok=True)
+    (place / "rows-00001-of-00002.parquet").write_bytes(b"of an earlier run")
+    assert main(arguments(in_directory, text_encoder, output=place / "rows")) == 0
+    assert [path.name for path in place.glob("rows*")] == ["rows-00000-of-00001.parquet"]
+
+
+def test_files_are_written_where_there_are_no_locks(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some network file systems. What others left stays, because they may be at work."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    (good_run / "out" / f".rows-{HEX}").mkdir()
+    assert main(arguments(good_run, text_encoder)) == 0
+    assert names(good_run / "out") >= {f".rows-{HEX}", "rows-00000-of-00001.parquet"}
+
+
+class Bucket(LocalFileSystem):
+    """A file system without folders and locks, of names bucket://PATH that stand for local files."""
+
+    @classmethod
+    def scheme(cls) -> str:
+        """The scheme of its names."""
+        return "bucket"
+
+    def split(self, path: str) -> tuple[str, str]:
+        """The folder and the name."""
+        folder, _, name = path.rpartition("/")
+        return folder, name
+
+    def has_dirs(self) -> bool:
+        """There are only names."""
+        return False
+
+    def _list(self, prefix: str) -> Iterator[FileMetadata]:
+        for found in pathlib.Path(_local(prefix.rpartition("/")[0])).rglob("*"):
+            if found.is_file() and (path := f"bucket://{found}").startswith(prefix):
+                yield FileMetadata(path, found.stat().st_size)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file of that name."""
+        return pathlib.Path(_local(path)).is_file()
+
+    def metadata(self, path: str) -> FileMetadata:
+        """What is known of a file."""
+        return dataclasses.replace(super().metadata(_local(path)), path=path)
+
+    def create(self, path: str, mime_type: str = "", compression_type: str = CompressionTypes.AUTO) -> Any:
+        """A file to write."""
+        return super().create(_local(path), mime_type, compression_type)
+
+    def rename(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
+        """Rename files."""
+        super().rename([*map(_local, source_file_names)], [*map(_local, destination_file_names)])
+
+    def delete(self, paths: list[str]) -> None:
+        """Delete files."""
+        for path in paths:
+            pathlib.Path(_local(path)).unlink()
+
+
+def _local(path: str) -> str:
+    return re.sub("^bucket://", "", path)
+
+
+def test_a_file_system_without_folders_gives_the_same_promise(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows are put into place at the end, replacing those of an earlier run and leaving nothing else."""
+    (good_run / "out" / "rows-00001-of-00002.parquet").write_bytes(b"of an earlier run")
+    write_messages(good_run, {"id": "b", "text": "Another."}, {"id": "c", "text": "raise"})
+    output = f"bucket://{good_run}/out/rows"
+    assert main(arguments(good_run, text_encoder, output=output)) == 0
+    assert contents(good_run) == ["Another."]
+    assert f"2 files of an earlier run (2 of {output})\n" in capsys.readouterr().out
+    files = [path for path in (good_run / "out").rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"rows-00000-of-00001.parquet"}
+    write_messages(good_run, {"id": "c", "text": "raise"})
+    assert main(arguments(good_run, text_encoder, output=output)) == 1
+    assert contents(good_run) == ["Another."]
+
+
+def replay_arguments(folder: pathlib.Path, model: pathlib.Path, **options: Any) -> list[str]:
+    """Dead letters of folder/out played again into folder/out."""
+    chosen = {
+        "letters": folder / "out" / "dead_letters" / "*.parquet",
+        "letters_format": "parquet",
+        "input_format": "jsonl",
+        "id_field": "id",
+        "output": folder / "out" / "rows",
+        "output_format": "parquet",
+        "model": model,
+        **options,
+    }
+    return [f"--{name}={value}" for name, value in chosen.items()]
+
+
+def test_a_replay_that_makes_no_row_keeps_what_was_there(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its exit code and line are those of the program."""
+    write_messages(good_run, GOOD, {"id": "b", "text": 7})
+    assert main(arguments(good_run, text_encoder)) == 0
+    capsys.readouterr()
+    again = {"dead_letters": good_run / "again" / "letters"}
+    assert replay.main(replay_arguments(good_run, text_encoder, **again)) == 1
+    assert contents(good_run) == ["A good row."]
+    assert capsys.readouterr().err.startswith("python -m pipeline.replay: expected rows, got none: 1 dead letters")
+    assert len(list((good_run / "again").iterdir())) == 1
+
+
+def test_a_replay_does_not_replace_its_letters(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would be gone if they failed in another way."""
+    write_messages(good_run, GOOD, {"id": "b", "text": 7})
+    assert main(arguments(good_run, text_encoder)) == 0
+    assert replay.main(replay_arguments(good_run, text_encoder)) == 2
+    assert "expected --letters apart from the files under --dead_letters" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+"""Spill: keeps the dead letters that their own sink rejects, so that their messages may be acknowledged."""
+
+import json
+import logging
+import os
+import pathlib
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.counters import Counters
+
+_log = logging.getLogger(__name__)
+
+
+class LetterRefused(RuntimeError):
+    """A dead letter could be kept nowhere, so its bundle must fail and its message must come again."""
+
+
+class Spill:
+    """A folder of JSON files, one for each dead letter that its sink rejected; the letter of a retry has the same name.
+
+    `python -m pipeline.replay --letters_format=jsonl` reads them. They are counted ("dead_letters_spilled").
+
+    Args:
+        folder: a local folder or an address such as gs://bucket/folder; "" for none.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._counters = Counters()
+
+    def keep(self, row: dict[str, Any], sink: str, reason: str) -> None:
+        """Writes the row of a dead letter, which `sink` rejected for `reason`.
+
+        Raises:
+            LetterRefused: if there is no folder.
+            OSError: if the file cannot be written.
+        """
+        name = f"{row['id']}-{row['part']}.jsonl"
+        if not self._folder:
+            raise LetterRefused(
+                f"{sink} refused the dead letter {row['id']} of {row['stage']}: {reason[:300]}; "
+                "fix the sink, or name a folder for such letters with spill_dir"
+            )
+        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        if FileSystems.get_scheme(self._folder) is None:
+            _write_local(pathlib.Path(self._folder), name, line)
+        else:
+            with FileSystems.create(FileSystems.join(self._folder, name)) as file:
+                file.write(line)
+        self._counters.count("dead_letters_spilled")
+        _log.error("%s refused the dead letter %s: %s; it is in %s", sink, row["id"], reason[:300], self._folder)
+
+
+def _write_local(folder: pathlib.Path, name: str, data: bytes) -> None:
+    """Writes a file that is on the disk, whole, under its name, when this returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".{name}.{os.getpid()}.part"
+    with open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / name)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
