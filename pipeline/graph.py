@@ -1,6 +1,5 @@
 """The graph: sources, stages and sinks, wired and named."""
 
-import dataclasses
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,8 +27,6 @@ from transforms.schema import Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
-# Dataflow's stateful batching takes whole seconds only.
-_NATIVE_BATCH_SECONDS = 1
 _NOWHERE: Mapping[str, str] = {}
 
 
@@ -42,7 +39,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: 
     if settings.already_written:
         leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
         sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
-    rows = embed(sentences, settings, inputs.native)
+    rows = embed(sentences, settings)
     write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
@@ -116,14 +113,9 @@ def split(messages: "beam.PCollection[Message]", settings: Settings) -> WithDead
     return outputs
 
 
-def embed(
-    sentences: "beam.PCollection[Sentence]", settings: Settings, native_stream: bool
-) -> WithDeadLetters[SentenceEmbedding]:
+def embed(sentences: "beam.PCollection[Sentence]", settings: Settings) -> WithDeadLetters[SentenceEmbedding]:
     """From sentences to rows."""
-    options = settings.embedding
-    if native_stream:
-        options = dataclasses.replace(options, max_batch_duration_secs=_NATIVE_BATCH_SECONDS)
-    transform = EmbedSentences(**vars(settings.encoder), **vars(options))
+    transform = EmbedSentences(**vars(settings.encoder), **vars(settings.embedding))
     outputs: WithDeadLetters[SentenceEmbedding] = sentences | "Embed" >> transform.with_dead_letters()
     if settings.store_content:
         return outputs

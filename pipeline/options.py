@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from transforms.embedding import EmbeddingOptions
@@ -57,13 +57,11 @@ _WITH_FIELDS = {"parent": "input_format", "triggers": ("json", "jsonl", "csv", "
 _TRUE_OR_FALSE = ("true", "false")
 
 
-def _options_of(cls: type, group: str, without: Sequence[str] = (), **more: Mapping[str, Any]) -> list[Option]:
+def _options_of(cls: type, group: str, **more: Mapping[str, Any]) -> list[Option]:
     """The options for the fields of an options class; `more` adds, by field, what only a command line has."""
     said, types = descriptions(cls), typing.get_type_hints(cls)
     options = []
     for field in dataclasses.fields(cls):
-        if field.name in without:
-            continue
         option = Option(
             name=field.name,
             help=said[field.name][0].upper() + said[field.name][1:],
@@ -155,7 +153,7 @@ OPTIONS = (
         max_seq_length={"label": "Most tokens per sentence"},
     ),
     *_options_of(
-        EmbeddingOptions, "Vectors", without=("max_batch_duration_secs",),
+        EmbeddingOptions, "Vectors",
         model_poll_seconds={"label": "Seconds between checks for a newer model"},
         large_model={"label": "One copy of the model per machine"},
     ),

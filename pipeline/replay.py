@@ -144,7 +144,7 @@ def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptio
 
     messages = graph.parse(entering(parsing.STAGE), parser)
     sentences = graph.split(joined(splitting.STAGE, messages.output), settings)
-    rows = graph.embed(joined(embedding.STAGE, sentences.output), settings, native_stream=False)
+    rows = graph.embed(joined(embedding.STAGE, sentences.output), settings)
     refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
     graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False, waiting=waiting)
     return run_locally("python -m pipeline.replay", pipeline, settings, waiting)

@@ -41,8 +41,6 @@ class EmbeddingOptions:
         model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a directory
             of versions; 0 for never.
         large_model: whether to load the model only once per machine, in one worker process that serves all the others.
-        max_batch_duration_secs: how long to collect a batch across bundles, in seconds (only for streams on Dataflow);
-            by default a batch never spans bundles.
 
     Raises:
         ValueError: if an option has an invalid value.
@@ -52,7 +50,6 @@ class EmbeddingOptions:
     batch_size: int = dataclasses.field(default=2048, metadata={"minimum": 1})
     model_poll_seconds: int | float = dataclasses.field(default=0, metadata={"minimum": 0})
     large_model: bool = False
-    max_batch_duration_secs: int | None = None
 
     def __post_init__(self) -> None:
         """Checks the options."""
@@ -74,12 +71,9 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
     """
 
     def __init__(self, encoder: EncoderOptions, options: EmbeddingOptions) -> None:
-        duration = options.max_batch_duration_secs
+        # A batch that spanned bundles would be state, and a bundle would end before its rows are written.
         super().__init__(
-            min_batch_size=1 if duration else options.batch_size,
-            max_batch_size=options.batch_size,
-            max_batch_duration_secs=duration,
-            large_model=options.large_model,
+            min_batch_size=options.batch_size, max_batch_size=options.batch_size, large_model=options.large_model
         )
         self._encoder = encoder
         self._options = options

@@ -216,7 +216,11 @@ resource "google_dataflow_flex_template_job" "streaming" {
   kms_key_name            = var.kms_key
   labels                  = var.labels
   enable_streaming_engine = true
-  additional_experiments  = var.at_least_once ? ["streaming_mode_at_least_once"] : []
+  # One process per worker: it holds one copy of the model, and its threads share the encoder's micro-batches.
+  additional_experiments = concat(
+    ["no_use_multiple_sdk_containers"],
+    var.at_least_once ? ["streaming_mode_at_least_once"] : [],
+  )
   # A job that is replaced or destroyed first finishes what it has pulled.
   on_delete = "drain"
 

@@ -3,9 +3,10 @@
 python -m tests.benchmarks.memory [--sizes=minilm,base,large] [--precisions=float32,bfloat16] [--count=2000]
     [--workers=1]
 
-With several workers, it compares a copy of the model in each with one copy for all (--large_model), in float32. A page
-of memory that processes share counts once. It runs only on Linux. `minilm` must exist. `base` and `large` are BERTs of
-these sizes, with random weights and minilm's vocabulary, made for the measurement.
+With several workers, it compares, in float32, a copy of the model in each, one copy for all (--large_model), and as
+many threads of one process. A page of memory that processes share counts once. It runs only on Linux. `minilm` must
+exist. `base` and `large` are BERTs of these sizes, with random weights and minilm's vocabulary, made for the
+measurement.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="Number of messages, each of one sentence.")
     parser.add_argument("--workers", type=int, default=1, help="Number of worker processes.")
     arguments = parser.parse_args()
-    by = "precision" if arguments.workers == 1 else "copies of the model"
+    by = "precision" if arguments.workers == 1 else "workers"
     print(f"| model | {by} | weights | peak memory | sentences a second |", flush=True)
     print("| --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as name:
@@ -46,10 +47,14 @@ def main() -> None:
             model = _made(size, folder) if size in SIZES else str(models_directory() / size)
             weights = sum(path.stat().st_size for path in pathlib.Path(model).rglob("variables.data*"))
             if arguments.workers > 1:
-                mode = ["--direct_running_mode=multi_processing", f"--direct_num_workers={arguments.workers}"]
                 # Small batches, so that every worker gets some.
-                mode.append("--batch_size=64")
-                runs = {str(arguments.workers): mode, "1": [*mode, "--large_model"]}
+                mode = [f"--direct_num_workers={arguments.workers}", "--batch_size=64"]
+                processes = [*mode, "--direct_running_mode=multi_processing"]
+                runs = {
+                    "processes, a model each": processes,
+                    "processes, one model": [*processes, "--large_model"],
+                    "threads of one process": [*mode, "--direct_running_mode=multi_threading"],
+                }
             else:
                 runs = {name: [f"--precision={name}"] for name in arguments.precisions.split(",")}
             for name, options in runs.items():

@@ -34,7 +34,8 @@ from transforms import SentenceSplitter
 from transforms.embedding import EmbeddingOptions
 from transforms.encoder import catalogue as models
 from transforms.encoder.engines import streams
-from transforms.encoder.text_encoder import TextEncoder, micro_batches
+from transforms.encoder.packing import lay_out
+from transforms.encoder.text_encoder import TextEncoder
 
 _SLOW_SECONDS = 30
 _SAMPLE = 512
@@ -108,7 +109,7 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
     tokens = np.concatenate([batch.tokens for batch in batches])
     padding = sum(batch.padded_tokens for batch in batches)
     runs, cosine, absent = _prepared(texts, expected, arguments)
-    stages = _stages(texts, reference, expected)
+    stages = _stages(texts, arguments.model, expected)
     peaks: dict[str, list[float]] = {precision: [] for precision in PRECISIONS if any(precision in run for run in runs)}
     rates: dict[str, list[float]] = {name: [] for name in [*runs, *stages]}
     whole: dict[tuple[str, str], list[Run]] = {pair: [] for pair in OURS if ", ".join(pair) in runs}
@@ -214,15 +215,16 @@ def _batches(texts: list[str]) -> list[list[str]]:
     return [texts[i : i + size] for i in range(0, len(texts), size)]
 
 
-def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, Encode]:
+def _stages(texts: list[str], model: str, expected: Any) -> dict[str, Encode]:
     """The stages without the engine, each alone, on one core."""
     import pyarrow.parquet as pq
 
+    from transforms.encoder.preprocessor import Preprocessor
     from transforms.schema import embeddings_to_arrow
     from transforms.types import Message, SentenceEmbedding
 
     splitter = SentenceSplitter("en")
-    preprocessor = encoder._backend._preprocessor  # type: ignore[attr-defined]
+    preprocessor = Preprocessor(models.find_model(model).preprocessor)
     message = Message("id", "", {}, None)
     vector = expected[0].tobytes()
 
@@ -232,9 +234,11 @@ def _stages(texts: list[str], encoder: TextEncoder, expected: Any) -> dict[str, 
 
     def tokenize(texts: list[str]) -> None:
         for i in range(0, len(texts), 1024):
-            tokens = preprocessor.tokenize(texts[i : i + 1024])
-            for rows in micro_batches(np.minimum(np.diff(tokens.splits) + 2, 128), 1024):
-                preprocessor.pack(tokens, rows, 128)
+            tokens = sorted((found[:126] for found in preprocessor.tokenize(texts[i : i + 1024])), key=len)
+            for j in range(0, len(tokens), 32):
+                few = tokens[j : j + 32]
+                rows = lay_out([len(found) + 2 for found in few], 1024, shares_rows=True)
+                preprocessor.arrange([[few[place] for place in row] for row in rows])
 
     def write(texts: list[str]) -> None:
         rows = [

@@ -1,15 +1,21 @@
 import pathlib
+from typing import Any
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
+from apache_beam.portability import common_urns
+from apache_beam.runners.portability.fn_api_runner import translations
 
+from pipeline import graph
 from pipeline.command_line import parse
 from pipeline.graph import build
 from pipeline.inputs import Inputs
 from pipeline.settings import settings_of
 from tests.conftest import DATA
+from transforms.embedding import EncoderHandler
+from transforms.io.bigquery.write import METHODS
 from transforms.io.pubsub.read import ReadFromSubscription
 
 STEPS = DATA / "steps.txt"
@@ -35,6 +41,89 @@ def test_no_step_is_named_by_a_lambda(tmp_path: pathlib.Path) -> None:
     """Every name of ours is chosen."""
     found = steps(f"--output={tmp_path}/rows", "--output_format=parquet")
     assert not [name for name in found if "lambda" in name.split("/")[0]]
+
+
+READS = {"native": Inputs(native=True), "splittable": Inputs(subscription="projects/my-project/subscriptions/messages")}
+SINKS = {
+    **{
+        method: ["--output=my-project:texts.rows", "--output_format=bigquery", f"--bigquery_write_method={method}"]
+        for method in METHODS
+    },
+    "pubsub": ["--output=projects/my-project/topics/rows", "--output_format=pubsub"],
+    "some_columns": [
+        "--output=my-project:texts.rows",
+        "--output_format=bigquery",
+        "--metadata_fields=a",
+        "--store_content=false",
+    ],
+    "large_model": ["--output=my-project:texts.rows", "--output_format=bigquery", "--large_model=true"],
+}
+
+
+def fused(inputs: Inputs, *arguments: str) -> list[set[str]]:
+    """The names of the stream's steps, in the stages into which a runner fuses them, as Dataflow does."""
+    source = ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json"]
+    if "--output_format=pubsub" in arguments:
+        source.append("--dead_letters=projects/my-project/topics/refused")
+    options, _ = parse([*source, *arguments])
+    pipeline = beam.Pipeline(options=PipelineOptions(["--streaming"]))
+    build(pipeline, settings_of(options), inputs)
+    _, stages = translations.create_and_optimize_stages(
+        pipeline.to_runner_api(),
+        [
+            translations.annotate_downstream_side_inputs,
+            translations.annotate_stateful_dofns_as_roots,
+            translations.lift_combiners,
+            translations.expand_sdf,
+            translations.expand_gbk,
+            translations.sink_flattens,
+            translations.greedily_fuse,
+        ],
+        known_runner_urns=frozenset(
+            [common_urns.primitives.FLATTEN.urn, common_urns.primitives.GROUP_BY_KEY.urn],
+        ),
+        use_state_iterables=False,
+    )
+    return [{transform.unique_name for transform in stage.transforms} for stage in stages]
+
+
+def with_the_read(stages: list[set[str]]) -> set[str]:
+    """The steps of the stage that takes messages, less those of the runner."""
+    (found,) = [names for names in stages if names & {"Read messages/Read", "Read messages/Pull/Process"}]
+    return {name for name in found if not name.startswith("ref_")}
+
+
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("read", READS)
+def test_a_stream_is_one_stage_from_the_read_to_every_sink(read: str, sink: str) -> None:
+    """So a message is acknowledged after its rows are written: what follows the read is all in the read's stage."""
+    stages = fused(READS[read], *SINKS[sink])
+    names = with_the_read(stages)
+    assert {name.split("/")[0] for name in names} >= {"Read messages", "Parse", "Split", "Embed", "Write rows"}
+    others = set().union(*stages) - names
+    # The splittable read's own beginning, which makes its one element.
+    assert [name for name in others if not name.startswith(("Read messages/", "ref_"))] == []
+
+
+def reshuffle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a Reshuffle before the encoder."""
+    embed = graph.embed
+    monkeypatch.setattr(
+        graph, "embed", lambda sentences, settings: embed(sentences | "Cut" >> beam.Reshuffle(), settings)
+    )
+
+
+def batch_across_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let RunInference collect a batch for a second."""
+    monkeypatch.setattr(EncoderHandler, "batch_elements_kwargs", lambda self: {"max_batch_duration_secs": 1})
+
+
+@pytest.mark.parametrize("cut", [reshuffle, batch_across_bundles])
+@pytest.mark.parametrize("read", READS)
+def test_a_shuffle_or_state_would_be_seen_as_a_cut(read: str, cut: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above fails if one is put into the graph."""
+    cut(monkeypatch)
+    assert "Write rows" not in {name.split("/")[0] for name in with_the_read(fused(READS[read], *SINKS["pubsub"]))}
 
 
 def readers(*arguments: str, runner: tuple[str, ...] = ()) -> int:

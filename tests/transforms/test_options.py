@@ -20,8 +20,6 @@ from transforms.splitter import SplitterOptions
 from transforms.splitting import SplittingOptions
 
 CLASSES = (EncoderOptions, EmbeddingOptions, SplitterOptions, SplittingOptions, ParserOptions)
-# Collecting a batch over bundles is for Dataflow's own read of Pub/Sub, which the program chooses by itself.
-NOT_ON_THE_COMMAND_LINE = {"max_batch_duration_secs"}
 SURFACES: list[tuple[Callable[..., Any], tuple[type, ...]]] = [
     (TextEncoder, (EncoderOptions,)),
     (EmbedSentences, (EncoderOptions, EmbeddingOptions)),
@@ -120,9 +118,7 @@ def settings(*arguments: str) -> Settings:
     return settings_of(parser.parse_args([*required, *formats, *arguments]))
 
 
-@pytest.mark.parametrize(
-    "field", [f for f in fields(*CLASSES) if f.name not in NOT_ON_THE_COMMAND_LINE], ids=lambda field: field.name
-)
+@pytest.mark.parametrize("field", fields(*CLASSES), ids=lambda field: field.name)
 def test_the_command_line_offers_every_option(field: dataclasses.Field[Any]) -> None:
     """Its text becomes a value of the field's type, and what is not given has the class's default."""
     value = OTHER[field.name]

@@ -1,14 +1,14 @@
 """One interface to the two kinds of encoders: those that read tokens, and those that read texts."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from transforms.encoder.catalogue import Model
-from transforms.encoder.engines import PROBES, load_engine
+from transforms.encoder.engines import Probes, load_engine
 from transforms.encoder.options import EncoderOptions, check_max_seq_length
 from transforms.encoder.preprocessor import Preprocessor
 from transforms.encoder.recipe import Recipe
@@ -21,39 +21,56 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 class Prepared(NamedTuple):
-    """A batch of n texts that a backend has prepared to run.
+    """What a backend has made of n texts.
 
     Attributes:
+        inputs: each text as the backend runs it.
         costs: the cost of running each text, in tokens, int64 [n].
         tokens: the number of tokens that are read of each text, special tokens included, int64 [n]; zeros if unknown.
         truncated: whether only part of each text is read, bool [n].
-        run: a function from rows, int64 [m], to their vectors, float32 [m, dimension], and the number of tokens
-            computed, padding included (0 if unknown).
     """
 
+    inputs: Sequence[Any]
     costs: Array
     tokens: Array
     truncated: Array
-    run: Callable[[Array], tuple[Array, int]]
+
+    def part(self, begin: int, end: int) -> "Prepared":
+        """What was made of the texts from `begin` to before `end`."""
+        return Prepared(*(field[begin:end] for field in self))  # type: ignore[arg-type]
 
 
 class Backend(Protocol):
     """A loaded model, with the interface that TextEncoder needs of a model that reads tokens or texts.
+
+    Its methods may be called from several threads at once.
 
     Attributes:
         dimension: the length of a vector.
         pooling: the pooling in use, one of POOLINGS.
         engine: the engine that runs it, "tensorflow" or "openvino".
         precision: the precision of its matrix products, "float32" or "bfloat16".
+        shares_rows: whether several texts may share a row.
     """
 
     dimension: int
     pooling: str
     engine: str
     precision: str
+    shares_rows: bool
 
-    def prepare(self, texts: list[str]) -> Prepared:
-        """Prepares `texts`; the `run` function of the result may be called from several threads at once."""
+    def prepare(self, texts: Sequence[str]) -> Prepared:
+        """Makes inputs of `texts`."""
+
+    def run(self, rows: Sequence[Sequence[Any]]) -> tuple[Array, int]:
+        """The vectors of prepared inputs, float32 [inputs, dimension], and the number of tokens computed.
+
+        Args:
+            rows: the inputs, with those that share a row together; each is alone if `shares_rows` is false.
+
+        Returns:
+            the vectors in reading order, and the number of tokens, padding included; 0 if unknown.
+        """
 
 
 def load(model: Model, options: EncoderOptions, recipe: Recipe) -> Backend:
@@ -95,28 +112,34 @@ class TokenBackend:
         check_max_seq_length(options.max_seq_length, bert.max_seq_length or model.max_seq_length, model.name)
         self.dimension = bert.dimension
         self._max_seq_length = options.max_seq_length
-        tokens = self._preprocessor.tokenize(list(PROBES))
-        probes = self._preprocessor.pack(tokens, np.arange(len(PROBES)), options.max_seq_length)
-        self._run = load_engine(bert, model.name, options.engine, options.precision, probes)
-        self.engine, self.precision = self._run.name, self._run.precision
+        probes = Probes(self._preprocessor, options.max_seq_length)
+        self._engine = load_engine(bert, model.name, options.engine, options.precision, probes)
+        self.engine, self.precision = self._engine.name, self._engine.precision
+        self.shares_rows = self._engine.shares_rows
 
-    def prepare(self, texts: list[str]) -> Prepared:
+    def prepare(self, texts: Sequence[str]) -> Prepared:
         """Tokenizes `texts`; the cost of a text is the number of tokens that are read of it."""
         tokens = self._preprocessor.tokenize(texts)
-        counts = np.diff(tokens.splits) + 2
+        counts = np.array([len(found) + 2 for found in tokens], np.int64)
         read = np.minimum(counts, self._max_seq_length)
+        return Prepared([found[: self._max_seq_length - 2] for found in tokens], read, read, counts > read)
 
-        def run(rows: Array) -> tuple[Array, int]:
-            packed = self._preprocessor.pack(tokens, rows, self._max_seq_length)
-            return self._run(*packed), packed[0].size
-
-        return Prepared(read, read, counts > self._max_seq_length, run)
+    def run(self, rows: Sequence[Sequence[Array]]) -> tuple[Array, int]:
+        """The vectors of tokenized texts."""
+        batch = self._preprocessor.arrange(rows)
+        vectors = self._engine(*batch)
+        if len(rows) < len(vectors):
+            # One text's NaN or Inf reaches those that share its row.
+            texts = [text for row in rows for text in row]
+            for place in np.flatnonzero(~np.isfinite(vectors).all(axis=1)):
+                vectors[place] = self._engine(*self._preprocessor.arrange([[texts[place]]]))[0]
+        return vectors, batch.ids.size
 
 
 class TextBackend:
     """An encoder that reads texts directly, run by TensorFlow in float32."""
 
-    engine, precision, pooling = "tensorflow", "float32", "model_default"
+    engine, precision, pooling, shares_rows = "tensorflow", "float32", "model_default", False
 
     def __init__(self, model: Model, options: EncoderOptions, recipe: Recipe) -> None:
         if options.pooling not in ("", self.pooling):
@@ -132,11 +155,11 @@ class TextBackend:
         self._vectors = TextVectors(model, recipe.normalize)
         self.dimension = self._vectors.dimension
 
-    def prepare(self, texts: list[str]) -> Prepared:
+    def prepare(self, texts: Sequence[str]) -> Prepared:
         """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""
         costs = np.array([-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts], np.int64)
+        return Prepared(texts, costs, np.zeros(len(texts), np.int64), np.zeros(len(texts), bool))
 
-        def run(rows: Array) -> tuple[Array, int]:
-            return self._vectors([texts[row] for row in rows]), 0
-
-        return Prepared(costs, np.zeros(len(texts), np.int64), np.zeros(len(texts), bool), run)
+    def run(self, rows: Sequence[Sequence[str]]) -> tuple[Array, int]:
+        """The vectors of texts; how many tokens were computed is unknown."""
+        return self._vectors([text for row in rows for text in row]), 0

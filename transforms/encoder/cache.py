@@ -2,6 +2,7 @@
 
 import collections
 import threading
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +36,15 @@ class VectorCache:
                     self._known.move_to_end(text)
             return [self._known.get(text) for text in texts]
 
-    def keep(self, text: str, known: Known) -> None:
-        """Caches `text` if it is short, and evicts the least recently used text if the cache is full."""
-        if len(text) > MAX_CHARACTERS:
-            return
+    def keep(self, found: Mapping[str, Known]) -> None:
+        """Caches the texts that are short, and evicts the least recently used ones if the cache is full."""
+        # Copies, because a view of a batch's row would keep the whole batch alive.
+        copies = {
+            text: known._replace(vector=known.vector.copy())
+            for text, known in found.items()
+            if len(text) <= MAX_CHARACTERS
+        }
         with self._lock:
-            # A copy, because a view of a batch's row would keep the whole batch alive.
-            self._known[text] = known._replace(vector=known.vector.copy())
-            if len(self._known) > self._entries:
+            self._known.update(copies)
+            while len(self._known) > self._entries:
                 self._known.popitem(last=False)

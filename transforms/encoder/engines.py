@@ -1,8 +1,9 @@
 """The engines that run an encoder: TensorFlow or OpenVINO, in float32 or bfloat16.
 
 Because a wrong vector is worse than none, each engine is compared with the original model, run by TensorFlow in
-float32, when the model is loaded. The engine runs a few sentences as one padded batch; the reference runs each sentence
-alone. If the options allow several engines, the fastest of those that agree is chosen.
+float32, when the model is loaded. The engine runs a few sentences as one batch, in rows that they share if it can do
+that; the reference runs each sentence alone. If the options allow several engines, the fastest of those that agree is
+chosen.
 """
 
 import concurrent.futures
@@ -11,6 +12,7 @@ import importlib.util
 import logging
 import os
 import queue
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from transforms.encoder.options import PRECISIONS
+from transforms.encoder.packing import Batch, lay_out
 
 if TYPE_CHECKING:
+    from transforms.encoder.preprocessor import Preprocessor
     from transforms.encoder.saved_model import BertVectors, VectorFunction
 
 Array = np.ndarray[Any, Any]
-Packed = tuple[Array, Array, Array]
 
 # The minimum agreement with TensorFlow in float32, on the worst probe.
 AGREEMENT = {"float32": 0.9999, "bfloat16": 0.9995}
@@ -48,13 +51,15 @@ class Engine(Protocol):
     Attributes:
         name: "tensorflow" or "openvino".
         precision: the precision of its matrix products, "float32" or "bfloat16".
+        shares_rows: whether several texts may share a row.
     """
 
     name: str
     precision: str
+    shares_rows: bool
 
-    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
-        """Vectors, float32 [batch, dimension], from token ids, mask and type ids, each int32 [batch, length]."""
+    def __call__(self, ids: Array, segments: Array, positions: Array) -> Array:
+        """Vectors, float32 [texts, dimension], from the parts of a Batch."""
 
 
 class TensorFlowEngine:
@@ -63,12 +68,12 @@ class TensorFlowEngine:
     name = "tensorflow"
 
     def __init__(self, function: "VectorFunction", precision: str = "float32") -> None:
-        self.precision = precision
+        self.precision, self.shares_rows = precision, function.shares_rows
         self._function = function
 
-    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
+    def __call__(self, ids: Array, segments: Array, positions: Array) -> Array:
         """The vectors of a micro-batch."""
-        return self._function(ids, mask, types)
+        return self._function(ids, segments, positions)
 
 
 class OpenVinoEngine:
@@ -102,16 +107,19 @@ class OpenVinoEngine:
         used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if used != hint:
             raise ValueError(f"expected a processor that multiplies in {precision}, got one on which it takes {used}")
-        self.precision = precision
+        self.precision, self.shares_rows = precision, function.shares_rows
+        # A graph may not read every part of a batch.
+        self._names = [port.get_any_name() for port in compiled.inputs]
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(streams() + 1):
             self._requests.put(compiled.create_infer_request())
 
-    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
+    def __call__(self, ids: Array, segments: Array, positions: Array) -> Array:
         """The vectors of a micro-batch."""
+        given = {"ids": ids, "segments": segments, "positions": positions}
         request = self._requests.get()
         try:
-            request.infer({"ids": ids, "mask": mask, "types": types}, share_inputs=True)
+            request.infer({name: given[name] for name in self._names}, share_inputs=True)
             return np.array(request.get_output_tensor().data, np.float32)
         finally:
             self._requests.put(request)
@@ -129,27 +137,32 @@ def agreement(found: Array, expected: Array) -> float:
     return float(np.nan_to_num(1 - error / 2, nan=-1).min())
 
 
-def one_by_one(engine: Callable[..., Array], packed: Packed) -> Array:
-    """The vectors of a padded batch, with each row run alone and without padding."""
-    lengths = packed[1].sum(axis=1)
-    return np.concatenate(
-        [engine(*(part[row : row + 1, :length] for part in packed)) for row, length in enumerate(lengths)]
-    )
+class Probes:
+    """The texts PROBES, truncated to `max_seq_length` tokens each, on which engines are compared."""
 
+    def __init__(self, preprocessor: "Preprocessor", max_seq_length: int) -> None:
+        texts = [tokens[: max_seq_length - 2] for tokens in preprocessor.tokenize(PROBES)]
+        rows = lay_out([len(tokens) + 2 for tokens in texts], sys.maxsize, shares_rows=True)
+        self._texts = [texts[place] for row in rows for place in row]
+        self._arrange = preprocessor.arrange
+        self._shared = self._arrange([[texts[place] for place in row] for row in rows])
+        self._padded = self._arrange([[text] for text in self._texts])
 
-def _shortest(packed: Packed, count: int) -> Packed:
-    """The `count` shortest rows of a batch, padded to the longest of these."""
-    rows = np.argsort(packed[1].sum(axis=1), kind="stable")[:count]
-    ids, mask, types = (part[rows, : packed[1][rows].sum(axis=1).max()] for part in packed)
-    return ids, mask, types
+    def batch(self, function: "Engine | VectorFunction") -> Batch:
+        """One batch of all the texts for `function`, in rows that they share if it can do that."""
+        return self._shared if function.shares_rows else self._padded
+
+    def alone(self, function: Callable[..., Array]) -> Array:
+        """The vectors of the texts in the order of the batch, each run alone and without padding."""
+        return np.concatenate([function(*self._arrange([[text]])) for text in self._texts])
 
 
 # An engine's name, its precision, and a function that creates it.
 Maker = tuple[str, str, Callable[[], Engine]]
 
 
-def choose(makers: Sequence[Maker], expected: Array, probes: Packed) -> Engine:
-    """The fastest of the engines that agree with `expected` on `probes`, a padded batch.
+def choose(makers: Sequence[Maker], expected: Array, probes: Probes) -> Engine:
+    """The fastest of the engines that agree with `expected` on `probes`.
 
     An engine that cannot be created, or that disagrees, is skipped with a one-line warning.
 
@@ -160,7 +173,7 @@ def choose(makers: Sequence[Maker], expected: Array, probes: Packed) -> Engine:
     for name, precision, make in makers:
         try:
             engine = make()
-            reached = agreement(engine(*probes), expected)
+            reached = agreement(engine(*probes.batch(engine)), expected)
         # A third-party converter or compiler may raise any exception.
         except Exception as error:
             reason = f"{name} in {precision} cannot run this model: {str(error).strip().splitlines()[-1]}"
@@ -183,9 +196,9 @@ def choose(makers: Sequence[Maker], expected: Array, probes: Packed) -> Engine:
     return fastest
 
 
-def _seconds(engine: Engine, probes: Packed) -> float:
+def _seconds(engine: Engine, probes: Probes) -> float:
     """The time, in seconds, for a few large micro-batches on every stream, after a warm-up."""
-    batch = [np.ascontiguousarray(np.tile(part, (4, 1))) for part in probes]
+    batch = [np.ascontiguousarray(np.tile(part, (4, 1))) for part in probes.batch(engine)]
     count = streams()
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
 
@@ -198,22 +211,20 @@ def _seconds(engine: Engine, probes: Packed) -> float:
         return min(run(2) for _ in range(2))
 
 
-def plain_graph(model: "BertVectors", probes: Packed) -> "VectorFunction":
-    """The optimized graph of `model` in float32, after comparing its vectors with those of the original model.
+def plain_graph(model: "BertVectors", expected: Array, probes: Probes) -> "VectorFunction":
+    """The optimized graph of `model` in float32, after comparing its vectors with `expected`, the original model's.
 
     Raises:
         ValueError: if the model is not a known kind of BERT, or its vectors differ from those of the graph.
     """
-    if model.is_plain:
-        return model.original
     plain = model.lifted()
-    reached = agreement(plain(*probes), model.original(*probes))
+    reached = agreement(plain(*probes.batch(plain)), expected)
     if reached < _SAME:
         raise ValueError(f"its vectors have agreement {reached:.6f} with the optimized graph's")
     return plain
 
 
-def load_engine(model: "BertVectors", name: str, engine: str, precision: str, probes: Packed) -> Engine:
+def load_engine(model: "BertVectors", name: str, engine: str, precision: str, probes: Probes) -> Engine:
     """The engine that runs `model`: the fastest that `engine` and `precision` allow, among those that agree.
 
     It runs the optimized graph where there is one for the model, and the original graph otherwise.
@@ -221,13 +232,10 @@ def load_engine(model: "BertVectors", name: str, engine: str, precision: str, pr
     Raises:
         ValueError: if `engine` and `precision` leave no engine.
     """
-    if model.is_plain and (engine, precision) == ("tensorflow", "float32"):
-        # The reference itself was chosen, so a check on the two shortest probes is enough.
-        probes = _shortest(probes, 2)
-    function, expected = model.original, one_by_one(model.original, probes)
+    function, expected = model.original, probes.alone(model.original)
     unknown = ""
     try:
-        function = plain_graph(model, probes)
+        function = plain_graph(model, expected, probes)
     except ValueError as error:
         unknown = str(error)
         _log.warning("%s runs without the optimized graph: %s", name, unknown)

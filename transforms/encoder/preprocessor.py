@@ -1,28 +1,22 @@
 """TF-Hub's text preprocessors, which convert texts to tokens, and tokens to an encoder's inputs."""
 
-import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from transforms.encoder.hub import load
+from transforms.encoder.packing import Batch
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tokens:
-    """The token ids of a batch of texts, concatenated: those of text i are `values[splits[i]:splits[i + 1]]`."""
-
-    values: Array
-    splits: Array
 
 
 class Preprocessor:
     """A TF-Hub text preprocessor.
 
-    Tokenizing runs the preprocessor's own graph. Packing is done in NumPy, with the special ids that it uses.
+    Tokenizing runs the preprocessor's own graph. Rows are made in NumPy, with the special ids that it uses.
 
     Attributes:
         start: the id of the token that begins a sequence.
@@ -56,23 +50,30 @@ class Preprocessor:
 
         self._tokenize = flat_tokens
 
-    def tokenize(self, texts: list[str]) -> Tokens:
-        """The tokens of `texts`, without special tokens."""
-        values, splits = self._tokenize(tf.constant([text.encode() for text in texts], tf.string))
-        return Tokens(values.numpy(), splits.numpy())
+    def tokenize(self, texts: Sequence[str]) -> list[Array]:
+        """The token ids of each text, without special tokens.
 
-    def pack(self, tokens: Tokens, rows: Array, max_seq_length: int) -> tuple[Array, Array, Array]:
-        """Token ids, mask and type ids of `rows`, each int32 [len(rows), length], padded to the longest of them.
-
-        A row that is longer than `max_seq_length`, its two special tokens included, is truncated.
+        Raises:
+            UnicodeEncodeError: if a text contains a lone surrogate.
         """
-        counts = np.minimum(tokens.splits[rows + 1] - tokens.splits[rows], max_seq_length - 2)
-        length = int(counts.max()) + 2
-        ids = np.full((len(rows), length), self.padding, np.int32)
-        ids[:, 0] = self.start
-        within = np.arange(length - 2) < counts[:, None]
-        positions = tokens.splits[rows][:, None] + np.arange(length - 2)
-        ids[:, 1:-1][within] = tokens.values[positions[within]]
-        ids[np.arange(len(rows)), counts + 1] = self.end
-        mask = (np.arange(length) < (counts + 2)[:, None]).astype(np.int32)
-        return ids, mask, np.zeros_like(ids)
+        values, splits = self._tokenize(tf.constant([text.encode() for text in texts], tf.string))
+        flat, ends = values.numpy(), splits.numpy().tolist()
+        return [flat[begin:end] for begin, end in itertools.pairwise(ends)]
+
+    def arrange(self, rows: Sequence[Sequence[Array]]) -> Batch:
+        """The inputs of an encoder for rows of texts, each given as its tokens without the special ones."""
+        lengths = [[len(tokens) + 2 for tokens in row] for row in rows]
+        shape = len(rows), max(map(sum, lengths))
+        ids = np.full(shape, self.padding, np.int32)
+        segments, positions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        segment, steps = 0, np.arange(shape[1], dtype=np.int32)
+        for place, row in enumerate(rows):
+            begin = 0
+            for tokens in row:
+                end, segment = begin + len(tokens) + 2, segment + 1
+                ids[place, begin], ids[place, end - 1] = self.start, self.end
+                ids[place, begin + 1 : end - 1] = tokens
+                segments[place, begin:end] = segment
+                positions[place, begin:end] = steps[: end - begin]
+                begin = end
+        return Batch(ids, segments, positions)

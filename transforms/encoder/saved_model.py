@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transforms.encoder.bert.graph import INPUT_NAMES, Bert, l2_normalize, pool
+from transforms.encoder.bert.graph import INPUT_NAMES, Bert, BertConfig, l2_normalize, pool
 from transforms.encoder.bert.weights import config_of, lift
 from transforms.encoder.catalogue import Model
 from transforms.encoder.hub import load
@@ -21,28 +21,30 @@ def max_positions(module: Any) -> int:
 
 
 class VectorFunction(tf.Module):
-    """A traced function from token ids, mask and type ids, int32 [batch, length], to float32 [batch, dimension].
+    """A traced function from the parts of a packing.Batch to the vectors of its texts, float32 [texts, dimension].
 
     Attributes:
         concrete: the function as TensorFlow's ConcreteFunction.
+        shares_rows: whether several texts may share a row.
     """
 
-    def __init__(self, vectors: Any, normalize: bool, holder: Any) -> None:
+    def __init__(self, vectors: Any, normalize: bool, holder: Any, shares_rows: bool = False) -> None:
         super().__init__(name="vectors")
+        self.shares_rows = shares_rows
         spec = tf.TensorSpec([None, None], tf.int32)
 
         @tf.function(input_signature=[spec, spec, spec], autograph=False)
-        def run(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
-            found = vectors(ids, mask, types)
+        def run(ids: tf.Tensor, segments: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+            found = vectors(ids, segments, positions)
             return l2_normalize(found) if normalize else found
 
         self.concrete = run.get_concrete_function()
         # A function has only weak references to its variables.
         self._holder = holder
 
-    def __call__(self, ids: Array, mask: Array, types: Array) -> Array:
+    def __call__(self, ids: Array, segments: Array, positions: Array) -> Array:
         """The vectors of a micro-batch."""
-        result: Array = self.concrete(tf.constant(ids), tf.constant(mask), tf.constant(types)).numpy()
+        result: Array = self.concrete(*map(tf.constant, (ids, segments, positions))).numpy()
         return result
 
 
@@ -50,7 +52,7 @@ class BertVectors:
     """An encoder that takes a dict of token ids, with its pooling, as TensorFlow functions.
 
     Attributes:
-        original: the model with its original graph, in float32.
+        original: the model with its original graph, in float32, with each text in a row of its own.
         dimension: the length of a vector.
         max_seq_length: the maximum number of tokens that the model reads; 0 if unknown.
         is_plain: whether `original` already is the optimized graph, and computes only what `pooling` needs.
@@ -59,12 +61,13 @@ class BertVectors:
     def __init__(self, model: Model, pooling: str, normalize: bool) -> None:
         encoder = load(model.encoder)
         self.max_seq_length = max_positions(encoder)
-        own = config_of(encoder)
+        own = self._own = config_of(encoder)
         self.is_plain = own is not None and pooling == own.pooling and hasattr(encoder, "vectors")
         self.dimension = int(encoder.words.shape[1]) if self.is_plain else _dimension(encoder, model, pooling)
         self._encoder, self._pooling, self._normalize = encoder, pooling, normalize
 
-        def original(ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor) -> tf.Tensor:
+        def original(ids: tf.Tensor, segments: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+            mask, types = tf.cast(segments > 0, tf.int32), tf.zeros_like(ids)
             if self.is_plain:
                 return encoder.vectors(ids, mask, types)
             found = encoder(dict(zip(INPUT_NAMES, (ids, mask, types), strict=True)))
@@ -78,8 +81,11 @@ class BertVectors:
         Raises:
             ValueError: if the model's variables are not those of a BERT, or lack what the pooling needs.
         """
-        bert = self.bert(precision)
-        return VectorFunction(bert.vectors, self._normalize, bert)
+        if self._own and precision == "float32":
+            bert = Bert.sharing(self._encoder, self._configured(self._own))
+        else:
+            bert = self.bert(precision)
+        return VectorFunction(bert.packed_vectors, self._normalize, bert, shares_rows=True)
 
     def bert(self, precision: str = "float32") -> Bert:
         """This model's weights as a module that can be saved, with the pooling and normalization in use as defaults.
@@ -88,12 +94,15 @@ class BertVectors:
             ValueError: if the model's variables are not those of a BERT, or lack what the pooling needs.
         """
         tensors, config = lift(self._encoder)
-        if self._pooling != "model_default":
-            config = dataclasses.replace(config, pooling=self._pooling)
         try:
-            return Bert(tensors, dataclasses.replace(config, normalize=self._normalize), precision)
+            return Bert(tensors, self._configured(config), precision)
         except KeyError as error:
             raise ValueError(f"its variables lack {error.args[0]}") from error
+
+    def _configured(self, config: BertConfig) -> BertConfig:
+        """`config` with the pooling and the normalization in use."""
+        pooling = config.pooling if self._pooling == "model_default" else self._pooling
+        return dataclasses.replace(config, pooling=pooling, normalize=self._normalize)
 
 
 def _dimension(encoder: Any, model: Model, pooling: str) -> int:

@@ -4,7 +4,7 @@ import concurrent.futures
 import functools
 import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from transforms.encoder.cache import Known, VectorCache
 from transforms.encoder.catalogue import DEFAULT_MODEL, find_model
 from transforms.encoder.engines import streams
 from transforms.encoder.options import EncoderOptions, check_model
+from transforms.encoder.scheduler import Scheduler
 
 Array = np.ndarray[Any, Any]
 
@@ -27,7 +28,8 @@ class Encoding(NamedTuple):
         vectors: the vectors, float32 [n, dimension].
         tokens: the number of tokens read of each text, special tokens included, int64 [n]; zeros for a text-in encoder.
         truncated: whether only part of each text was read, bool [n].
-        padded_tokens: the number of padding tokens that the encoder computed needlessly.
+        padded_tokens: the number of padding tokens that the encoder computed needlessly; of a run that calls in other
+            threads had a part in, they count in one of the calls.
         cache_hits: the number of texts whose vector was already computed, in this batch or an earlier one.
     """
 
@@ -41,9 +43,10 @@ class Encoding(NamedTuple):
 class TextEncoder:
     """A loaded TF-Hub text encoder, with its preprocessor if it has one.
 
-    Texts are sorted by their number of tokens and run in micro-batches of at most `token_budget` tokens, each padded
-    only to its longest text. The vectors are returned in the order of the texts. A vector does not depend on the other
-    texts in the batch, apart from rounding.
+    Texts are sorted by their number of tokens and run in micro-batches of at most `token_budget` tokens, with several
+    short texts in a row where the model allows it. It may be called from any number of threads at once; the texts of
+    all these calls are run together. The vectors are returned in the order of the texts. A vector does not depend on
+    the texts that are run with it, apart from rounding.
 
     >>> vectors = TextEncoder("minilm").encode(["Hello world."])  # doctest: +SKIP
     >>> vectors.shape  # doctest: +SKIP
@@ -84,17 +87,17 @@ class TextEncoder:
         check_model(entry, chosen)
         self.name = entry.name
         self.max_seq_length = chosen.max_seq_length
-        self._token_budget = chosen.token_budget or TOKEN_BUDGETS[backends.device()]
-        self._pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
+        token_budget = chosen.token_budget or TOKEN_BUDGETS[backends.device()]
+        pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
         for handle in filter(None, (entry.encoder, entry.preprocessor)):
             hub.resolve(handle)
         made_by = recipe.recipe_of(entry, chosen)
         self.normalize = made_by.normalize
         # The files are hashed while the model is loaded.
-        version = self._pool.submit(recipe.version_of, entry, made_by)
-        self._backend = backends.load(entry, chosen, made_by)
-        self.dimension, self.pooling = self._backend.dimension, self._backend.pooling
-        self.engine, self.precision = self._backend.engine, self._backend.precision
+        version = pool.submit(recipe.version_of, entry, made_by)
+        backend = backends.load(entry, chosen, made_by)
+        self.dimension, self.pooling = backend.dimension, backend.pooling
+        self.engine, self.precision = backend.engine, backend.precision
         if entry.dimension and entry.dimension != self.dimension:
             raise ValueError(
                 f"expected vectors of {entry.dimension} numbers from {self.name}, got {self.dimension}; "
@@ -102,6 +105,7 @@ class TextEncoder:
             )
         self.version = version.result()
         self._cache = VectorCache()
+        self._scheduler = Scheduler(backend, token_budget, pool, streams())
         self.load_ms = round((time.monotonic() - start) * 1000)
 
     def encode(self, texts: Sequence[str]) -> Array:
@@ -124,27 +128,13 @@ class TextEncoder:
         for row, found in enumerate(known):
             if found is not None:
                 vectors[row], tokens[row], truncated[row] = found
-        computed = self._compute([unique[row] for row in new])
-        vectors[new], tokens[new], truncated[new] = computed[:3]
-        for row in new:
-            self._cache.keep(unique[row], Known(vectors[row], int(tokens[row]), bool(truncated[row])))
+        padded = 0
+        if new:
+            computed = self._scheduler.compute([unique[row] for row in new])
+            vectors[new], tokens[new], truncated[new], padded = computed
+            self._cache.keep({unique[row]: Known(vectors[row], int(tokens[row]), bool(truncated[row])) for row in new})
         hits = len(texts) - len(new)
-        return Encoding(vectors[places], tokens[places], truncated[places], computed.padded_tokens, hits)
-
-    def _compute(self, texts: list[str]) -> Encoding:
-        vectors = np.zeros((len(texts), self.dimension), np.float32)
-        if not texts:
-            return Encoding(vectors, np.zeros(0, np.int64), np.zeros(0, bool), 0)
-        prepared = self._backend.prepare(texts)
-
-        def run(rows: Array) -> tuple[Array, Array, int]:
-            return rows, *prepared.run(rows)
-
-        computed = 0
-        for rows, found, size in self._pool.map(run, micro_batches(prepared.costs, self._token_budget)):
-            vectors[rows] = found
-            computed += size
-        return Encoding(vectors, prepared.tokens, prepared.truncated, computed - int(prepared.tokens.sum()))
+        return Encoding(vectors[places], tokens[places], truncated[places], padded, hits)
 
     def __getstate__(self) -> Any:
         raise TypeError("a TextEncoder holds a loaded model and cannot be pickled; create one in each process")
@@ -167,16 +157,3 @@ def name_and_version(options: EncoderOptions) -> tuple[str, str]:
 
     entry = find_model(options.model, options.preprocessor)
     return entry.name, recipe.version_of(entry, recipe.recipe_of(entry, options))
-
-
-def micro_batches(sizes: Array, budget: int) -> Iterator[Array]:
-    """Batches of row indices, sorted by descending size, whose padded size stays within `budget`.
-
-    The padded size is the number of rows times the largest size. A row that is larger than `budget` gets its own batch.
-    """
-    order = np.argsort(-sizes, kind="stable")
-    start = 0
-    while start < len(order):
-        rows = max(1, budget // max(1, int(sizes[order[start]])))
-        yield order[start : start + rows]
-        start += rows

@@ -7,13 +7,11 @@ import pytest
 
 from transforms.encoder import engines
 from transforms.encoder.catalogue import find_model
-from transforms.encoder.engines import OpenVinoEngine, TensorFlowEngine, agreement, choose, one_by_one
+from transforms.encoder.engines import OpenVinoEngine, Probes, TensorFlowEngine, agreement, choose
+from transforms.encoder.preprocessor import Preprocessor
 from transforms.encoder.saved_model import BertVectors
 from transforms.encoder.text_encoder import TextEncoder
 
-IDS = np.array([[2, 5, 6, 7, 3], [2, 8, 3, 0, 0], [2, 3, 0, 0, 0]], np.int32)
-MASK = (IDS > 0).astype(np.int32)
-PACKED = (IDS, MASK, np.zeros_like(IDS))
 TEXTS = ["good dog .", "bad cat", "", "dogs , dogs , dogs !"]
 
 
@@ -23,48 +21,66 @@ def model(tiny_bert: pathlib.Path) -> BertVectors:
     return BertVectors(find_model(str(tiny_bert)), "mean", normalize=False)
 
 
+@pytest.fixture(scope="module")
+def probes(tiny_bert: pathlib.Path) -> Probes:
+    """What engines of the tiny BERT are compared on."""
+    return Probes(Preprocessor(find_model(str(tiny_bert)).preprocessor), 40)
+
+
 class BlindToPadding(TensorFlowEngine):
     """An engine that takes padding for words: right on full rows, wrong on padded ones."""
 
-    def __call__(self, ids: Any, mask: Any, types: Any) -> Any:
+    def __call__(self, ids: Any, segments: Any, positions: Any) -> Any:
         """Vectors as if all positions were read."""
-        return super().__call__(ids, np.ones_like(mask), types)
+        return super().__call__(ids, np.maximum(segments, segments.max(axis=1, keepdims=True)), positions)
 
 
-def test_an_engine_wrong_only_on_padded_rows_is_refused(model: BertVectors, caplog: pytest.LogCaptureFixture) -> None:
-    """It is right on every row alone, and on the full row of the batch."""
-    blind = BlindToPadding(model.original)
-    expected = one_by_one(model.original, PACKED)
-    assert agreement(one_by_one(blind, PACKED), expected) > 0.9999
-    assert agreement(blind(*PACKED)[:1], expected[:1]) > 0.9999
-    makers = [("blind", "float32", lambda: blind), ("right", "float32", lambda: TensorFlowEngine(model.original))]
+class BlindToNeighbours(TensorFlowEngine):
+    """An engine that lets the texts of a row attend to each other: right if each has a row of its own."""
+
+    def __call__(self, ids: Any, segments: Any, positions: Any) -> Any:
+        """One vector for each text, but that of the whole row."""
+        counts = [len(set(row) - {0}) for row in segments]
+        rows = np.where(segments > 0, np.arange(1, len(ids) + 1)[:, None], 0).astype(np.int32)
+        return np.repeat(super().__call__(ids, rows, positions), counts, axis=0)
+
+
+@pytest.mark.parametrize(("blind", "function"), [(BlindToPadding, "original"), (BlindToNeighbours, "lifted")])
+def test_an_engine_wrong_only_on_some_rows_is_refused(
+    model: BertVectors, probes: Probes, caplog: pytest.LogCaptureFixture, blind: Any, function: str
+) -> None:
+    """It is right on every text alone, and wrong on padded or on shared rows."""
+    wrong = blind(model.original if function == "original" else model.lifted())
+    expected = probes.alone(model.original)
+    assert agreement(probes.alone(wrong), expected) > 0.9999
+    makers = [("blind", "float32", lambda: wrong), ("right", "float32", lambda: TensorFlowEngine(model.original))]
     with caplog.at_level(logging.WARNING):
-        assert choose(makers, expected, PACKED) is not blind
+        assert choose(makers, expected, probes) is not wrong
     assert [record.message.split(":")[0] for record in caplog.records] == ["refused blind in float32"]
     with pytest.raises(ValueError, match=r"refused blind in float32: expected agreement of at least 0.9999 .*, got"):
-        choose(makers[:1], expected, PACKED)
+        choose(makers[:1], expected, probes)
 
 
 def test_the_fastest_engine_that_agrees_is_chosen(
-    model: BertVectors, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    model: BertVectors, probes: Probes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By the clock, and said."""
     slow, fast = TensorFlowEngine(model.original), TensorFlowEngine(model.lifted())
     monkeypatch.setattr(engines, "_seconds", lambda engine, probes: 2.0 if engine is slow else 1.0)
     makers = [("a", "float32", lambda: slow), ("b", "float32", lambda: fast)]
     with caplog.at_level(logging.WARNING):
-        assert choose(makers, one_by_one(model.original, PACKED), PACKED) is fast
+        assert choose(makers, probes.alone(model.original), probes) is fast
     assert "chose tensorflow in float32, the fastest of 2 engines that agree" in caplog.text
 
 
-def test_an_engine_that_raises_is_passed_over(model: BertVectors) -> None:
+def test_an_engine_that_raises_is_passed_over(model: BertVectors, probes: Probes) -> None:
     """Whatever it raises."""
 
     def broken() -> Any:
         raise RuntimeError("no such operation\nand a trace")
 
     makers = [("broken", "float32", broken), ("right", "float32", lambda: TensorFlowEngine(model.original))]
-    assert choose(makers, model.original(*PACKED), PACKED).name == "tensorflow"
+    assert choose(makers, probes.alone(model.original), probes).name == "tensorflow"
 
 
 @pytest.mark.parametrize(
@@ -129,15 +145,15 @@ def test_openvino_gives_tensorflows_vectors(tiny_bert: pathlib.Path) -> None:
     np.testing.assert_allclose(found, TextEncoder(str(tiny_bert), max_seq_length=40).encode(TEXTS), atol=1e-5)
 
 
-def test_openvino_may_be_called_from_many_threads(model: BertVectors) -> None:
-    """More calls at once than it has requests."""
+def test_openvino_may_be_called_from_many_threads(model: BertVectors, probes: Probes) -> None:
+    """More calls at once than it has requests, with texts in one another's rows."""
     pytest.importorskip("openvino")
     from concurrent.futures import ThreadPoolExecutor
 
     engine = OpenVinoEngine(model.lifted())
     with ThreadPoolExecutor(8) as pool:
-        for found in pool.map(lambda _: engine(*PACKED), range(64)):
-            np.testing.assert_allclose(found, model.original(*PACKED), atol=1e-5)
+        for found in pool.map(lambda _: engine(*probes.batch(engine)), range(64)):
+            np.testing.assert_allclose(found, probes.alone(model.original), atol=1e-5)
 
 
 @pytest.mark.parametrize(

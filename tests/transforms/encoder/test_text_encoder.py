@@ -1,14 +1,13 @@
+import concurrent.futures
 import json
 import pathlib
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.conftest import DATA
+from tests.conftest import DATA, VOCABULARY
 from transforms.encoder.options import EncoderOptions
-from transforms.encoder.text_encoder import TextEncoder, load_encoder, micro_batches
+from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
 TEXTS = ["good dog .", "bad cat", "", "dogs , dogs , dogs !", "dog " * 60, "unknown words 日本"]
 
@@ -123,16 +122,6 @@ def test_an_encoder_of_word_ids_without_a_preprocessor_is_refused(hub_bert: path
         TextEncoder(str(hub_bert / "encoder"))
 
 
-@given(st.lists(st.integers(2, 128), max_size=200), st.integers(1, 2048))
-def test_micro_batches_hold_each_row_once_within_the_budget(sizes: list[int], budget: int) -> None:
-    """Only a row that is larger than the budget, alone, may pass it."""
-    batches = list(micro_batches(np.array(sizes, np.int64), budget))
-    assert sorted(int(row) for batch in batches for row in batch) == list(range(len(sizes)))
-    for batch in batches:
-        longest = max(sizes[row] for row in batch)
-        assert len(batch) == 1 or len(batch) * longest <= budget
-
-
 def test_the_reference_vectors_are_met_in_any_order(minilm: TextEncoder) -> None:
     """Within the noise of float32 of what sentence-transformers gives for the same weights."""
     expected = json.loads((DATA / "minilm_reference.json").read_text())
@@ -150,6 +139,34 @@ def test_a_gpu_gets_larger_micro_batches(
     grown: list[str] = []
     monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: devices)
     monkeypatch.setattr("tensorflow.config.experimental.set_memory_growth", lambda each, on: grown.append(each))
-    assert TextEncoder(str(tiny_bert), max_seq_length=40)._token_budget == expected
-    assert TextEncoder(str(tiny_bert), max_seq_length=40, token_budget=64)._token_budget == 64
+    for options, budget in (({}, expected), ({"token_budget": 64}, 64)):
+        encoder = TextEncoder(str(tiny_bert), max_seq_length=40, **options)
+        assert encoder._scheduler._token_budget == budget
     assert set(grown) == set(devices)
+
+
+def test_calls_of_many_threads_get_the_vectors_of_calls_alone(tiny_bert: pathlib.Path, tiny: TextEncoder) -> None:
+    """They are run together; a text that is refused fails its own call only."""
+    calls = [[f"good dog {'cat ' * n}.", "bad " * m, TEXTS[n % 6]] for n in range(6) for m in range(4)]
+    encoder = TextEncoder(str(tiny_bert), max_seq_length=40)
+    with concurrent.futures.ThreadPoolExecutor(12) as threads:
+        found = [threads.submit(encoder.encode, texts) for texts in [*calls, ["good", "\ud800"]]]
+    with pytest.raises(UnicodeEncodeError):
+        found[-1].result()
+    for texts, vectors in zip(calls, found, strict=False):
+        alone = np.concatenate([tiny.encode([text]) for text in texts])
+        np.testing.assert_allclose(vectors.result(), alone, atol=1e-5)
+
+
+def test_a_broken_vector_does_not_reach_the_texts_of_its_row(tiny_bert: pathlib.Path) -> None:
+    """One token gives NaN: attention would carry it through the row that texts share."""
+    encoder = TextEncoder(str(tiny_bert), max_seq_length=40)
+    function = encoder._scheduler._backend._engine._function  # type: ignore[attr-defined]
+    (words,) = [variable for variable in function.concrete.variables if variable.name.startswith("words")]
+    table = words.numpy()
+    table[VOCABULARY.index("cat")] = np.nan
+    words.assign(table)
+    vectors = encoder.encode(["good dog .", "bad cat", "dogs", "bad", "cat , cat"])
+    assert np.isfinite(vectors).all(axis=1).tolist() == [True, False, True, True, False]
+    alone = np.concatenate([TextEncoder(str(tiny_bert), max_seq_length=40).encode([text]) for text in ("dogs", "bad")])
+    np.testing.assert_allclose(vectors[2:4], alone, atol=1e-5)

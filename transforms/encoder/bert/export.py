@@ -10,13 +10,12 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
 from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
-from transforms.encoder.engines import PROBES, plain_graph
+from transforms.encoder.engines import Probes, plain_graph
 from transforms.encoder.hub import resolve
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.preprocessor import Preprocessor
@@ -189,9 +188,9 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
     recipe = recipe_of(model, EncoderOptions(model.encoder))
     vectors = BertVectors(model, recipe.pooling, recipe.normalize)
     preprocessor = Preprocessor(model.preprocessor)
-    tokens = preprocessor.tokenize(list(PROBES))
+    probes = Probes(preprocessor, vectors.max_seq_length or 128)
     try:
-        plain_graph(vectors, preprocessor.pack(tokens, np.arange(len(PROBES)), vectors.max_seq_length or 128))
+        plain_graph(vectors, probes.alone(vectors.original), probes)
         encoder = vectors.bert()
     except ValueError as error:
         raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error

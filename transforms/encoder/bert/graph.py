@@ -91,6 +91,18 @@ class Bert(tf.Module):
         has_pooler = "pooler.dense.weight" in tensors or config.pooling == "pooled_output"
         self.pooler = dense("pooler", "pooler.dense") if has_pooler else None
 
+    @classmethod
+    def sharing(cls, module: Any, config: BertConfig) -> "Bert":
+        """A Bert in float32 with `config` that shares the variables of `module`, a loaded SavedModel of a Bert."""
+        shared = cls.__new__(cls)
+        tf.Module.__init__(shared, name="bert")
+        shared.config, shared._dtype = config, tf.float32
+        for name in ("words", "positions", "types", "embedding_norm", "layers"):
+            setattr(shared, name, getattr(module, name))
+        # A SavedModel does not hold what is None.
+        shared.pooler = getattr(module, "pooler", None)
+        return shared
+
     @tf.function(input_signature=[_SPECS], autograph=False)
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The outputs for token ids, mask and type ids, each int32 [batch, length]."""
@@ -114,6 +126,27 @@ class Bert(tf.Module):
         first = self._encode(ids, mask, types, first_only=True)[:, 0]
         return first if pooling == "cls" else self._pool(first)
 
+    def packed_vectors(self, ids: tf.Tensor, segments: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """The same as `vectors` for texts that share rows, float32 [texts, hidden], from a packing.Batch.
+
+        A token attends only to tokens of its own text. It is no tf.function, so that it is not saved.
+        """
+        shape, owner = tf.shape(ids), tf.reshape(segments, [-1])
+        x = tf.gather(self.words, tf.reshape(ids, [-1])) + self.types[0]
+        x = self._norm(x + tf.gather(self.positions, tf.reshape(positions, [-1])), self.embedding_norm)
+        is_own = tf.equal(segments[:, None, :, None], segments[:, None, None, :])
+        bias = (1.0 - tf.cast(is_own, tf.float32)) * -1e9
+        mean = self.config.pooling == "mean"
+        firsts = tf.logical_and(owner > 0, tf.equal(tf.reshape(positions, [-1]), 0))
+        for layer in self.layers:
+            keep = None if mean or layer is not self.layers[-1] else tf.reshape(tf.where(firsts), [-1])
+            x = self._layer(x, layer, bias, shape[0], shape[1], keep=keep)
+        if not mean:
+            return x if self.config.pooling == "cls" else self._pool(x)
+        texts = tf.reduce_max(owner) + 1
+        total = tf.math.unsorted_segment_sum(x, owner, texts)[1:]
+        return total / tf.math.unsorted_segment_sum(tf.ones_like(x[:, :1]), owner, texts)[1:]
+
     def _encode(self, ids: tf.Tensor, mask: tf.Tensor, types: tf.Tensor, first_only: bool = False) -> tf.Tensor:
         """The last layer's states, [batch, length, hidden], or [batch, 1, hidden] if `first_only`."""
         shape = tf.shape(ids)
@@ -128,9 +161,19 @@ class Bert(tf.Module):
         return tf.reshape(x, [batch, -1, hidden])
 
     def _layer(
-        self, x: tf.Tensor, layer: Any, bias: tf.Tensor, batch: tf.Tensor, length: tf.Tensor, first_only: bool
+        self,
+        x: tf.Tensor,
+        layer: Any,
+        bias: tf.Tensor,
+        batch: tf.Tensor,
+        length: tf.Tensor,
+        first_only: bool = False,
+        keep: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """One transformer block on [batch * length, hidden]; with `first_only` the result is [batch, hidden]."""
+        """One transformer block on [batch * length, hidden].
+
+        With `first_only` the result is [batch, hidden]; with `keep` it is that of the tokens at these places only.
+        """
         heads = self.config.heads
         hidden = self.words.shape[1]
         size = hidden // heads
@@ -141,6 +184,8 @@ class Bert(tf.Module):
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) * (size**-0.5) + bias
         context = tf.matmul(tf.cast(tf.nn.softmax(scores), self._dtype), value)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, hidden])
+        if keep is not None:
+            context, x = tf.gather(context, keep), tf.gather(x, keep)
         x = self._norm(tf.cast(self._dense(context, layer["attention"]), tf.float32) + x, layer["attention_norm"])
         inner = ACTIVATIONS[self.config.activation](self._dense(x, layer["inner"]))
         return self._norm(tf.cast(self._dense(inner, layer["outer"]), tf.float32) + x, layer["norm"])

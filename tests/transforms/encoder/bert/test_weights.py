@@ -14,15 +14,17 @@ from transforms.encoder.saved_model import BertVectors
 from transforms.encoder.text_encoder import TextEncoder
 
 IDS = np.array([[2, 5, 6, 7, 3], [2, 8, 3, 0, 0]], np.int32)
-MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
-PACKED = (IDS, MASK, np.zeros_like(IDS))
+SEGMENTS = np.array([[1, 1, 1, 1, 1], [2, 2, 2, 0, 0]], np.int32)
+PADDED = (IDS, SEGMENTS, np.array([[0, 1, 2, 3, 4], [0, 1, 2, 0, 0]], np.int32))
+SHARED = tuple(np.concatenate([part[:1], part[1:, :3], np.zeros((1, 2), np.int32)], axis=1) for part in PADDED)
 
 
 @pytest.mark.parametrize("pooling", ["pooled_output", "mean", "cls"])
 def test_the_optimized_graph_gives_what_tf_hubs_graph_gives(hub_bert: pathlib.Path, pooling: str) -> None:
-    """With padding in the batch, to float32's rounding."""
+    """With padding in the batch, and with both texts in one row, to float32's rounding."""
     vectors = BertVectors(find_model(str(hub_bert)), pooling, normalize=False)
-    np.testing.assert_allclose(vectors.lifted()(*PACKED), vectors.original(*PACKED), atol=1e-6)
+    for batch in (PADDED, SHARED):
+        np.testing.assert_allclose(vectors.lifted()(*batch), vectors.original(*PADDED), atol=1e-6)
 
 
 def test_the_activation_and_the_heads_are_found(hub_bert: pathlib.Path) -> None:
@@ -32,9 +34,13 @@ def test_the_activation_and_the_heads_are_found(hub_bert: pathlib.Path) -> None:
 
 
 def test_what_was_exported_here_is_lifted_too(tiny_bert: pathlib.Path) -> None:
-    """Its configuration lies beside its weights."""
+    """Its configuration lies beside its weights, which are not copied."""
     vectors = BertVectors(find_model(str(tiny_bert)), "model_default", normalize=False)
-    np.testing.assert_allclose(vectors.lifted()(*PACKED), vectors.original(*PACKED), atol=1e-6)
+    lifted = vectors.lifted()
+    np.testing.assert_allclose(lifted(*SHARED), vectors.original(*PADDED), atol=1e-6)
+    assert {id(v) for v in lifted.concrete.variables} <= {
+        id(v) for v in vectors._encoder.__call__.concrete_functions[0].variables
+    }
 
 
 def _changed(hub_bert: pathlib.Path, path: pathlib.Path, change: Any) -> pathlib.Path:
