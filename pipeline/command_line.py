@@ -82,7 +82,7 @@ def parse(
     arguments, rest = parser.parse_known_args(argv)
     check_values(arguments)
     for name in SOURCES:
-        if (count := sum(argument.split("=")[0] == f"--{name}" for argument in argv)) > 1:
+        if (count := sum(argument.split("=")[0] == f"--{name}" and argument[-1] != "=" for argument in argv)) > 1:
             raise ValueError(
                 f"expected --{name} once, got it {count} times; name a folder or a pattern for several files"
             )

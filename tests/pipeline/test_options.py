@@ -25,7 +25,7 @@ def test_beams_options_are_taken_too() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--input=b"], "expected --input once, got it 2 times; several files are a folder or a pattern"),
+        (["--input=b"], "expected --input once, got it 2 times; name a folder or a pattern for several files"),
         (["--modle=x"], "unknown option '--modle'; did you mean --model?"),
         (["--input_format=jsonn"], "expected --input_format to be one of .*, got 'jsonn'; did you mean 'json'"),
         (["--input_format="], "expected --input_format=.*, got none"),

@@ -98,7 +98,7 @@ def test_its_steps_make_an_environment_that_embeds_offline(
     monkeypatch.setenv("PIP_NO_COMPILE", "1")
     replay = Replay(tmp_path, {"MODEL": "minilm", "IMAGE": "gcr.io/p/i:1"})
     replay.run()
-    assert re.search(r"messages\s+318", run_demo(replay))
+    assert re.search(r"records\s+318: 318 messages", run_demo(replay))
     assert (tmp_path / "models" / "baked.txt").read_text() == "minilm"
     launcher = [str(replay.python), replay.outside()["FLEX_TEMPLATE_PYTHON_PY_FILE"]]
     done = subprocess.run(launcher, capture_output=True, text=True, cwd=tmp_path, env=replay.outside(), check=False)

@@ -94,6 +94,8 @@ class _Data:
                 break
         marked, size = marked_encoding(head)
         self.codec = marked or self._encoding
+        if head == codecs.BOM_UTF8:
+            return
         if self.codec == UTF8:
             # The mark of UTF-8 stays, because it counts in positions.
             yield from itertools.chain([head], chunks)
@@ -230,14 +232,14 @@ def read_separated_lines(piece: FileRange, table: Table, encoding: str = UTF8) -
 def _records(lines: Iterator[_Line], table: Table) -> Iterator[tuple[int, bytes, int]]:
     """Lines, and lines that a quoted field joins as one, with their positions and numbers of lines."""
     waiting: collections.deque[_Line] = collections.deque()
-    coming = _with_waiting(waiting, lines)
-    for position, line in coming:
+    while (coming := _next(waiting, lines)) is not None:
+        position, line = coming
         if not table.is_quoted or line.count(b'"') % 2 == 0 or _state(line, table) != "open":
             yield position, line, 1
             continue
         begun, state = line, "open"
         ahead: list[_Line] = []
-        for following in itertools.islice(coming, _MOST_LINES):
+        while len(ahead) < _MOST_LINES and (following := _next(waiting, lines)) is not None:
             ahead.append(following)
             begun += b"\n" + following[1]
             state = _state(begun, table) if b'"' in following[1] else "open"
@@ -251,10 +253,8 @@ def _records(lines: Iterator[_Line], table: Table) -> Iterator[tuple[int, bytes,
             waiting.extendleft(reversed(ahead))
 
 
-def _with_waiting(waiting: "collections.deque[_Line]", lines: Iterator[_Line]) -> Iterator[_Line]:
-    """The lines, after those that are put to wait meanwhile."""
-    while (line := waiting.popleft() if waiting else next(lines, None)) is not None:
-        yield line
+def _next(waiting: "collections.deque[_Line]", lines: Iterator[_Line]) -> _Line | None:
+    return waiting.popleft() if waiting else next(lines, None)
 
 
 def _state(lines: bytes, table: Table) -> str:

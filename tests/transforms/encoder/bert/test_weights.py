@@ -75,7 +75,9 @@ def test_a_model_that_differs_runs_as_it_came(
     path = _changed(hub_bert, tmp_path, sine)
     with caplog.at_level(logging.WARNING):
         encoder = TextEncoder(str(path), pooling="cls", max_seq_length=32)
-    assert [r.message.split(":")[0] for r in caplog.records] == [f"{encoder.name} runs without the optimized graph"]
+    # TensorFlow warns of its own accord in a process that loads many models.
+    said = [r.message.split(":")[0] for r in caplog.records if r.name.startswith("transforms")]
+    assert said == [f"{encoder.name} runs without the optimized graph"]
     plain = TextEncoder(str(hub_bert), pooling="cls", max_seq_length=32)
     np.testing.assert_allclose(encoder.encode(["the dog"]), np.sin(plain.encode(["the dog"])), atol=1e-6)
 

@@ -23,7 +23,7 @@ from tests.beam import run
 from transforms.counters import process_counts
 from transforms.dead_letters import payload_of
 from transforms.io.files.encodings import known_encoding
-from transforms.io.files.lines import Table, read_document, read_lines, read_multiline, read_separated_lines
+from transforms.io.files.lines import _PACKED, Table, read_document, read_lines, read_multiline, read_separated_lines
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
 from transforms.io.files.read import ReadFiles
 from transforms.types import CSV_HEADER
@@ -56,7 +56,7 @@ def test_ranges_share_a_file_without_loss_or_double(tmp_path: pathlib.Path, line
     path = tmp_path / "file"
     path.write_bytes(b"\n".join(lines))
     size = path.stat().st_size
-    assume(size and not lines[0].startswith((b"PK", b"PAR1", b"Obj", b"BZh")))
+    assume(size and not lines[0].startswith(tuple(_PACKED)))
     cuts = sorted({0, size, *data.draw(st.lists(st.integers(1, size), max_size=5))})
     ranges = [FileRange(str(path), *ends) for ends in itertools.pairwise(cuts)]
     found = [line for piece in ranges for line in read_lines(piece)]
@@ -391,8 +391,7 @@ def test_members_give_the_lines_of_their_data(
     """However the data is cut into members, and however many zeros are behind each."""
     path = written(tmp_path, suffix, *(COMPRESS[suffix](data) + b"\0" * zeros for data, zeros in members))
     plain = b"".join(data for data, _ in members)
-    # Bytes that would be those of a packed file are not text.
-    assume(not plain.startswith((b"PK", b"PAR1", b"Obj", b"BZh")))
+    assume(not plain.startswith(tuple(_PACKED)))
     (tmp_path / "plain").write_bytes(plain)
     assert parts(path) == parts(tmp_path / "plain")
 
@@ -609,3 +608,16 @@ def test_a_damaged_row_group_costs_only_itself(tmp_path: pathlib.Path) -> None:
     assert numbers == [*range(1000), *range(1500, 2000)]
     assert letter.attributes["origin"] == f"{path}#1000"
     assert "row group 2" in letter.payload_string
+
+
+def test_what_follows_an_open_quote_is_read_to_the_end_of_the_file(tmp_path: pathlib.Path) -> None:
+    """Where the search for its end comes to the end of the file, the lines that it saw are still to be read."""
+    (tmp_path / "a").write_bytes(b'text\n"\nOne.\nTwo.\n')
+    records, dead = read(tmp_path / "a", "csv")
+    assert (data_of(records), dead) == ([b'"', b"One.", b"Two."], [])
+
+
+def test_a_file_of_nothing_but_a_mark_is_empty(tmp_path: pathlib.Path) -> None:
+    """It has no first line."""
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbf")
+    assert read(tmp_path / "a", "csv", text_column="text") == ({}, [])
