@@ -50,6 +50,8 @@ class NamesFound:
 
     def see(self, *names: Collection[str]) -> None:
         """Takes note of the names in an element."""
+        if len(self._found) == len(self._given):
+            return
         for option, name in self._given.items():
             if option in self._found:
                 continue

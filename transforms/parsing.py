@@ -26,8 +26,8 @@ STAGE = "Parse messages"
 SOURCE_PREFIX = "source."
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-# BigQuery's range of a TIMESTAMP.
-_YEARS = (datetime.datetime.min.replace(tzinfo=datetime.UTC), datetime.datetime.max.replace(tzinfo=datetime.UTC))
+# BigQuery's range of a TIMESTAMP: the years 1 to 9999.
+_LEAST_MICROS, _MOST_MICROS = -62_135_596_800_000_000, 253_402_300_799_999_999
 _LEAP_SECOND = re.compile(r"(?<=\d\d:59):60")
 _UTC = re.compile(r"\s*(?:UTC|Z)\Z", re.I)
 
@@ -80,6 +80,8 @@ def _json_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
 
 def _quoted(line: str, delimiter: str) -> list[str]:
     """The fields of a separated record, in which quotes may enclose delimiters, quotes and line ends."""
+    if '"' not in line and "\r" not in line and "\n" not in line:
+        return line.split(delimiter)
     # The csv module has a process-wide limit that is far below the size of the largest message.
     csv.field_size_limit(sys.maxsize)
     try:
@@ -238,7 +240,14 @@ class MessageParser(ParserOptions):
         return Message(
             id=as_text(id.value) if id else record.id or stable_id(record.origin, record.data),
             text=content,
-            metadata=_joined(attributes, {name: as_text(value) for name, value in fields.items() if value is not None}),
+            metadata=_joined(
+                attributes,
+                {
+                    name: value if isinstance(value, str) else as_text(value)
+                    for name, value in fields.items()
+                    if value is not None
+                },
+            ),
             event_time=parse_time(as_plain(time.value), time.name) if time else record.event_time,
         )
 
@@ -399,7 +408,7 @@ def parse_time(value: Any, field: str) -> int:
             micros = _iso_micros(text)
         except ValueError:
             raise ValueError(expected) from None
-    if not _micros(_YEARS[0]) <= micros <= _micros(_YEARS[1]):
+    if not _LEAST_MICROS <= micros <= _MOST_MICROS:
         raise ValueError(expected)
     return micros
 
@@ -413,7 +422,7 @@ def _iso_micros(text: str) -> int:
     before, leaps = _LEAP_SECOND.subn(":59", text, count=1)
     time = datetime.datetime.fromisoformat(_UTC.sub("+00:00", before))
     micros = _micros(time if time.tzinfo else time.replace(tzinfo=datetime.UTC)) + leaps * 1_000_000
-    if leaps and micros <= _micros(_YEARS[1]):
+    if leaps and micros <= _MOST_MICROS:
         following = _EPOCH + datetime.timedelta(microseconds=micros)
         if (following.day, following.hour, following.minute, following.second) != (1, 0, 0, 0):
             raise ValueError("expected a leap second at the end of a month")
