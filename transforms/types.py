@@ -1,9 +1,11 @@
 """The elements that stages exchange: small NamedTuples with row coders and a fixed schema id.
 
 The fixed schema id keeps a streaming job's coders the same from one launch to the next; by default Beam would generate
-a random one. Times are microseconds since the Unix epoch, so that elements hold only plain types.
+a random one. It is a UUID, as Java refuses any other. Times are microseconds since the Unix epoch, so that elements
+hold only plain types.
 """
 
+import uuid
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
@@ -101,8 +103,19 @@ class DeadLetter(NamedTuple):
     parts: int
 
 
-_SCHEMA_ID_FIELD = "_beam_schema_id"
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://pypi.org/project/beam-sentence-embeddings/")
+
+
+def schema_id(name: str) -> str:
+    """The id of a schema, which depends on its name alone."""
+    return str(uuid.uuid5(_NAMESPACE, name))
+
+
+def register(element: type, version: int) -> None:
+    """Give a NamedTuple a Row coder and a fixed schema id; `version` counts the changes of its fields."""
+    element._beam_schema_id = schema_id(f"{element.__name__}-v{version}")  # type: ignore[attr-defined]
+    coders.registry.register_coder(element, coders.RowCoder)
+
 
 for _element in (Record, Message, Sentence, SentenceEmbedding, DeadLetter):
-    setattr(_element, _SCHEMA_ID_FIELD, f"sentence-embeddings-{_element.__name__}-v1")
-    coders.registry.register_coder(_element, coders.RowCoder)
+    register(_element, version=1)

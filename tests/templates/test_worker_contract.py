@@ -21,6 +21,7 @@ from tests.shared import Shared
 from tests.templates.fake_google import FakeGoogle
 from tests.templates.replay_dockerfile import context_files
 from transforms.encoder.catalogue import models_directory
+from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
 REQUIRED = {
@@ -120,13 +121,18 @@ def steps(launched: Launch) -> str:
     return "".join(sorted(lines))
 
 
+_ELEMENTS: tuple[Any, ...] = (Record, Message, Sentence, SentenceEmbedding, DeadLetter)
+_NAMES = {element._beam_schema_id: element.__name__ for element in _ELEMENTS}
+
+
 def _describe(components: Any, coder_id: str) -> str:
     coder = components.coders[coder_id]
     name = coder.spec.urn.removeprefix("beam:coder:").removesuffix(":v1")
     if name == "row":
         from apache_beam.portability.api import schema_pb2
 
-        return f"row {schema_pb2.Schema.FromString(coder.spec.payload).id}"
+        id = schema_pb2.Schema.FromString(coder.spec.payload).id
+        return f"row {_NAMES[id]} {id}"
     inner = [_describe(components, component) for component in coder.component_coder_ids]
     return f"{name}({', '.join(inner)})" if inner else name
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
-from apache_beam import coders
 
 from transforms.adapters import AsMessages, AsSentences
 from transforms.dead_letters import DeadLetterTransform
@@ -17,7 +16,7 @@ from transforms.options import takes
 from transforms.schema import rfc3339, vector_of
 from transforms.splitter import SplitterOptions
 from transforms.splitting import SplitSentences, SplittingOptions
-from transforms.types import Sentence, SentenceEmbedding
+from transforms.types import Sentence, SentenceEmbedding, register
 
 # The file to name in a pipeline's `providers: [{include: ...}]`.
 PROVIDERS = pathlib.Path(__file__).parents[1] / "yaml_providers.yaml"
@@ -42,8 +41,7 @@ class EmbeddedRow(NamedTuple):
     truncated: bool
 
 
-EmbeddedRow._beam_schema_id = "sentence-embeddings-EmbeddedRow-v2"  # type: ignore[attr-defined]
-coders.registry.register_coder(EmbeddedRow, coders.RowCoder)
+register(EmbeddedRow, version=2)
 
 
 class YamlSplitSentences(beam.PTransform):
