@@ -10,7 +10,7 @@ import re
 import pytest
 
 import transforms
-from pipeline import evaluate
+from pipeline import evaluate, expansion_service
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
@@ -22,6 +22,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 PARSERS: list[argparse.ArgumentParser] = [
     evaluate._parser(),
+    expansion_service._parser(),
     report._parser(),
     search._parser(),
     scale._parser(),

@@ -1,0 +1,102 @@
+"""SplitSentences and EmbedSentences as SchemaTransforms: what an expansion service offers to Java, SQL and YAML.
+
+Their inputs, outputs and options are those of Beam YAML, each option typed and nullable: null is its default.
+"""
+
+import inspect
+import types
+import typing
+from typing import Any, NamedTuple, Optional
+
+import apache_beam as beam
+from apache_beam.coders import RowCoder
+from apache_beam.portability.api import beam_expansion_api_pb2, external_transforms_pb2, schema_pb2
+from apache_beam.typehints.schemas import named_fields_to_schema
+
+from transforms.embedding import EmbeddingOptions
+from transforms.encoder.options import EncoderOptions
+from transforms.integrations.beam_yaml import YamlEmbedSentences, YamlSplitSentences
+from transforms.options import descriptions
+from transforms.splitter import SplitterOptions
+from transforms.splitting import SplittingOptions
+from transforms.types import schema_id
+
+
+class _Offered(NamedTuple):
+    """A transform with the classes that describe its options."""
+
+    transform: Any
+    options: tuple[type, ...]
+
+
+SPLIT = "beam:schematransform:sentence_embeddings:split_sentences:v1"
+EMBED = "beam:schematransform:sentence_embeddings:embed_sentences:v1"
+_OFFERED = {
+    SPLIT: _Offered(YamlSplitSentences, (SplitterOptions, SplittingOptions)),
+    EMBED: _Offered(YamlEmbedSentences, (EncoderOptions, EmbeddingOptions)),
+}
+_NAMES = {"transforms.SplitSentences": SPLIT, "transforms.EmbedSentences": EMBED}
+
+
+def discovered() -> dict[str, Any]:
+    """The SchemaTransformConfig of each identifier, as an expansion service tells them."""
+    return {
+        identifier: beam_expansion_api_pb2.SchemaTransformConfig(
+            description=(inspect.getdoc(offered.transform) or "").partition("\n")[0],
+            config_schema=_config_schema(identifier),
+            input_pcollection_names=["input"],
+            output_pcollection_names=["output"],
+        )
+        for identifier, offered in _OFFERED.items()
+    }
+
+
+def made(payload: external_transforms_pb2.SchemaTransformPayload) -> beam.PTransform:
+    """The transform that a caller configured.
+
+    Raises:
+        ValueError: if the identifier is none of `discovered`, or an option has an invalid value.
+        TypeError: if an option is unknown.
+    """
+    if payload.identifier not in _OFFERED:
+        raise ValueError(f"expected a transform of {', '.join(_OFFERED)}, got {payload.identifier!r}")
+    return _configured(payload.identifier, RowCoder(payload.configuration_schema).decode(payload.configuration_row))
+
+
+def named(payload: external_transforms_pb2.ExternalConfigurationPayload) -> beam.PTransform:
+    """The transform that Java's PythonExternalTransform names as this package does, "transforms.SplitSentences".
+
+    Raises:
+        ValueError: as in `made`, or if an option is given by its position.
+        TypeError: as in `made`.
+    """
+    row = RowCoder(payload.schema).decode(payload.payload)
+    if getattr(row, "args", None):
+        raise ValueError(f"expected options by their names, got {tuple(row.args)}")
+    if row.constructor not in _NAMES:
+        raise ValueError(f"expected a transform of {', '.join(_NAMES)}, got {row.constructor!r}")
+    return _configured(_NAMES[row.constructor], getattr(row, "kwargs", None))
+
+
+def _configured(identifier: str, row: Any) -> beam.PTransform:
+    given = {name: value for name, value in row._asdict().items() if value is not None} if row else {}
+    return _OFFERED[identifier].transform(**given)
+
+
+def _config_schema(identifier: str) -> schema_pb2.Schema:
+    transform, options = _OFFERED[identifier]
+    described = {name: said for each in options for name, said in descriptions(each).items()}
+    fields = [(name, _nullable(each.annotation)) for name, each in inspect.signature(transform).parameters.items()]
+    return named_fields_to_schema(fields, schema_id=schema_id(identifier), field_descriptions=described)
+
+
+def _nullable(annotation: Any) -> Any:
+    """The type of a schema's field for what an option takes, None included."""
+    kinds = set(typing.get_args(annotation) if _is_union(annotation) else (annotation,)) - {type(None)}
+    # An integer is a float of a schema, too.
+    kind = float if kinds == {int, float} else kinds.pop()
+    return Optional[str if typing.get_origin(kind) is typing.Literal else kind]
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
