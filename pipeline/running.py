@@ -12,7 +12,7 @@ from pipeline import stopping
 from pipeline.command_line import in_command_line
 from pipeline.outputs import put_in_place
 from pipeline.settings import Settings
-from pipeline.summary import counters_of, names_of_nothing, replaced_files, summary, why_no_rows
+from pipeline.summary import counters_of, names_of_nothing, replaced_files, summary, too_many_dead_letters, why_no_rows
 from transforms.dead_letters import forget_reasons
 
 
@@ -53,7 +53,8 @@ def run_locally(
         with around or contextlib.nullcontext():
             result = job() if job else run() if is_stream else stopping.left_behind(run)
         missing = sorted(names_of_nothing(result, settings).keys() & set(needed_names))
-        replaced = put_in_place(settings, waiting, rows=not missing) if waiting else {}
+        too_many = too_many_dead_letters(counters_of(result), settings.max_dead_letters)
+        replaced = put_in_place(settings, waiting, rows=not (missing or too_many)) if waiting else {}
     # Beam wraps what a worker raised in RuntimeError, or passes it on unchanged.
     except Exception as error:
         reason = str(error).strip().splitlines()
@@ -66,6 +67,8 @@ def run_locally(
         print(line)
     if missing:
         failure = f"expected a message with what --{' and --'.join(missing)} names, got none"
+    elif too_many:
+        failure = too_many
     # The count of rows leaves out those that were played again from their sink's refusal.
     elif settings.output not in replaced and (why := why_no_rows(counters_of(result))):
         failure = f"expected rows, got none: {why}"

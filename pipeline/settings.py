@@ -37,6 +37,7 @@ class Settings:
         output: where rows go.
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
+        max_dead_letters: how many a run may have and end well, or which share of what it reads; "" for any.
         spill_dir: where dead letters go that their sink refuses; "" for none.
         already_written: rows written earlier, whose sentences are left out; "" for none.
         store_content: whether rows keep their sentence.
@@ -62,6 +63,7 @@ class Settings:
     output: str
     output_format: str
     dead_letters: str
+    max_dead_letters: str
     spill_dir: str
     already_written: str
     store_content: bool
@@ -101,6 +103,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         output=arguments.output,
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
+        max_dead_letters=arguments.max_dead_letters,
         spill_dir=arguments.spill_dir,
         already_written=arguments.already_written,
         store_content=arguments.store_content == "true",

@@ -181,6 +181,14 @@ def replaced_files(replaced: Mapping[str, int]) -> str:
     return f"replaced      {sum(replaced.values()):,} files of an earlier run ({places})" if places else ""
 
 
+def too_many_dead_letters(counters: dict[str, int], most: str) -> str:
+    """What is wrong with the number of dead letters; "" if there are at most `most`, a number or a share."""
+    letters = sum(dead_letters_of(counters).values())
+    read = counters.get("records") or counters.get("rows_read") or counters.get("messages", 0) + letters
+    limit = float(most) * read if "." in most else int(most or letters)
+    return f"expected at most {most} dead letters, got {letters:,} of {read:,} read" if letters > limit else ""
+
+
 def why_no_rows(counters: dict[str, int]) -> str:
     """Why a run made no row of what it read; "" if it made one, read nothing, or left out what was written already."""
     get = counters.get

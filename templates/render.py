@@ -117,7 +117,8 @@ TEMPLATES = (
 def options_of(template: Template) -> list[Option]:
     """The options that a user of `template` may set, as the template has them."""
     fixed = {argument.split("=")[0].removeprefix("--") for argument in FIXED}
-    left_out = fixed | {source for source in SOURCES if source != template.source}
+    # A launcher does not wait for the job, whose dead letters it would count.
+    left_out = fixed | {"max_dead_letters"} | {source for source in SOURCES if source != template.source}
     return [
         _narrowed(option, template)
         for option in (*OPTIONS, *BEAM_OPTIONS)

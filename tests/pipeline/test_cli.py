@@ -112,6 +112,24 @@ def test_the_reasons_of_dead_letters_are_listed(
     assert lines[first + 2].strip() == "1 such as: ValueError: expected text in the field 'text', got a number"
 
 
+@pytest.mark.parametrize(
+    ("most", "code"), [("", 0), ("1", 0), ("0", 1), ("0.5", 0), ("0.25", 0), ("0.2", 1), (".1", 1), ("x", 2), ("5%", 2)]
+)
+def test_a_run_with_too_many_dead_letters_fails(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], most: str, code: int
+) -> None:
+    """A number or a share; its rows replace none."""
+    write_messages(tmp_path, *({"id": i, "text": "Hi."} for i in range(3)), {"id": 9})
+    assert main(arguments(tmp_path, text_encoder, max_dead_letters=most)) == code
+    assert len(read_rows(tmp_path)) == (0 if code else 3)
+    reason = {
+        0: "",
+        1: f"expected at most {most} dead letters, got 1 of 4 read",
+        2: "expected --max_dead_letters=COUNT|SHARE",
+    }
+    assert reason[code] in capsys.readouterr().err
+
+
 def test_an_option_that_names_something_is_not_spoken_of(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -184,7 +184,7 @@ def test_every_option_that_a_user_may_set_is_a_parameter(name: str) -> None:
     """All but those that the template fixes, other sources, and options of the other kind of input."""
     template = TEMPLATES[name]
     missing = {option.name for option in OPTIONS} - set(parameters(name))
-    fixed = {"output_format", "wait"} | set(SOURCES) - {template.source}
+    fixed = {"output_format", "wait", "max_dead_letters"} | set(SOURCES) - {template.source}
     other = {option.name for option in OPTIONS if option.reads not in ("", template.reads)}
     assert missing == fixed | other
 
