@@ -1,4 +1,4 @@
-"""`python -m pipeline.expansion_service`: SplitSentences and EmbedSentences for Java, SQL and YAML (docs/java.md).
+"""`python -m pipeline.expansion_service`: SplitSentences and EmbedSentences for Java and YAML (docs/java.md).
 
 It trusts its callers, as a pipeline may contain code: keep it on this machine, or in a network of your own.
 """
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="Serve SplitSentences and EmbedSentences to programs in Java, SQL and YAML.",
+        description="Serve SplitSentences and EmbedSentences to programs in Java and YAML.",
         allow_abbrev=False,
     )
     parser.add_argument("--port", type=int, required=True, help="Port to listen on; 0 for a free one.")

@@ -1,4 +1,4 @@
-"""SplitSentences and EmbedSentences as SchemaTransforms: what an expansion service offers to Java, SQL and YAML.
+"""SplitSentences and EmbedSentences as SchemaTransforms: what an expansion service offers to Java and YAML.
 
 Their inputs, outputs and options are those of Beam YAML, each option typed and nullable: null is its default.
 """
