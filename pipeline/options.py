@@ -11,8 +11,9 @@ from transforms.io.bigquery.write import METHODS, BigQueryOptions
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
 from transforms.options import descriptions
-from transforms.parsing import FORMATS, SEPARATED_FORMATS, ParserOptions
+from transforms.parsing import FORMATS, ParserOptions
 from transforms.reembedding import ROW_FORMATS
+from transforms.separated import SEPARATED
 from transforms.splitter import SplitterOptions
 from transforms.splitting import SplittingOptions
 
@@ -111,7 +112,7 @@ OPTIONS = (
         timestamp_field=_WITH_FIELDS,
         id_attribute={"reads": "stream", "label": "Id attribute"},
         timestamp_attribute={"reads": "stream"},
-        quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED_FORMATS)},
+        quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED)},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
     Option("source", "How to read Pub/Sub: with Beam's native read (Dataflow only), or with our own splittable source, "
@@ -125,7 +126,7 @@ OPTIONS = (
            "many as its parallelism (a Flink option), or one.", "Input", 0, minimum=0, reads="stream",
            label="Readers of the stream", parent="source", triggers=("splittable",)),
     Option("csv_multiline", "Let quoted CSV or TSV fields span lines; a file is then read as a whole.", "Input", False,
-           reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED_FORMATS)),
+           reads="files", label="Quoted fields span lines", parent="input_format", triggers=tuple(SEPARATED)),
     Option("encoding", "Encoding of text files, by Python's name, such as latin-1; a file that begins with a mark of "
            "UTF-8, UTF-16 or UTF-32 is read by its mark.", "Input", "utf-8",
            reads="files", label="Encoding of text files", parent="input_format",

@@ -19,6 +19,7 @@ from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, d
 from transforms.encoder.options import check_fields
 from transforms.ids import stable_id
 from transforms.options import takes
+from transforms.separated import SEPARATED, quoted_records
 from transforms.types import CSV_HEADER, Message, Record
 
 STAGE = "Parse messages"
@@ -82,10 +83,8 @@ def _quoted(line: str, delimiter: str) -> list[str]:
     """The fields of a separated record, in which quotes may enclose delimiters, quotes and line ends."""
     if '"' not in line and "\r" not in line and "\n" not in line:
         return line.split(delimiter)
-    # The csv module has a process-wide limit that is far below the size of the largest message.
-    csv.field_size_limit(sys.maxsize)
     try:
-        rows = list(csv.reader([line], delimiter=delimiter, strict=True))
+        rows = quoted_records(line, delimiter)
     except csv.Error as error:
         raise ValueError(
             f"expected quotes around whole fields, or none: {error}; set quoting or csv_multiline"
@@ -121,14 +120,11 @@ _DECODERS: dict[str, Callable[[Record, str, "ParserOptions"], Fields]] = {
     "document": _text_fields,
     "json": _json_fields,
     "jsonl": _json_fields,
-    "csv": _separated_fields(","),
-    "tsv": _separated_fields("\t"),
+    **{name: _separated_fields(kind.delimiter) for name, kind in SEPARATED.items()},
     "parquet": _json_fields,
     "avro": _json_fields,
 }
 FORMATS = tuple(_DECODERS)
-# The formats of separated fields, and how their fields are quoted unless an option says otherwise.
-SEPARATED_FORMATS = {"csv": "csv", "tsv": "none"}
 QUOTINGS = ("csv", "none")
 # The options that name a field or attribute of a message.
 NAMING_OPTIONS = ("id_field", "timestamp_field", "id_attribute", "timestamp_attribute")
@@ -174,7 +170,9 @@ class ParserOptions:
     @property
     def is_quoted(self) -> bool:
         """Whether double quotes enclose fields, rather than being text."""
-        return (self.quoting or SEPARATED_FORMATS.get(self.input_format)) == "csv"
+        if self.quoting:
+            return self.quoting == "csv"
+        return self.input_format in SEPARATED and SEPARATED[self.input_format].is_quoted
 
 
 class Parts(NamedTuple):
@@ -209,7 +207,7 @@ class MessageParser(ParserOptions):
             return None
         fields = _DECODERS[self.input_format](record, text, self)
         attributes = dict(record.attributes)
-        if self.input_format in SEPARATED_FORMATS:
+        if self.input_format in SEPARATED:
             del attributes[CSV_HEADER]
         return Parts(attributes, fields)
 

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import itertools
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 from transforms.io.files.decompress import decompressed
 from transforms.io.files.encodings import MARK_BYTES, UTF8, as_utf8, marked_encoding, original
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
+from transforms.separated import Separated, allow_large_fields, quoted_records
 from transforms.types import CSV_HEADER
 
 # What a file that is no text begins with, and what to do with it.
@@ -38,17 +38,15 @@ _Line = tuple[int, bytes]
 
 
 class Table(NamedTuple):
-    """How the records of a separated file are made of fields.
+    """A separated file.
 
     Attributes:
-        delimiter: what stands between two fields.
-        is_quoted: whether double quotes enclose fields, rather than being text.
+        fields: how the fields of its records are written.
         column: a column that the header must have, "" for none.
     """
 
-    delimiter: str
-    is_quoted: bool
-    column: str
+    fields: Separated
+    column: str = ""
 
 
 class _Data:
@@ -234,7 +232,7 @@ def _records(lines: Iterator[_Line], table: Table) -> Iterator[tuple[int, bytes,
     waiting: collections.deque[_Line] = collections.deque()
     while (coming := _next(waiting, lines)) is not None:
         position, line = coming
-        if not table.is_quoted or line.count(b'"') % 2 == 0 or _state(line, table) != "open":
+        if not table.fields.is_quoted or line.count(b'"') % 2 == 0 or _state(line, table) != "open":
             yield position, line, 1
             continue
         begun, state = line, "open"
@@ -259,9 +257,8 @@ def _next(waiting: "collections.deque[_Line]", lines: Iterator[_Line]) -> _Line 
 
 def _state(lines: bytes, table: Table) -> str:
     """Whether the lines of a record are "whole", "broken", or "open": a quoted field goes on behind them."""
-    csv.field_size_limit(sys.maxsize)
     try:
-        list(csv.reader([lines.decode("latin-1")], delimiter=table.delimiter, strict=True))
+        quoted_records(lines.decode("latin-1"), table.fields.delimiter)
     except csv.Error as error:
         return "open" if "unexpected end of data" in str(error) else "broken"
     return "whole"
@@ -281,7 +278,11 @@ def _header(line: bytes, table: Table) -> dict[str, str]:
             f"expected a header in the file's encoding, got {line[:200]!r}; name its encoding, as in encoding=latin-1"
         ) from error
     if table.column:
-        rows = csv.reader([header], delimiter=table.delimiter) if table.is_quoted else [header.split(table.delimiter)]
+        rows = (
+            csv.reader([header], delimiter=table.fields.delimiter)
+            if table.fields.is_quoted
+            else [header.split(table.fields.delimiter)]
+        )
         try:
             names = next(iter(rows), [])
         except csv.Error as error:
@@ -305,7 +306,7 @@ def read_document(piece: FileRange, encoding: str = UTF8) -> Pieces:
 
 def read_multiline(piece: FileRange, table: Table, encoding: str = UTF8) -> Pieces:
     """The records of a file, which may span lines; one ends at a line end outside quotes."""
-    csv.field_size_limit(sys.maxsize)
+    allow_large_fields()
     lines: list[bytes] = []
 
     def remembered() -> Iterator[str]:
@@ -317,7 +318,7 @@ def read_multiline(piece: FileRange, table: Table, encoding: str = UTF8) -> Piec
 
     with _opened(piece.path, encoding) as data:
         attributes: dict[str, str] = {}
-        for row, _ in enumerate(csv.reader(remembered(), delimiter=table.delimiter)):
+        for row, _ in enumerate(csv.reader(remembered(), delimiter=table.fields.delimiter)):
             record = b"".join(lines).rstrip(b"\r\n")
             lines.clear()
             if row:

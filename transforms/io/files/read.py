@@ -15,6 +15,7 @@ from transforms.io.files.lines import Table, read_document, read_lines, read_mul
 from transforms.io.files.match import File, absolute, match, partitions, printable
 from transforms.io.files.pieces import FileRange, Piece, Pieces
 from transforms.io.files.rows import read_avro, read_parquet
+from transforms.separated import SEPARATED
 from transforms.types import Record
 
 STAGE = "Read records"
@@ -44,8 +45,6 @@ _READERS = {
     "avro": _Reader(read_avro, False),
 }
 _MULTILINE_READER = _Reader(read_multiline, False, ("encoding", "table"))
-# The formats of separated fields: their delimiter, and whether fields are quoted unless an option says otherwise.
-_TABLES = {"csv": Table(",", True, ""), "tsv": Table("\t", False, "")}
 FILE_FORMATS = tuple(_READERS)
 
 
@@ -89,10 +88,10 @@ class ReadFiles(DeadLetterTransform):
         super().__init__()
         # Beam's coder of text refuses the surrogates of a path that is not UTF-8; _Match takes this back.
         self._patterns = [os.fsencode(pattern).decode("latin-1") for pattern in patterns]
-        table = _TABLES.get(input_format)
-        if table:
-            quoted = table.is_quoted or csv_multiline if is_quoted is None else is_quoted
-            table = table._replace(is_quoted=quoted, column=text_column)
+        table = None
+        if fields := SEPARATED.get(input_format):
+            quoted = fields.is_quoted or csv_multiline if is_quoted is None else is_quoted
+            table = Table(fields._replace(is_quoted=quoted), text_column)
         reader = _MULTILINE_READER if csv_multiline and table else _READERS[input_format]
         options = {"encoding": known_encoding(encoding), "columns": list(columns) or None, "table": table}
         self._read = functools.partial(reader.read, **{name: options[name] for name in reader.options})

@@ -26,6 +26,7 @@ from transforms.io.files.encodings import known_encoding
 from transforms.io.files.lines import _PACKED, Table, read_document, read_lines, read_multiline, read_separated_lines
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
 from transforms.io.files.read import ReadFiles
+from transforms.separated import SEPARATED
 from transforms.types import CSV_HEADER
 
 
@@ -174,8 +175,8 @@ def test_a_path_can_have_another_name(tmp_path: pathlib.Path) -> None:
 # The readers of text, without Beam around them.
 TEXT_READERS: dict[str, Callable[..., Pieces]] = {
     "lines": read_lines,
-    "separated": functools.partial(read_separated_lines, table=Table(",", True, "")),
-    "multiline": functools.partial(read_multiline, table=Table(",", True, "")),
+    "separated": functools.partial(read_separated_lines, table=Table(SEPARATED["csv"])),
+    "multiline": functools.partial(read_multiline, table=Table(SEPARATED["csv"])),
     "document": read_document,
 }
 
