@@ -10,11 +10,12 @@ from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
 from pipeline.inputs import Inputs
-from pipeline.places import dead_letters_beside, files_of, is_local, is_pipe, paths, shard, shards
+from pipeline.places import dead_letters_beside, files_of, is_pipe, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import check_model as check_model_options
 from transforms.io.bigquery.tables import check_readable
+from transforms.io.disk import is_local
 from transforms.io.files.encodings import known_encoding
 from transforms.io.files.match import would_read
 from transforms.io.files.read import FILE_FORMATS

@@ -17,9 +17,10 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline import stopping
 from pipeline.checks import looking_at
-from pipeline.places import is_local, literal, shard, shards
+from pipeline.places import literal, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import create_table
+from transforms.io.disk import is_local
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 _log = logging.getLogger(__name__)

@@ -24,11 +24,6 @@ def dead_letters_beside(output: str, output_format: str) -> str:
     return f"{folder}/dead_letters/{name}" if folder else f"dead_letters/{name}"
 
 
-def is_local(place: str) -> bool:
-    """Whether `place` is on this machine's file system."""
-    return "://" not in place
-
-
 def literal(path: str) -> str:
     """The pattern that only `path` matches."""
     # Beam does not escape a bracket in a set, and Python warns of a set that begins with one.

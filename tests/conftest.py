@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,6 +186,11 @@ def text_encoder(shared: Shared) -> pathlib.Path:
         tf.saved_model.save(Encoder(), str(path))
 
     return shared.made("text_encoder", make)
+
+
+def as_arguments(options: Mapping[str, Any]) -> list[str]:
+    """Options as a command line gives them."""
+    return [f"--{name}={value}" for name, value in options.items()]
 
 
 def record(data: bytes | str, origin: str = "here#0", **fields: Any) -> Record:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.emulators import EmulatorMissingError, free_port
+from pipeline.emulators import EmulatorMissingError, free_port, listens
 from transforms.io.pubsub.resources import publisher_client, subscriber_client
 
 _HOST = "PUBSUB_EMULATOR_HOST"
@@ -107,12 +106,8 @@ def pubsub_emulator() -> Iterator[PubsubEmulator]:
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", host: str, log: Any) -> None:
-    until = time.monotonic() + _START_SECONDS
-    address, port = host.split(":")
-    while time.monotonic() < until and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection((address, int(port)), timeout=1):
-            return
-        time.sleep(0.1)
+    if listens(process, int(host.split(":")[1]), _START_SECONDS):
+        return
     log.seek(0)
     said = log.read().decode(errors="replace").strip()[-2000:]
     raise EmulatorMissingError(f"expected the Pub/Sub emulator to start on {host}, got: {said}; {_INSTALL}")

@@ -20,7 +20,7 @@ from google.cloud import bigquery
 
 from pipeline.__main__ import main
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription
-from tests.conftest import ROOT
+from tests.conftest import ROOT, as_arguments
 from tests.integration.fault_proxy import FaultProxy
 from transforms.io.bigquery.tables import newest_rows_view
 from transforms.io.bigquery.write import METHODS
@@ -40,7 +40,7 @@ def arguments(subscription: Subscription, dataset: str, model: pathlib.Path, **o
         "dead_letters": f"{dataset}.letters",
         **options,
     }
-    return [f"--{name}={value}" for name, value in chosen.items()]
+    return as_arguments(chosen)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import pytest
 
 from pipeline import export_encoder, local
 from pipeline.__main__ import main
-from tests.conftest import ROOT
+from tests.conftest import ROOT, as_arguments
 from transforms.dataframe import embed
 from transforms.encoder.text_encoder import TextEncoder
 
@@ -36,7 +36,7 @@ def arguments(folder: pathlib.Path, model_directory: pathlib.Path | str, **optio
         "model": model_directory,
         **options,
     }
-    return [f"--{name}={value}" for name, value in chosen.items()]
+    return as_arguments(chosen)
 
 
 def write_messages(folder: pathlib.Path, *messages: dict[str, Any]) -> None:

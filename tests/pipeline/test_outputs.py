@@ -25,7 +25,7 @@ from pipeline.__main__ import main
 from pipeline.command_line import parse
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.settings import Settings, settings_of
-from tests.conftest import ROOT
+from tests.conftest import ROOT, as_arguments
 from tests.pipeline.test_cli import arguments, read_rows, write_messages
 
 HEX = "0123456789abcdef" * 2
@@ -523,7 +523,7 @@ def replay_arguments(folder: pathlib.Path, model: pathlib.Path, **options: Any) 
         "model": model,
         **options,
     }
-    return [f"--{name}={value}" for name, value in chosen.items()]
+    return as_arguments(chosen)
 
 
 def test_a_replay_that_makes_no_row_keeps_what_was_there(

@@ -1,6 +1,13 @@
-"""What is on the disk of this machine when a function returns, and stays there if the machine stops."""
+"""The file system of this machine: which paths are on it, and what is on its disk when a function returns."""
 
 import os
+
+from apache_beam.io.filesystems import FileSystems
+
+
+def is_local(path: str) -> bool:
+    """Whether `path`, of a file, folder or pattern, is on the file system of this machine."""
+    return FileSystems.get_scheme(path) is None
 
 
 def sync(path: str) -> None:

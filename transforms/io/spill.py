@@ -9,7 +9,7 @@ from typing import Any
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.counters import Counters
-from transforms.io.disk import sync
+from transforms.io.disk import is_local, sync
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Spill:
                 "fix the sink, or name a folder for such letters with spill_dir"
             )
         line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
-        if FileSystems.get_scheme(self._folder) is None:
+        if is_local(self._folder):
             _write_local(pathlib.Path(self._folder), name, line)
         else:
             with FileSystems.create(FileSystems.join(self._folder, name)) as file:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional
 from apache_beam.io.filesystem import FileSystem
 from apache_beam.io.filesystems import FileSystems
 
+from transforms.io.disk import is_local
 from transforms.types import CSV_HEADER
 
 _GLOB = re.compile(r"[\[*?]")
@@ -60,18 +61,18 @@ def match(place: str) -> Matched:
 
 
 def _match(place: str) -> Matched:
-    is_local = FileSystems.get_scheme(place) is None
-    if not place.endswith("/") and not (is_local and os.path.isdir(place)) and FileSystems.exists(place):
-        size = _size(place) if is_local else FileSystems.get_filesystem(place).metadata(place).size_in_bytes
+    here = is_local(place)
+    if not place.endswith("/") and not (here and os.path.isdir(place)) and FileSystems.exists(place):
+        size = _size(place) if here else FileSystems.get_filesystem(place).metadata(place).size_in_bytes
         if size is None:
             raise ValueError(f"expected a file, folder or pattern, got {place!r}, a pipe or device; copy it to a file")
         return Matched([File(place, size)], [])
-    root, found = _local(place) if is_local else _remote(place)
+    root, found = _local(place) if here else _remote(place)
     matched = Matched([], [])
     for file in found:
         hidden = is_hidden(file.path.removeprefix(root))
         (matched.left_out if hidden or file.size is None else matched.files).append(file)
-    return _without_doubles(matched) if is_local else matched
+    return _without_doubles(matched) if here else matched
 
 
 def _without_doubles(matched: Matched) -> Matched:
@@ -99,7 +100,7 @@ def is_hidden(path: str) -> bool:
 
 def would_read(place: str, path: str) -> bool:
     """Whether a read of `place`, as in `match`, would read the file `path`, which need not exist yet."""
-    if FileSystems.get_scheme(place) is not None or FileSystems.get_scheme(path) is not None:
+    if not is_local(place) or not is_local(path):
         pattern = place + "**" if place.endswith("/") else place
         return bool(re.match(FileSystem.translate_pattern(pattern), path))
     path = os.path.realpath(path)
@@ -197,7 +198,7 @@ def _is_text(path: str) -> bool:
 
 def absolute(path: str) -> str:
     """A local path from the root, and any other unchanged."""
-    return os.path.abspath(path) if FileSystems.get_scheme(path) is None else path
+    return os.path.abspath(path) if is_local(path) else path
 
 
 def partitions(path: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
-from transforms.io.disk import sync
+from transforms.io.disk import is_local, sync
 from transforms.io.files.write import WRITERS, Kind
 
 
@@ -55,11 +55,11 @@ class _Write(beam.DoFn):
         writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
         writer.write(self._elements)
         writer.close()
-        is_local = FileSystems.get_scheme(self._prefix) is None
+        here = is_local(self._prefix)
         # The messages of the bundle are acknowledged next, so its rows must survive the end of the machine.
-        if is_local:
+        if here:
             sync(part)
         FileSystems.rename([part], [final])
-        if is_local:
+        if here:
             sync(folder)
         self._elements = []

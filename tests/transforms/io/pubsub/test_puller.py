@@ -20,14 +20,6 @@ LIMITS = Limits(max_messages=100, max_bytes=1_000_000, max_wait_seconds=0.05, le
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A running server, which pullers are told is the emulator."""
-    with serving() as (handler, address):
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
-        yield handler
-
-
-@pytest.fixture
 def puller(server: Server) -> Iterator[Puller]:
     """A puller of the server's subscription."""
     made = Puller(SUBSCRIPTION, LIMITS, lambda: False)

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.sdf_utils import RestrictionTrackerView, ThreadsafeRestrictionTracker
 
-from tests.transforms.io.pubsub.server import Server, serving
+from tests.transforms.io.pubsub.server import Server
 from transforms.counters import process_counts
 from transforms.io.pubsub import puller as puller_module
 from transforms.io.pubsub import read
@@ -22,14 +22,6 @@ from transforms.runners.fused_stream import check_one_stage
 
 SUBSCRIPTION = "projects/p/subscriptions/sub"
 LIMITS = Limits(max_messages=2, max_bytes=1_000_000, max_wait_seconds=0.05, lease_seconds=10)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A running server, which pullers are told is the emulator."""
-    with serving() as (handler, address):
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", address)
-        yield handler
 
 
 @pytest.fixture
