@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import logging
 import os
 import pathlib
 import signal
@@ -44,6 +45,8 @@ def stoppable() -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         arrived.append(number)
+        # What ends with the run, such as its worker processes, reports that as a failure.
+        logging.disable()
         raise Stopped(number)
 
     with handled_by(stop):
