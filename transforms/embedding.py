@@ -86,9 +86,14 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
     def run_inference(
         self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
     ) -> list[Embedded]:
-        """The outcome for each sentence, in order."""
-        self._counters.observe("batch_size", len(batch))
-        return self._embed(list(batch), model)
+        """The outcome for each sentence, in order; the end of a version has none but the model that it was given to."""
+        sentences = [sentence for sentence in batch if not sentence.is_end]
+        self._counters.observe("batch_size", len(sentences))
+        embedded = self._embed(sentences, model) if sentences else []
+        if len(sentences) == len(batch):
+            return embedded
+        encoded, following = model.encode([]), iter(embedded)
+        return [self._row(each, encoded, b"", 0, False) if each.is_end else next(following) for each in batch]
 
     def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
         try:

@@ -25,10 +25,14 @@ from transforms.types import CSV_HEADER, Message, Record
 STAGE = "Parse messages"
 # Prefix of the attributes in which a dead letter keeps its record's source, apart from the record's own attributes.
 SOURCE_PREFIX = "source."
+_SOURCE = ("origin", "id", "event_time", "modified")
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # BigQuery's range of a TIMESTAMP: the years 1 to 9999.
 _LEAST_MICROS, _MOST_MICROS = -62_135_596_800_000_000, 253_402_300_799_999_999
+_INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+# What a value says that does not delete a message.
+_NO = ("", "false", "null", "0")
 _LEAP_SECOND = re.compile(r"(?<=\d\d:59):60")
 _UTC = re.compile(r"\s*(?:UTC|Z)\Z", re.I)
 
@@ -125,9 +129,17 @@ _DECODERS: dict[str, Callable[[Record, str, "ParserOptions"], Fields]] = {
     "avro": _json_fields,
 }
 FORMATS = tuple(_DECODERS)
+_DOCUMENT = "document"
 QUOTINGS = ("csv", "none")
 # The options that name a field or attribute of a message.
-NAMING_OPTIONS = ("id_field", "timestamp_field", "id_attribute", "timestamp_attribute")
+NAMING_OPTIONS = (
+    "id_field",
+    "timestamp_field",
+    "version_field",
+    "id_attribute",
+    "timestamp_attribute",
+    "version_attribute",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +156,13 @@ class ParserOptions:
             the id that Pub/Sub assigned to the message.
         timestamp_attribute: the Pub/Sub attribute that holds the event time, which takes precedence over a field; by
             default the time when the message was published.
+        version_field: the field that tells which of several messages with one id is the newest, as an integer or RFC
+            3339; it stays in the metadata. By default it is the event time, and for files without one the time when
+            they were modified.
+        delete_field: the field of a message that deletes the one with its id, as NAME for any value but false, null, 0
+            and "", or as NAME=VALUE.
+        version_attribute: as version_field, for a Pub/Sub attribute, which takes precedence.
+        delete_attribute: as delete_field, for a Pub/Sub attribute.
         quoting: how CSV or TSV quotes fields: "csv" with double quotes (RFC 4180), "none" if quotes are text; by
             default "csv" for CSV and "none" for TSV (as IANA registered it).
         max_message_bytes: maximum size of a message in bytes; larger ones become dead letters.
@@ -158,6 +177,10 @@ class ParserOptions:
     timestamp_field: str = ""
     id_attribute: str = ""
     timestamp_attribute: str = ""
+    version_field: str = ""
+    delete_field: str = ""
+    version_attribute: str = ""
+    delete_attribute: str = ""
     quoting: str = dataclasses.field(default="", metadata={"choices": QUOTINGS})
     max_message_bytes: int = dataclasses.field(default=8 * 1024 * 1024, metadata={"minimum": 1})
 
@@ -166,6 +189,8 @@ class ParserOptions:
         check_fields(self)
         check_names(text_field=self.text_field, id_field=self.id_field, timestamp_field=self.timestamp_field)
         check_names(id_attribute=self.id_attribute, timestamp_attribute=self.timestamp_attribute)
+        if (self.delete_field or self.delete_attribute) and not (self.id_field or self.id_attribute):
+            raise ValueError("expected id_field or id_attribute with delete_field or delete_attribute, got neither")
 
     @property
     def is_quoted(self) -> bool:
@@ -186,37 +211,46 @@ class MessageParser(ParserOptions):
     """The parser behind ParseMessages, without Beam."""
 
     def parse(self, record: Record) -> Optional[Message]:
-        """Parses a record; returns None if its text is null or blank.
+        """Parses a record; returns None if its text is null or blank, or it deletes a message.
 
         Raises:
             ValueError: if the record is not a valid message.
             RecursionError: if its JSON is nested too deeply.
         """
         parts = self.parts(record)
-        return None if parts is None else self.message(record, parts)
+        message = None if parts is None else self.message(record, parts)
+        return message if message and message.text else None
 
     def parts(self, record: Record) -> Optional[Parts]:
-        """The first half of `parse`: decodes the payload; None if it is blank."""
+        """The first half of `parse`: decodes the payload; None if it is a blank line."""
         if len(record.data) > self.max_message_bytes:
             raise ValueError(
                 f"expected a message of at most {self.max_message_bytes} bytes, got {len(record.data)}; "
                 "raise max_message_bytes"
             )
         text = record.data.decode("utf-8")
-        if not text.strip():
+        if text.strip():
+            fields = _DECODERS[self.input_format](record, text, self)
+        elif record.origin and self.input_format != _DOCUMENT:
             return None
-        fields = _DECODERS[self.input_format](record, text, self)
+        else:
+            fields = {self.text_field: None}
         attributes = dict(record.attributes)
         if self.input_format in SEPARATED:
             del attributes[CSV_HEADER]
         return Parts(attributes, fields)
 
     def message(self, record: Record, parts: Parts) -> Optional[Message]:
-        """The second half of `parse`: makes the message, and takes what it uses out of `parts`."""
+        """The second half of `parse`: makes the message, and takes what it uses out of `parts`.
+
+        The text of a message that has none, or deletes another, is ""; None if nothing but its text could identify it.
+        """
         attributes, fields = parts
-        if self.text_field not in fields:
+        is_deletion = _says(attributes, self.delete_attribute) or _says(fields, self.delete_field)
+        version = find_first((attributes, self.version_attribute), (fields, self.version_field))
+        if self.text_field not in fields and not is_deletion:
             raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
-        content = fields.pop(self.text_field)
+        content = fields.pop(self.text_field, None)
         # What a folder named key=value says of a file is an attribute, but a column to those who made the folder.
         id = take_first((attributes, self.id_attribute), (fields, self.id_field), (attributes, self.id_field))
         time = take_first(
@@ -224,19 +258,27 @@ class MessageParser(ParserOptions):
             (fields, self.timestamp_field),
             (attributes, self.timestamp_field),
         )
-        if content is None:
-            return None
+        if is_deletion and not id:
+            raise ValueError("expected an id in a message that deletes the one of its id, got none")
+        if content is None or is_deletion:
+            content = ""
         if not isinstance(content, str):
             raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
         if not content.strip():
-            return None
+            content = ""
+            if not (id or record.id or self.input_format == _DOCUMENT):
+                return None
         if "\0" in content:
             raise ValueError(
                 f"expected text in the field {self.text_field!r}, got a NUL character at {content.index(chr(0))}; "
                 "a file in UTF-16 without a byte order mark needs its encoding"
             )
+        event_time = parse_time(as_plain(time.value), time.name) if time else record.event_time
+        by_default = record.modified or 0 if event_time is None else event_time
+        # A document is told by its path, so that an edited one is another version of it.
+        of_origin = (record.origin,) if self.input_format == _DOCUMENT else (record.origin, record.data)
         return Message(
-            id=as_text(id.value) if id else record.id or stable_id(record.origin, record.data),
+            id=as_text(id.value) if id else record.id or stable_id(*of_origin),
             text=content,
             metadata=_joined(
                 attributes,
@@ -246,7 +288,9 @@ class MessageParser(ParserOptions):
                     if value is not None
                 },
             ),
-            event_time=parse_time(as_plain(time.value), time.name) if time else record.event_time,
+            event_time=event_time,
+            version=_version(as_plain(version.value), version.name) if version else by_default,
+            deleted=is_deletion,
         )
 
 
@@ -262,6 +306,32 @@ def check_names(**names: str) -> None:
         same = [other for other in names if name and names[other] == name]
         if len(same) > 1:
             raise ValueError(f"expected {' and '.join(same)} to name different fields, got {name!r} for both")
+
+
+def _says(values: Mapping[str, Any], condition: str) -> bool:
+    """Whether `values` hold what `condition` says, as NAME or NAME=VALUE."""
+    name, equals, wanted = condition.partition("=")
+    if not name or name not in values:
+        return False
+    value = values[name]
+    text = "" if value is None else as_text(value)
+    return text == wanted if equals else text.strip().lower() not in _NO
+
+
+def _version(value: Any, name: str) -> int:
+    """The number of a version, given as an integer or a time, in microseconds since the Unix epoch.
+
+    Raises:
+        ValueError: if `value` is neither, or does not fit into 64 bits.
+    """
+    try:
+        text = "" if isinstance(value, bool) else str(value).strip()
+        number = int(text) if _INTEGER.fullmatch(text) else _iso_micros(text)
+        if abs(number) < 1 << 63:
+            return number
+    except ValueError:
+        pass
+    raise ValueError(f"expected an integer or RFC 3339 in the field {name!r}, got {str(value)[:60]!r}")
 
 
 class Taken(NamedTuple):
@@ -283,6 +353,11 @@ def take_first(*places: tuple[dict[str, Any], str]) -> Optional[Taken]:
     return None
 
 
+def find_first(*places: tuple[Mapping[str, Any], str]) -> Optional[Taken]:
+    """As take_first, but leaves the value where it is."""
+    return take_first(*((dict(values), name) for values, name in places if name in values))
+
+
 def _joined(attributes: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
     both = attributes.keys() & fields.keys() if attributes else ()
     if both and (differing := sorted(name for name in both if attributes[name] != fields[name])):
@@ -298,7 +373,9 @@ class ParseMessages(DeadLetterTransform):
     """Parses PCollection[Record] to PCollection[Message], with each message's event time as its timestamp.
 
     A record becomes a dead letter if it is not UTF-8, does not match the format, lacks the text field, has an invalid
-    time, or is larger than `max_message_bytes`. Null and blank texts are counted ("messages_blank") and left out.
+    time or version, deletes a message without naming its id, or is larger than `max_message_bytes`. Messages with a
+    null or blank text are counted ("messages_blank") and left out, and so are those that delete one
+    ("messages_deleted").
 
     The arguments are the fields of ParserOptions.
     """
@@ -307,19 +384,26 @@ class ParseMessages(DeadLetterTransform):
     def __init__(self, *fields: Any, **options: Any) -> None:
         super().__init__()
         self._parser = MessageParser(*fields, **options)
+        self._with_versions = False
+
+    def with_versions(self) -> "ParseMessages":
+        """Returns messages without a text and deletions too, as versions that have no sentences."""
+        self._with_versions = True
+        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
         """The messages, and as dead letters the records that could not be parsed."""
-        return split_dead_letters(pcoll, STAGE, _Parse(self._parser), Message)
+        return split_dead_letters(pcoll, STAGE, _Parse(self._parser, self._with_versions), Message)
 
 
 class _Parse(beam.DoFn):
-    def __init__(self, parser: MessageParser) -> None:
+    def __init__(self, parser: MessageParser, with_versions: bool = False) -> None:
         self._parser = parser
+        self._with_versions = with_versions
         self._counters = Counters()
         named = {option: getattr(parser, option) for option in NAMING_OPTIONS}
         self._attribute_names = NamesFound(
-            {option: named.pop(option) for option in ("id_attribute", "timestamp_attribute")}
+            {option: named.pop(option) for option in list(named) if option.endswith("_attribute")}
         )
         self._names = NamesFound(named)
 
@@ -343,10 +427,12 @@ class _Parse(beam.DoFn):
             for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
                 yield beam.pvalue.TaggedOutput(TAG, letter)
             return
-        if message is None:
-            self._counters.count("messages_blank")
-            return
-        self._counters.count("messages")
+        if message is None or not message.text:
+            self._counters.count("messages_deleted" if message and message.deleted else "messages_blank")
+            if message is None or not self._with_versions:
+                return
+        else:
+            self._counters.count("messages")
         if message.event_time is None:
             yield message
         else:
@@ -354,19 +440,19 @@ class _Parse(beam.DoFn):
 
 
 def attributes_of(record: Record) -> dict[str, str]:
-    """The attributes of a record's dead letter: its own, and with SOURCE_PREFIX its origin, id and event time.
+    """The attributes of a record's dead letter: its own, and with SOURCE_PREFIX its origin, id and times.
 
     Where a record's own attribute has the prefix, it gets the prefix once more.
     """
     own = {SOURCE_PREFIX * _is_source(key) + key: value for key, value in record.attributes.items()}
-    known = {"origin": record.origin, "id": record.id, "event_time": record.event_time}
+    known = {name: getattr(record, name) for name in _SOURCE}
     return own | {SOURCE_PREFIX + key: str(value) for key, value in known.items() if value not in ("", None)}
 
 
 def record_of(payload: bytes, attributes: Mapping[str, str]) -> Record:
     """The record from which a dead letter of this stage was made."""
-    time = attributes.get(SOURCE_PREFIX + "event_time")
-    added = {SOURCE_PREFIX + name for name in ("origin", "id", "event_time")}
+    times = {name: attributes.get(SOURCE_PREFIX + name) for name in ("event_time", "modified")}
+    added = {SOURCE_PREFIX + name for name in _SOURCE}
     return Record(
         data=payload,
         origin=attributes.get(SOURCE_PREFIX + "origin", ""),
@@ -376,7 +462,7 @@ def record_of(payload: bytes, attributes: Mapping[str, str]) -> Record:
             for key, value in attributes.items()
             if key not in added
         },
-        event_time=int(time) if time else None,
+        **{name: int(time) if time else None for name, time in times.items()},
     )
 
 

@@ -1,4 +1,4 @@
-"""The columns of rows and dead letters, from which the Arrow, Parquet, Avro, BigQuery and JSON schemas are derived."""
+"""The columns of rows, dead letters and the journal, from which the Arrow, Parquet, Avro, BigQuery and JSON schemas are derived."""
 
 import base64
 import datetime
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from transforms.types import DeadLetter, SentenceEmbedding
+from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
 
 
 class Column(NamedTuple):
@@ -49,6 +49,21 @@ EMBEDDING_COLUMNS = (
     Column("truncated", "BOOL", "REQUIRED", "whether the sentence was longer than that"),
     Column("event_time", "TIMESTAMP", "NULLABLE", "the message's time, if it has one"),
     Column("metadata", "RECORD", "REPEATED", "the message's other fields and attributes", _PAIR),
+    Column("revision", "STRING", "NULLABLE", "the version of the message that it is of, as in the journal"),
+)
+
+JOURNAL_COLUMNS = (
+    Column("message_id", "STRING", "REQUIRED", "the message's id, as in its rows"),
+    Column("version", "INT64", "REQUIRED", "which of its versions is newer; by default its time in microseconds"),
+    Column("revision", "STRING", "REQUIRED", "the version, and a digest of what its rows hold"),
+    Column("event_time", "TIMESTAMP", "NULLABLE", "the message's time, if it has one"),
+    Column("model", "STRING", "REQUIRED", "name or handle of the model that made its vectors"),
+    Column("model_version", "STRING", "REQUIRED", "digest of that model's files, as in its rows"),
+    Column("sentences", "INT64", "REQUIRED", "how many sentences the version has"),
+    Column("rows", "INT64", "REQUIRED", "how many of them have a row"),
+    Column("dead_letters", "INT64", "REQUIRED", "how many of them became dead letters"),
+    Column("deleted", "BOOL", "REQUIRED", "whether the version says that the message is gone"),
+    Column("written_at", "TIMESTAMP", "REQUIRED", "when this was written, after the rows"),
 )
 
 DEAD_LETTER_COLUMNS = (
@@ -140,6 +155,7 @@ class Partitioning(NamedTuple):
 
 EMBEDDING_LAYOUT = Partitioning("event_time", ("model", "message_id"))
 DEAD_LETTER_LAYOUT = Partitioning("timestamp", ("stage",))
+JOURNAL_LAYOUT = Partitioning("written_at", ("model", "message_id"))
 
 
 def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:
@@ -195,6 +211,11 @@ def dead_letters_to_arrow(letters: Sequence[DeadLetter]) -> pa.Table:
     return _table(letters, schema, {"attributes": pairs})
 
 
+def journal_to_arrow(entries: Sequence[JournalEntry]) -> pa.Table:
+    """Journal entries as an Arrow table of `arrow_schema(JOURNAL_COLUMNS)`."""
+    return _table(entries, arrow_schema(JOURNAL_COLUMNS), {})
+
+
 def _table(rows: Sequence[Any], schema: pa.Schema, made: Mapping[str, pa.Array]) -> pa.Table:
     arrays = [
         made[field.name] if field.name in made else pa.array([getattr(row, field.name) for row in rows], field.type)
@@ -226,6 +247,15 @@ def dead_letter_to_dict(letter: DeadLetter) -> dict[str, Any]:
     return {column.name: values[column.name] for column in DEAD_LETTER_COLUMNS}
 
 
+def journal_to_dict(entry: JournalEntry) -> dict[str, Any]:
+    """The entry's columns, in order: the times as datetimes."""
+    values = entry._asdict() | {
+        "event_time": _datetime(entry.event_time),
+        "written_at": _datetime(entry.written_at),
+    }
+    return {column.name: values[column.name] for column in JOURNAL_COLUMNS}
+
+
 def _pairs(mapping: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in mapping.items()]
 
@@ -247,7 +277,7 @@ def _rfc3339(time: datetime.datetime) -> str:
 
 
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `embedding_to_dict` or `dead_letter_to_dict` in JSON types; times as RFC 3339, bytes as base64."""
+    """What `embedding_to_dict` and its siblings give, in JSON types: times as RFC 3339, bytes as base64."""
     return {name: _json_value(value) for name, value in row.items()}
 
 

@@ -21,6 +21,7 @@ from transforms.ids import stable_id
 from transforms.options import sort_out, takes
 from transforms.splitter import UNDETERMINED, SentenceSplitter, SplitterOptions, has_rules
 from transforms.types import Message, Sentence
+from transforms.versions import versioned
 
 STAGE = "Split sentences"
 
@@ -72,11 +73,17 @@ class SplitSentences(DeadLetterTransform):
         super().__init__()
         self._splitter, splitting = sort_out({"language": language, **options}, SentenceSplitter, SplittingOptions)
         self._options = splitting
+        self._with_versions = False
+
+    def with_versions(self) -> "SplitSentences":
+        """Names the revision of its message in each sentence, and lets an end follow those of each message."""
+        self._with_versions = True
+        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the messages that could not be split."""
         messages, letters = as_messages(pcoll)
-        dofn = _Split(self._splitter, self._options)
+        dofn = _Split(self._splitter, self._options, self._with_versions)
         return add_dead_letters(split_dead_letters(messages, STAGE, dofn, Sentence), *letters)
 
 
@@ -101,8 +108,9 @@ class KeepMetadata:
 
 
 class _Split(beam.DoFn):
-    def __init__(self, splitter: SentenceSplitter, options: SplittingOptions) -> None:
+    def __init__(self, splitter: SentenceSplitter, options: SplittingOptions, with_versions: bool) -> None:
         self._splitter = splitter
+        self._with_versions = with_versions
         self._language_field = options.language_field
         self._kept = KeepMetadata(options.metadata_fields, language_field=options.language_field)
         self._counters = Counters()
@@ -116,9 +124,9 @@ class _Split(beam.DoFn):
     def process(self, message: Message) -> Iterator[Any]:
         try:
             splitter = self._splitter_of(message)
-            metadata = self._kept.of(message.metadata)
-            found, dropped = sentences(message._replace(metadata=metadata), splitter)
-            _check_size(metadata, len(found))
+            kept = message._replace(metadata=self._kept.of(message.metadata))
+            found, dropped = sentences(kept, splitter)
+            _check_size(kept.metadata, len(found))
         # An unexpected error on one text must not stop the others.
         except Exception as error:
             self._counters.count("dead_letters_split")
@@ -128,7 +136,7 @@ class _Split(beam.DoFn):
         self._counters.count("sentences", len(found))
         if dropped:
             self._counters.count("sentences_dropped", dropped)
-        yield from found
+        yield from versioned(kept, found) if self._with_versions else found
 
     def _splitter_of(self, message: Message) -> SentenceSplitter:
         language = message.metadata.get(self._language_field) if self._language_field else None

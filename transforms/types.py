@@ -25,6 +25,7 @@ class Record(NamedTuple):
         id: the id that the source assigned (a Pub/Sub message id), or "".
         attributes: what accompanied the payload: the attributes of a Pub/Sub message, or the header of a CSV file.
         event_time: microseconds since the Unix epoch, or None.
+        modified: when the file was last modified, in microseconds since the Unix epoch; None if it is no file.
     """
 
     data: bytes
@@ -32,19 +33,34 @@ class Record(NamedTuple):
     id: str
     attributes: Mapping[str, str]
     event_time: Optional[int]
+    modified: Optional[int] = None
 
 
 class Message(NamedTuple):
-    """One text to embed. `metadata` holds every input field and attribute other than the text, id and timestamp."""
+    """One text to embed.
+
+    Attributes:
+        id: what tells it from other messages; its versions share it.
+        text: the text, "" if it is blank or the message is deleted.
+        metadata: every input field and attribute other than the text, id and timestamp.
+        event_time: microseconds since the Unix epoch, or None.
+        version: which of the versions of the message is newer: the one with the greater number.
+        deleted: whether this version says that the message is gone.
+    """
 
     id: str
     text: str
     metadata: Mapping[str, str]
     event_time: Optional[int]
+    version: int = 0
+    deleted: bool = False
 
 
 class Sentence(NamedTuple):
-    """One sentence of a message: `message.text[begin:end] == content`, in code points."""
+    """One sentence of a message: `message.text[begin:end] == content`, in code points.
+
+    `revision` names the version of the message, as in `versions.revision_of`; "" if versions are not told apart.
+    """
 
     id: str
     message_id: str
@@ -54,10 +70,16 @@ class Sentence(NamedTuple):
     content: str
     metadata: Mapping[str, str]
     event_time: Optional[int]
+    revision: str = ""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether this is no sentence, but follows those of a version, of which there are `sentence_index`."""
+        return not self.content and bool(self.revision)
 
 
 class SentenceEmbedding(NamedTuple):
-    """A sentence and its vector.
+    """A sentence with its fields, and its vector.
 
     Attributes:
         embedding: the vector, as little-endian float32 bytes.
@@ -76,12 +98,50 @@ class SentenceEmbedding(NamedTuple):
     content: str
     metadata: Mapping[str, str]
     event_time: Optional[int]
+    revision: str
     embedding: bytes
     model: str
     model_version: str
     precision: str
     tokens: int
     truncated: bool
+
+    @property
+    def is_end(self) -> bool:
+        """Whether this is no row, but follows those of a version, of which there are at most `sentence_index`."""
+        return not self.embedding and bool(self.revision)
+
+
+def is_end(element: object) -> bool:
+    """Whether an element stands for none, but for the end of a version, behind which no more of its rows come."""
+    return isinstance(element, Sentence | SentenceEmbedding) and element.is_end
+
+
+class JournalEntry(NamedTuple):
+    """One version of a message that a model was carried through to its end.
+
+    Attributes:
+        version: which of the versions of the message is newer.
+        revision: the version, together with a digest of what its rows hold.
+        event_time: the message's time, in microseconds since the Unix epoch, or None.
+        sentences: how many sentences the version has.
+        rows: how many of them have a row.
+        dead_letters: how many of them became dead letters.
+        deleted: whether the version says that the message is gone.
+        written_at: when this was written, after the rows, in microseconds since the Unix epoch.
+    """
+
+    message_id: str
+    version: int
+    revision: str
+    event_time: Optional[int]
+    model: str
+    model_version: str
+    sentences: int
+    rows: int
+    dead_letters: int
+    deleted: bool
+    written_at: int
 
 
 class DeadLetter(NamedTuple):
@@ -117,5 +177,6 @@ def register(element: type, version: int) -> None:
     coders.registry.register_coder(element, coders.RowCoder)
 
 
-for _element in (Record, Message, Sentence, SentenceEmbedding, DeadLetter):
-    register(_element, version=1)
+_VERSIONS = {Record: 2, Message: 2, Sentence: 2, SentenceEmbedding: 2, JournalEntry: 1, DeadLetter: 1}
+for _element, _version in _VERSIONS.items():
+    register(_element, _version)

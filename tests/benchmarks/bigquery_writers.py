@@ -85,6 +85,7 @@ def some_rows(count: int, dimension: int) -> list[SentenceEmbedding]:
             content="The staff were friendly, the food was good, and we came back the next night.",
             metadata={"source": "reviews", "stars": "5"},
             event_time=1_700_000_000_000_000 + number,
+            revision="",
             embedding=vectors[number].astype("<f4").tobytes(),
             model="minilm",
             model_version="0123456789abcdef",

@@ -242,7 +242,7 @@ def _stages(texts: list[str], model: str, expected: Any) -> dict[str, Encode]:
 
     def write(texts: list[str]) -> None:
         rows = [
-            SentenceEmbedding(text, "id", i, 0, 9, text, {}, None, vector, "m", "v", "float32", 9, False)
+            SentenceEmbedding(text, "id", i, 0, 9, text, {}, None, "", vector, "m", "v", "float32", 9, False)
             for i, text in enumerate(texts)
         ]
         with tempfile.TemporaryDirectory() as directory:

@@ -39,6 +39,7 @@ def embedding(number: int, content: str = "", dimension: int = 8, **fields: Any)
         content=content or f"Größe {number} 😀",
         metadata={"source": "a\nb", "page": str(number)},
         event_time=1_700_000_000_000_001 + number,
+        revision="",
         embedding=vector.astype("<f4").tobytes(),
         model="minilm",
         model_version="v1",

@@ -46,7 +46,7 @@ def rows(count: int, dimension: int = 8) -> list[SentenceEmbedding]:
         metadata = {"genre": ["mail", "blog"][topic % 2], "key": str(i)}
         micros = i * 86_400_000_000 if i % 2 else None
         place = (f"{i * 7919 % count:08}", f"m{i // 3}", i % 3, 0, len(content), content, metadata, micros)
-        made.append(SentenceEmbedding(*place, data, "model", "v1", "float32", 5 + i % 9, i % 100 == 7))
+        made.append(SentenceEmbedding(*place, "", data, "model", "v1", "float32", 5 + i % 9, i % 100 == 7))
     return made
 
 

@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
-from apache_beam.io.filesystem import FileSystem
+from apache_beam.io.filesystem import FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.io.disk import is_local
@@ -22,10 +22,17 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class File(NamedTuple):
-    """A path that was found, with its size in bytes; None if it cannot be opened as a file."""
+    """A path that was found.
+
+    Attributes:
+        path: the path.
+        size: its size in bytes; None if it cannot be opened as a file.
+        modified: when it was last modified, in microseconds since the Unix epoch; None if that is not known.
+    """
 
     path: str
     size: Optional[int]
+    modified: Optional[int] = None
 
 
 class Matched(NamedTuple):
@@ -63,10 +70,10 @@ def match(place: str) -> Matched:
 def _match(place: str) -> Matched:
     here = is_local(place)
     if not place.endswith("/") and not (here and os.path.isdir(place)) and FileSystems.exists(place):
-        size = _size(place) if here else FileSystems.get_filesystem(place).metadata(place).size_in_bytes
-        if size is None:
+        file = _file(place) if here else _object(FileSystems.get_filesystem(place).metadata(place))
+        if file.size is None:
             raise ValueError(f"expected a file, folder or pattern, got {place!r}, a pipe or device; copy it to a file")
-        return Matched([File(place, size)], [])
+        return Matched([file], [])
     root, found = _local(place) if here else _remote(place)
     matched = Matched([], [])
     for file in found:
@@ -128,16 +135,21 @@ def _local(place: str) -> tuple[str, Iterable[File]]:
     """The folder that a folder or a pattern begins with, and what of the things below it matches the rest."""
     root, rest = _root(place)
     matches = re.compile(FileSystem.translate_pattern(rest)).match
-    return root, (File(path, _size(path)) for path in _walk(root) if matches(path.removeprefix(root))) if rest else ()
+    return root, (_file(path) for path in _walk(root) if matches(path.removeprefix(root))) if rest else ()
 
 
-def _size(path: str) -> int | None:
+def _file(path: str) -> File:
     try:
         found = os.stat(path)
     except OSError:
         # A link to nothing, or a file that has been removed since it was listed.
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+        return File(path, None)
+    return File(path, found.st_size if stat.S_ISREG(found.st_mode) else None, found.st_mtime_ns // 1000)
+
+
+def _object(found: FileMetadata) -> File:
+    seconds = found.last_updated_in_seconds
+    return File(found.path, found.size_in_bytes, int(seconds * 1_000_000) if seconds else None)
 
 
 def _walk(root: str) -> Iterator[str]:
@@ -169,7 +181,7 @@ def _objects(pattern: str) -> Iterator[File]:
     for file in FileSystems.match([pattern])[0].metadata_list:
         # Consoles mark a folder by an empty object.
         if not file.path.endswith("/"):
-            yield File(file.path, file.size_in_bytes)
+            yield _object(file)
 
 
 def printable(path: str) -> str:

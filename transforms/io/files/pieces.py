@@ -1,15 +1,19 @@
 """What a reader of files reads, and what it yields."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 
 class FileRange(NamedTuple):
-    """A range of a file that one worker reads: the records that start in [start, stop), in bytes."""
+    """A range of a file that one worker reads: the records that start in [start, stop), in bytes.
+
+    `modified` is when the file was last modified, in microseconds since the Unix epoch, if that is known.
+    """
 
     path: str
     start: int
     stop: int
+    modified: Optional[int] = None
 
 
 class Piece(NamedTuple):

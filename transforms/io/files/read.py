@@ -127,11 +127,11 @@ def _ranges(file: File, splittable: bool) -> Iterator[FileRange]:
     compression = CompressionTypes.detect_compression_type(file.path)
     if not splittable or compression != CompressionTypes.UNCOMPRESSED:
         # Readers of whole files do not ask where their range ends.
-        yield FileRange(file.path, 0, size)
+        yield FileRange(file.path, 0, size, file.modified)
         return
     step = min(max(size // 64, 32 * 1024), 32 * 1024 * 1024)
     for start in range(0, size, step):
-        yield FileRange(file.path, start, min(start + step, size))
+        yield FileRange(file.path, start, min(start + step, size), file.modified)
 
 
 class _Read(beam.DoFn):
@@ -142,6 +142,8 @@ class _Read(beam.DoFn):
 
     def process(self, piece: FileRange) -> Iterator[Any]:
         name = printable(self._names.get(piece.path, piece.path))
+        # A pipe that was copied into a file has no time of its own.
+        modified = None if piece.path in self._names else piece.modified
         records = 0
         try:
             folders = partitions(name if piece.path in self._names else absolute(name))
@@ -155,7 +157,7 @@ class _Read(beam.DoFn):
                 records += 1
                 if isinstance(found, Piece):
                     attributes = {**found.attributes, **folders} if folders else found.attributes
-                    yield Record(found.data, f"{name}#{found.position}", "", attributes, None)
+                    yield Record(found.data, f"{name}#{found.position}", "", attributes, None, modified)
                 else:
                     self._counters.count("records_unreadable")
                     yield from self._refused(found.error, found.data, f"{name}#{found.position}")

@@ -1,4 +1,4 @@
-"""WriteFiles: writes rows and dead letters to files, as Parquet, JSON Lines or Avro."""
+"""WriteFiles: writes rows, dead letters and the journal to files, as Parquet, JSON Lines or Avro."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from apache_beam.io import filebasedsink, iobase
 from apache_beam.io.filesystem import CompressionTypes
 
 from transforms import schema
-from transforms.types import DeadLetter, SentenceEmbedding
+from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
 
 _ROWS_A_BATCH = 4096
 
@@ -37,6 +37,13 @@ DEAD_LETTERS = Kind(
     schema.dead_letters_to_arrow,
     schema.dead_letter_to_dict,
     schema.DEAD_LETTER_LAYOUT,
+)
+JOURNAL = Kind(
+    JournalEntry,
+    schema.JOURNAL_COLUMNS,
+    schema.journal_to_arrow,
+    schema.journal_to_dict,
+    schema.JOURNAL_LAYOUT,
 )
 
 
@@ -146,7 +153,7 @@ class WriteFiles(beam.PTransform):
     Args:
         prefix: the path of the files, up to their shard number.
         file_format: one of FILE_FORMATS.
-        kind: the type of the elements, ROWS or DEAD_LETTERS.
+        kind: the type of the elements, ROWS, DEAD_LETTERS or JOURNAL.
         folder: where the files stay, under other names, for the caller to rename when the pipeline has ended well; ""
             to have the pipeline rename them. A pipeline that retries bundles may leave files there that do not count.
     """

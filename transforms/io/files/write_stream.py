@@ -2,13 +2,16 @@
 
 import datetime
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.io.disk import is_local, sync
 from transforms.io.files.write import WRITERS, Kind
+from transforms.types import is_end
 
 
 class WriteBundleFiles(beam.PTransform):
@@ -20,7 +23,7 @@ class WriteBundleFiles(beam.PTransform):
     Args:
         prefix: the path of the files, up to their time.
         file_format: one of write.FILE_FORMATS.
-        kind: the type of the elements, write.ROWS or write.DEAD_LETTERS.
+        kind: the type of the elements, write.ROWS, write.DEAD_LETTERS or write.JOURNAL.
     """
 
     def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
@@ -28,8 +31,8 @@ class WriteBundleFiles(beam.PTransform):
         self._write = _Write(prefix, file_format, kind)
 
     def expand(self, pcoll: Any) -> Any:
-        """Writes the elements and returns an empty PCollection."""
-        return pcoll | "Write a file a bundle" >> beam.ParDo(self._write)
+        """Writes the elements, and returns them once their file is there; the ends of versions are returned only."""
+        return pcoll | "Write a file a bundle" >> beam.ParDo(self._write).with_output_types(self._write.element)
 
 
 class _Write(beam.DoFn):
@@ -37,23 +40,33 @@ class _Write(beam.DoFn):
         self._prefix = prefix
         self._format = file_format
         self._kind = kind
+        self.element = kind.element
 
     def start_bundle(self) -> None:
         self._elements: list[Any] = []
+        self._marks: list[tuple[Any, Any]] = []
 
-    def process(self, element: Any) -> None:
+    def process(
+        self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
+    ) -> None:
         self._elements.append(element)
+        self._marks.append((timestamp, window))
 
-    def finish_bundle(self) -> None:
-        if not self._elements:
-            return
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        if rows := [element for element in self._elements if not is_end(element)]:
+            self._write(rows)
+        for element, (timestamp, window) in zip(self._elements, self._marks, strict=True):
+            yield WindowedValue(element, timestamp, (window,))
+        self._elements, self._marks = [], []
+
+    def _write(self, elements: Sequence[Any]) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder, name = FileSystems.split(self._prefix)
         final = FileSystems.join(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}")
         # The leading dot hides an unfinished file from readers that match PREFIX*.
         part = FileSystems.join(folder, f".{FileSystems.split(final)[1]}.part")
         writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
-        writer.write(self._elements)
+        writer.write(elements)
         writer.close()
         here = is_local(self._prefix)
         # The messages of the bundle are acknowledged next, so its rows must survive the end of the machine.
@@ -62,4 +75,3 @@ class _Write(beam.DoFn):
         FileSystems.rename([part], [final])
         if here:
             sync(folder)
-        self._elements = []

@@ -61,7 +61,8 @@ def fate(pairs: list[tuple[str, Any]], whole: bytes) -> Fate:
         return Fate("dead", whole)
     text, id, time = fields.pop("text"), fields.pop("id", None), fields.pop("at", None)
     if text is None or (type(text) is str and not text.strip()):
-        return Fate("blank", b"")
+        # What has an id is a version of a message, which needs its time.
+        return Fate("blank", b"") if id in (None, "") or is_time(time) else Fate("dead", whole)
     if type(text) is not str or "\0" in text or not is_time(time):
         return Fate("dead", whole)
     return Fate(
