@@ -10,7 +10,7 @@ from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
 from pipeline.inputs import Inputs
-from pipeline.places import dead_letters_beside, files_of, is_pipe, paths, shard, shards
+from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import check_model as check_model_options
@@ -112,14 +112,17 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
     elif settings.output_format == "pubsub":
         if not settings.dead_letters:
             raise ValueError("expected --dead_letters=projects/P/topics/T with --output_format=pubsub, got none")
-        for topic in (settings.output, settings.dead_letters):
+        for topic in settings.places.values():
             check_topic(topic)
     else:
-        places = {"output": settings.output, "dead_letters": settings.dead_letters}
+        places = settings.places
         for option, prefix in places.items():
             _check_prefix(option, prefix)
-        if len({shards(prefix, settings.output_format) for prefix in places.values()}) == 1:
-            raise ValueError(f"expected --dead_letters apart from --output, got {settings.output!r} for both")
+        taken: dict[str, str] = {}
+        for option, prefix in places.items():
+            other = taken.setdefault(shards(prefix, settings.output_format), option)
+            if other != option:
+                raise ValueError(f"expected --{option} apart from --{other}, got {prefix!r} for both")
         if not inputs.is_stream:
             for option, prefix in places.items():
                 _check_replaced(option, prefix, settings, read, inputs.patterns)
@@ -148,7 +151,8 @@ def _check_replaced(option: str, prefix: str, settings: Settings, read: str, pat
 def _check_not_read(option: str, prefix: str, settings: Settings, read: str, patterns: Sequence[str]) -> None:
     """Refuse to write files that the next run of the same input would read."""
     if any(would_read(pattern, shard(prefix, 0, 1, settings.output_format)) for pattern in patterns):
-        default = dead_letters_beside(settings.output, settings.output_format)
+        beside = {"dead_letters": dead_letters_beside, "journal": journal_beside}.get(option)
+        default = beside and beside(settings.output, settings.output_format)
         raise ValueError(
             f"expected --{option} apart from --{read}, whose next run would read what is written there, got {prefix!r}"
             f"{', the default' if prefix == default else ''}; give --{option} a place outside"

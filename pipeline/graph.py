@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -15,9 +15,14 @@ from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
 from transforms.encoder.catalogue import find_model
 from transforms.io.bigquery.read import ReadTable
-from transforms.io.bigquery.write import METHODS, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
+from transforms.io.bigquery.write import (
+    METHODS,
+    WriteDeadLettersToBigQuery,
+    WriteJournalToBigQuery,
+    WriteRowsToBigQuery,
+)
 from transforms.io.files.read import ReadFiles
-from transforms.io.files.write import DEAD_LETTERS, ROWS, Kind, WriteFiles
+from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS, Kind, WriteFiles
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
@@ -25,7 +30,8 @@ from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
 from transforms.schema import Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
-from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding
+from transforms.versions import KeepJournal
 
 _NOWHERE: Mapping[str, str] = {}
 
@@ -49,7 +55,7 @@ def _sentences_of_messages(
     """Sentences of the messages in files or Pub/Sub, and dead letters by stage."""
     refused = {}
     if inputs.is_stream:
-        messages = parse(_read_stream(pipeline, settings, inputs), parser)
+        messages = parse(_read_stream(pipeline, settings, inputs), parser, settings)
     else:
         files = ReadFiles(
             inputs.patterns,
@@ -61,7 +67,7 @@ def _sentences_of_messages(
             text_column=parser.text_field,
         )
         read = pipeline | "Read files" >> files.with_dead_letters()
-        messages = parse(read.output, parser)
+        messages = parse(read.output, parser, settings)
         refused = {"read": read.dead_letters}
     sentences = split(messages.output, settings)
     return sentences.output, refused | {"parse": messages.dead_letters, "split": sentences.dead_letters}
@@ -100,15 +106,20 @@ def _names(columns: Iterable[Column]) -> list[str]:
     return [column.name for column in columns]
 
 
-def parse(records: "beam.PCollection[Record]", options: ParserOptions) -> WithDeadLetters[Message]:
-    """From records to messages."""
-    outputs: WithDeadLetters[Message] = records | "Parse" >> ParseMessages(**vars(options)).with_dead_letters()
+def parse(records: "beam.PCollection[Record]", options: ParserOptions, settings: Settings) -> WithDeadLetters[Message]:
+    """From records to messages, those that only retire an earlier version included if there is a journal."""
+    transform = ParseMessages(**vars(options))
+    if settings.journal:
+        transform = transform.with_versions()
+    outputs: WithDeadLetters[Message] = records | "Parse" >> transform.with_dead_letters()
     return outputs
 
 
 def split(messages: "beam.PCollection[Message]", settings: Settings) -> WithDeadLetters[Sentence]:
-    """From messages to sentences."""
+    """From messages to sentences, with the ends of versions between them if there is a journal."""
     transform = SplitSentences(**vars(settings.splitter), **vars(settings.splitting))
+    if settings.journal:
+        transform = transform.with_versions()
     outputs: WithDeadLetters[Sentence] = messages | "Split" >> transform.with_dead_letters()
     return outputs
 
@@ -149,23 +160,34 @@ def write(
     is_stream: bool,
     waiting: Mapping[str, str] = _NOWHERE,
 ) -> None:
-    """Write rows to their sink, and the dead letters of each stage, the sink's own included, to theirs.
+    """Write rows to their sink, the journal after them, and the dead letters of each stage, the sinks' too, to theirs.
 
     In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
     Flatten would break it up.
     """
-    write_files = WriteBundleFiles if is_stream else functools.partial(_write_waiting, waiting)
-    dead_letters = dict(dead_letters) | _write(rows, "rows", settings.output, settings, ROWS, write_files)
+    into = functools.partial(_write, settings=settings, files=WriteBundleFiles if is_stream else _Waiting(waiting))
+    written = into(rows, "rows", settings.output, kind=ROWS)
+    dead_letters = {**dead_letters, **written.dead_letters}
+    if settings.journal:
+        entries = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
+        if written.jobs:
+            entries |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
+        dead_letters |= dict(into(entries, "journal", settings.journal, kind=JOURNAL).dead_letters)
     if not is_stream:
         gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
-        _write(gathered, "dead letters", settings.dead_letters, settings, DEAD_LETTERS, write_files)
+        into(gathered, "dead letters", settings.dead_letters, kind=DEAD_LETTERS)
         return
     for stage, letters in dead_letters.items():
-        _write(letters, f"dead letters of {stage}", settings.dead_letters, settings, DEAD_LETTERS, write_files)
+        into(letters, f"dead letters of {stage}", settings.dead_letters, kind=DEAD_LETTERS)
 
 
-def _write_waiting(waiting: Mapping[str, str], prefix: str, file_format: str, kind: Kind) -> WriteFiles:
-    return WriteFiles(prefix, file_format, kind, waiting.get(prefix, ""))
+class _Waiting(NamedTuple):
+    """Writes files that wait for the end of the run, in the folders that `waiting_files` made."""
+
+    folders: Mapping[str, str]
+
+    def __call__(self, prefix: str, file_format: str, kind: Kind) -> WriteFiles:
+        return WriteFiles(prefix, file_format, kind, self.folders.get(prefix, ""))
 
 
 def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
@@ -206,44 +228,77 @@ def _record(message: Any) -> Record:
     return Record(message.data, "", message.message_id, message.attributes or {}, published)
 
 
-def _write(pcoll: Any, what: str, target: str, settings: Settings, kind: Kind, write_files: Any) -> dict[str, Any]:
-    """Write elements of `kind`, and return the dead letters of what the sink rejected, by stage."""
+class _Written(NamedTuple):
+    """What became of elements.
+
+    Attributes:
+        elements: those that were written, and the ends of versions behind them.
+        dead_letters: those that the sink rejected, by stage.
+        jobs: what must be done before they are written.
+    """
+
+    elements: Any
+    dead_letters: Mapping[str, Any] = {}
+    jobs: Sequence[Any] = ()
+
+
+def _write(pcoll: Any, what: str, target: str, kind: Kind, settings: Settings, files: Any) -> _Written:
+    """Write elements of `kind`."""
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
         patience = settings.retry_for_seconds
         if kind is DEAD_LETTERS:
             rows | name >> WriteDeadLettersToTopic(target, spill_dir=settings.spill_dir, retry_for_seconds=patience)
-            return {}
+            return _Written(pcoll)
         sent = rows | name >> WriteToTopic(target, retry_for_seconds=patience).with_dead_letters()
-        return {"publish": sent.dead_letters}
+        return _Written(pcoll, {"publish": sent.dead_letters})
     if settings.output_format != "bigquery":
-        pcoll | name >> write_files(target, settings.output_format, kind)
-        return {}
-    if settings.bigquery_write_method not in METHODS:
-        _write_by_beam(pcoll, what, target, settings.bigquery_write_method, kind)
-        return {}
-    if kind.element is DeadLetter:
+        to_files = files(target, settings.output_format, kind)
+        if isinstance(to_files, WriteBundleFiles):
+            return _Written(pcoll | name >> to_files)
+        _without_ends(pcoll, kind) | name >> to_files
+        return _Written(pcoll)
+    method = settings.bigquery_write_method
+    if method not in METHODS:
+        return _Written(pcoll, jobs=_write_by_beam(_without_ends(pcoll, kind), what, target, method, kind))
+    if kind is DEAD_LETTERS:
         pcoll | name >> WriteDeadLettersToBigQuery(
-            target, settings.bigquery_write_method, settings.retry_for_seconds, spill_dir=settings.spill_dir
+            target, method, settings.retry_for_seconds, spill_dir=settings.spill_dir
         )
-        return {}
-    write_rows = WriteRowsToBigQuery(target, settings.bigquery_write_method, settings.retry_for_seconds)
-    written = pcoll | name >> write_rows.with_dead_letters()
-    return {"write": written.dead_letters}
+        return _Written(pcoll)
+    stage, writer = _TABLE_WRITERS[kind.element]
+    written = pcoll | name >> writer(target, method, settings.retry_for_seconds).with_dead_letters()
+    return _Written(written.output, {stage: written.dead_letters})
 
 
-def _write_by_beam(pcoll: Any, what: str, target: str, method: str, kind: Kind) -> None:
-    """Write with Beam's own sink, into the table that the program has already made."""
+# How elements are written to a table, and what their dead letters are of.
+_TABLE_WRITERS: dict[type, tuple[str, Any]] = {
+    SentenceEmbedding: ("write", WriteRowsToBigQuery),
+    JournalEntry: ("journal", WriteJournalToBigQuery),
+}
+
+
+def _without_ends(pcoll: Any, kind: Kind) -> Any:
+    if kind is not ROWS:
+        return pcoll
+    return pcoll | "Leave out ends" >> beam.Filter(lambda row: not row.is_end).with_output_types(kind.element)
+
+
+def _write_by_beam(pcoll: Any, what: str, target: str, method: str, kind: Kind) -> Sequence[Any]:
+    """Write with Beam's own sink, into the table that the program has already made; the jobs, if there are any."""
     make_row = _json_row if method == "FILE_LOADS" else _typed_row
     rows = pcoll | f"Make {what} rows" >> beam.Map(make_row, kind).with_output_types(dict[str, Any])
-    rows | f"Write {what}" >> beam.io.WriteToBigQuery(
+    result = rows | f"Write {what}" >> beam.io.WriteToBigQuery(
         target,
         method=method,
         schema=bigquery_schema(kind.columns),
         create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
         write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
     )
+    if method != "FILE_LOADS":
+        return ()
+    return result.destination_load_jobid_pairs, result.destination_copy_jobid_pairs
 
 
 def _json_row(element: Any, kind: Kind) -> dict[str, Any]:

@@ -110,8 +110,12 @@ OPTIONS = (
         text_field=_WITH_FIELDS,
         id_field={**_WITH_FIELDS, "label": "Id field"},
         timestamp_field=_WITH_FIELDS,
+        version_field=_WITH_FIELDS,
+        delete_field={**_WITH_FIELDS, "metavar": "NAME[=VALUE]"},
         id_attribute={"reads": "stream", "label": "Id attribute"},
         timestamp_attribute={"reads": "stream"},
+        version_attribute={"reads": "stream"},
+        delete_attribute={"reads": "stream", "metavar": "NAME[=VALUE]"},
         quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED)},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
@@ -165,6 +169,10 @@ OPTIONS = (
     Option("dead_letters", "Where to write dead letters, in the same format; by default, under dead_letters/ beside "
            "the rows, or to a table with the output's name and _error_records. A topic has no default.", "Output",
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
+    Option("journal", "Where to write the journal, one line per message and version that was carried to its end, in "
+           "the same format; by default, under journal/ beside the rows, or to a table with the output's name and "
+           "_journal. Without it (none), versions of a message are not told apart.", "Output",
+           metavar="PREFIX|project:dataset.table|none"),
     Option("spill_dir", "Folder for dead letters that their table or topic refuses, one JSON file each. Without it, "
            "such a letter fails its bundle, so that its message is not acknowledged.", "Output",
            metavar="DIRECTORY|gs://BUCKET/DIRECTORY", label="Folder for refused dead letters"),

@@ -21,9 +21,12 @@ from pipeline.places import literal, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import create_table
 from transforms.io.disk import is_local
-from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
+from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS
 
 _log = logging.getLogger(__name__)
+
+# What is written where each option says.
+_KINDS = {"output": ROWS, "dead_letters": DEAD_LETTERS, "journal": JOURNAL}
 
 
 def make_outputs(settings: Settings) -> None:
@@ -35,15 +38,11 @@ def make_outputs(settings: Settings) -> None:
     if settings.spill_dir and is_local(settings.spill_dir):
         _make_directory("spill_dir", pathlib.Path(settings.spill_dir))
     if settings.output_format == "bigquery":
-        tables = (
-            ("output", settings.output, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT),
-            ("dead_letters", settings.dead_letters, DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT),
-        )
-        for option, name, columns, layout in tables:
+        for option, name in settings.places.items():
             with looking_at(option, name):
-                create_table(name, columns, layout)
+                create_table(name, _KINDS[option].columns, _KINDS[option].layout)
     elif settings.output_format != "pubsub":
-        for option, prefix in (("output", settings.output), ("dead_letters", settings.dead_letters)):
+        for option, prefix in settings.places.items():
             if is_local(prefix):
                 _make_directory(option, pathlib.Path(prefix).parent)
 
@@ -61,7 +60,7 @@ def _make_directory(option: str, folder: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def waiting_files(settings: Settings) -> Iterator[dict[str, str]]:
-    """For the prefix of rows and that of dead letters, a hidden folder beside it, where their files wait for the end.
+    """For each prefix that is written to, a hidden folder beside it, where its files wait for the end.
 
     While the block runs, no other run can write there, if the prefix is local. The folders, and what they hold, are
     removed at its end; those that a killed run left are removed at its beginning.
@@ -71,7 +70,7 @@ def waiting_files(settings: Settings) -> Iterator[dict[str, str]]:
     """
     folders = {}
     with contextlib.ExitStack() as stack:
-        for option, prefix in (("output", settings.output), ("dead_letters", settings.dead_letters)):
+        for option, prefix in settings.places.items():
             folder, name = FileSystems.split(prefix)
             if is_local(prefix) and stack.enter_context(_locked(option, prefix, pathlib.Path(folder, f".{name}.lock"))):
                 _remove_left_behind(folder, name)
@@ -144,24 +143,27 @@ def _remove(folder: str) -> None:
         _log.warning("could not remove %s: %s", folder, error)
 
 
-def put_in_place(settings: Settings, folders: Mapping[str, str], rows: bool = True) -> dict[str, int]:
+def put_in_place(
+    settings: Settings, folders: Mapping[str, str], rows: bool = True, deletions: bool = False
+) -> dict[str, int]:
     """Rename the files that wait in `folders`; the number of an earlier run's files that they replaced, by prefix.
 
-    An earlier run's dead letters are replaced by none if this run has only rows. If it has no rows, or if `rows` is
-    false and its rows are to be left out, nothing is replaced but dead letters by dead letters.
+    An earlier run's dead letters are replaced by none if this run has only rows. If it has neither rows nor
+    `deletions`, or if `rows` is false and its rows are to be left out, nothing is replaced but dead letters by dead
+    letters.
 
     Raises:
         BeamIOError: if one cannot be renamed.
     """
     waiting = {prefix: sorted(_files(f"{literal(folder)}/*")) for prefix, folder in folders.items()}
-    if not rows:
-        waiting[settings.output] = []
-    has_rows = bool(waiting[settings.output])
+    has_rows = rows and (deletions or bool(waiting[settings.output]))
+    if not has_rows:
+        waiting |= {prefix: [] for prefix in waiting if prefix != settings.dead_letters}
     # What signals would interrupt here is no run any more, but its files would be of two runs.
     with stopping.handled_by(signal.SIG_IGN):
         return {
             prefix: _replace(prefix, settings.output_format, files)
-            # Dead letters first: rows that replace others tell that all is in place.
+            # Rows last: rows that replace others tell that all is in place.
             for prefix, files in reversed(waiting.items())
             if files or has_rows
         }

@@ -20,8 +20,17 @@ def dead_letters_beside(output: str, output_format: str) -> str:
         return ""
     if output_format == "bigquery":
         return f"{output}_error_records"
-    folder, _, name = output.rpartition("/")
-    return f"{folder}/dead_letters/{name}" if folder else f"dead_letters/{name}"
+    return _beside(output, "dead_letters")
+
+
+def journal_beside(output: str, output_format: str) -> str:
+    """Where the journal goes by default: beside the rows."""
+    return f"{output}_journal" if output_format == "bigquery" else _beside(output, "journal")
+
+
+def _beside(output: str, folder: str) -> str:
+    above, _, name = output.rpartition("/")
+    return f"{above}/{folder}/{name}" if above else f"{folder}/{name}"
 
 
 def literal(path: str) -> str:

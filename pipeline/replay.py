@@ -142,7 +142,7 @@ def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptio
     def joined(stage: str, before: Any) -> Any:
         return (before, entering(stage)) | f"Enter {stage.lower()}" >> beam.Flatten()
 
-    messages = graph.parse(entering(parsing.STAGE), parser)
+    messages = graph.parse(entering(parsing.STAGE), parser, settings)
     sentences = graph.split(joined(splitting.STAGE, messages.output), settings)
     rows = graph.embed(joined(embedding.STAGE, sentences.output), settings)
     refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}

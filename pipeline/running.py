@@ -62,9 +62,11 @@ def run_locally(
     try:
         with around or contextlib.nullcontext():
             result = job() if job else run() if is_stream else stopping.left_behind(run)
+        counters = counters_of(result)
         missing = sorted(names_of_nothing(result, settings).keys() & set(needed_names))
-        too_many = too_many_dead_letters(counters_of(result), settings.max_dead_letters)
-        replaced = put_in_place(settings, waiting, rows=not (missing or too_many)) if waiting else {}
+        too_many = too_many_dead_letters(counters, settings.max_dead_letters)
+        keep, deletions = not (missing or too_many), bool(counters.get("messages_deleted"))
+        replaced = put_in_place(settings, waiting, keep, deletions) if waiting else {}
     # Beam wraps what a worker raised in RuntimeError, or passes it on unchanged.
     except Exception as error:
         reason = str(error).strip().splitlines()
@@ -80,7 +82,7 @@ def run_locally(
     elif too_many:
         failure = too_many
     # The count of rows leaves out those that were played again from their sink's refusal.
-    elif settings.output not in replaced and (why := why_no_rows(counters_of(result))):
+    elif settings.output not in replaced and (why := why_no_rows(counters)):
         failure = f"expected rows, got none: {why}"
     else:
         return 0

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.places import dead_letters_beside
+from pipeline.places import dead_letters_beside, journal_beside
 from transforms.embedding import EmbeddingOptions
 from transforms.encoder.options import EncoderOptions
 from transforms.parsing import ParserOptions
@@ -37,6 +37,7 @@ class Settings:
         output: where rows go.
         output_format: the format of rows and dead letters.
         dead_letters: where dead letters go.
+        journal: where the journal goes, "" for none.
         max_dead_letters: how many a run may have and end well, or which share of what it reads; "" for any.
         spill_dir: where dead letters go that their sink refuses; "" for none.
         already_written: rows written earlier, whose sentences are left out; "" for none.
@@ -63,6 +64,7 @@ class Settings:
     output: str
     output_format: str
     dead_letters: str
+    journal: str
     max_dead_letters: str
     spill_dir: str
     already_written: str
@@ -70,6 +72,12 @@ class Settings:
     bigquery_write_method: str
     retry_for_seconds: float
     wait: bool | None
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the run writes, by the option that says so."""
+        places = {"output": self.output, "dead_letters": self.dead_letters}
+        return places | {"journal": self.journal} if self.journal else places
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -103,6 +111,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         output=arguments.output,
         output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
+        journal=_journal(arguments),
         max_dead_letters=arguments.max_dead_letters,
         spill_dir=arguments.spill_dir,
         already_written=arguments.already_written,
@@ -111,6 +120,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         retry_for_seconds=arguments.retry_seconds,
         wait=_BOOLEANS[arguments.wait],
     )
+
+
+def _journal(arguments: argparse.Namespace) -> str:
+    if arguments.output_format == "pubsub" or arguments.bigquery_write_method == "STORAGE_WRITE_API":
+        if arguments.journal not in ("", "none"):
+            raise ValueError(
+                "expected --journal with a sink that says when rows are written, files or a table by another "
+                f"--bigquery_write_method than STORAGE_WRITE_API, got --journal={arguments.journal}; leave it out"
+            )
+        return ""
+    if arguments.journal == "none":
+        return ""
+    return arguments.journal or journal_beside(arguments.output, arguments.output_format)
 
 
 _BOOLEANS = {"true": True, "false": False, "": None}

@@ -50,6 +50,7 @@ _DEAD_LETTERS = {
     "dead_letters_embed": "embed",
     "rows_refused": "write",
     "pubsub_refused": "publish",
+    "journal_refused": "journal",
 }
 
 
@@ -83,6 +84,7 @@ def _engines(counters: dict[str, int]) -> str:
 _FATES = {
     "messages": "messages",
     "without text": "messages_blank",
+    "deletions": "messages_deleted",
     "dead letters of parsing": "dead_letters_parse",
     "not readable": "records_unreadable",
 }
@@ -98,7 +100,9 @@ def _account(counters: dict[str, int]) -> list[str]:
         fates = {"left out": "files_left_out", "not readable to the end": "files_unreadable"}
         lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
     if "records" not in counters:
-        return [*lines, f"messages      {get('messages', 0):,}, and {get('messages_blank', 0):,} without text left out"]
+        deletions = f", {get('messages_deleted', 0):,} deletions" if "messages_deleted" in counters else ""
+        blank = get("messages_blank", 0)
+        return [*lines, f"messages      {get('messages', 0):,}{deletions}, and {blank:,} without text"]
     lines.append(f"records       {get('records', 0):,}: {get('messages', 0):,} messages{_parts(counters, _FATES)}")
     if lost := get("records", 0) - sum(get(name, 0) for name in _FATES.values()):
         lines.append(f"unaccounted   {lost:,} records; please report this")
@@ -146,6 +150,11 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
         + (f", and {get('sentences_dropped', 0):,} dropped by length" if get("sentences_dropped") else ""),
+        *(
+            [f"journal       {get('versions', 0):,} versions of messages in {settings.journal}"]
+            if settings.journal
+            else []
+        ),
         f"time          {seconds:.1f} s, {sentences / max(seconds, 1e-9):,.0f} sentences a second",
         f"tokens        {get('tokens', 0):,}, and {get('padded_tokens', 0):,} of padding",
     ]
@@ -190,11 +199,11 @@ def too_many_dead_letters(counters: dict[str, int], most: str) -> str:
 
 
 def why_no_rows(counters: dict[str, int]) -> str:
-    """Why a run made no row of what it read; "" if it made one, read nothing, or left out what was written already."""
+    """Why a run made no row of what it read; "" if it made one, had none to make, or left out what was written."""
     get = counters.get
     dead = sum(dead_letters_of(counters).values())
     read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "rows_read"))
-    if get("rows") or get("sentences_written") or not read:
+    if get("rows") or get("sentences_written") or get("messages_deleted") or not read:
         return ""
     reasons = {
         "dead letters": dead,

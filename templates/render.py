@@ -21,7 +21,7 @@ from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.io.bigquery.tables import TABLE_REGEX
 from transforms.io.files.read import FILE_FORMATS
 from transforms.reembedding import ROW_FORMATS
-from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, bigquery_schema
+from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, JOURNAL_COLUMNS, bigquery_schema
 
 DIRECTORY = pathlib.Path(__file__).parent
 # Stands for an image's name in the specs that are checked in.
@@ -217,7 +217,7 @@ def specs(image: str, model: str) -> dict[str, str]:
 
 def files() -> dict[str, str]:
     """All files that are checked in, by name."""
-    tables = {"embeddings": EMBEDDING_COLUMNS, "error_records": DEAD_LETTER_COLUMNS}
+    tables = {"embeddings": EMBEDDING_COLUMNS, "error_records": DEAD_LETTER_COLUMNS, "journal": JOURNAL_COLUMNS}
     return {
         **{f"{template.name}_metadata.json": _json(metadata(template)) for template in TEMPLATES},
         **specs(PLACEHOLDER_IMAGE, DEFAULT_MODEL),

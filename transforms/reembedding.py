@@ -94,7 +94,7 @@ def sentence_of(data: bytes) -> Sentence:
     row = json.loads(data)
     for column in SENTENCE_COLUMNS:
         kind = _KINDS.get(column.type)
-        if kind and type(row.get(column.name)) is not kind:
+        if kind and type(row.get(column.name)) is not kind and column.mode == "REQUIRED":
             raise ValueError(f"expected {column.type} in a row's column {column.name!r}, got {row.get(column.name)!r}")
     if not isinstance(row.get("metadata"), list):
         raise ValueError(f"expected a list in a row's column 'metadata', got {row.get('metadata')!r}")
@@ -108,6 +108,7 @@ def sentence_of(data: bytes) -> Sentence:
         content=row["content"],
         metadata={pair["key"]: as_text(pair["value"]) for pair in row["metadata"]},
         event_time=None if time is None else parse_time(time, "event_time"),
+        revision=as_text(row.get("revision") or ""),
     )
 
 

@@ -1,4 +1,7 @@
-"""The columns of rows, dead letters and the journal, from which the Arrow, Parquet, Avro, BigQuery and JSON schemas are derived."""
+"""The columns of rows, dead letters and the journal.
+
+The Arrow, Parquet, Avro, BigQuery and JSON schemas are derived from them.
+"""
 
 import base64
 import datetime

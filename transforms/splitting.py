@@ -159,7 +159,7 @@ def _check_size(metadata: Mapping[str, str], sentences: int) -> None:
 
 def sentences(message: Message, splitter: SentenceSplitter) -> tuple[list[Sentence], int]:
     """The sentences of one message, and the number of sentences that a length option dropped."""
-    spans, dropped = splitter.split(message.text)
+    spans, dropped = splitter.split("" if message.deleted else message.text)
     found = [
         Sentence(
             id=stable_id(message.id, str(index), content),

@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS `PROJECT.DATASET.embeddings` (
   tokens INT64 NOT NULL OPTIONS (description = 'word pieces that the encoder read; 0 for a text-in encoder'),
   truncated BOOL NOT NULL OPTIONS (description = 'whether the sentence was longer than that'),
   event_time TIMESTAMP OPTIONS (description = 'the message\'s time, if it has one'),
-  metadata ARRAY<STRUCT<key STRING NOT NULL OPTIONS (description = 'name of the field'), value STRING OPTIONS (description = 'a string as it came, anything else as JSON')>> OPTIONS (description = 'the message\'s other fields and attributes')
+  metadata ARRAY<STRUCT<key STRING NOT NULL OPTIONS (description = 'name of the field'), value STRING OPTIONS (description = 'a string as it came, anything else as JSON')>> OPTIONS (description = 'the message\'s other fields and attributes'),
+  revision STRING OPTIONS (description = 'the version of the message that it is of, as in the journal')
 )
 PARTITION BY TIMESTAMP_TRUNC(event_time, DAY)
 CLUSTER BY model, message_id;

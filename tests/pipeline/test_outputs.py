@@ -78,11 +78,11 @@ def test_only_files_of_an_earlier_run_are_replaced_and_the_summary_says_how_many
         (good_run / "out" / other).write_bytes(b"of another run")
     capsys.readouterr()
     assert main(arguments(good_run, text_encoder)) == 0
-    assert names(good_run / "out") == {"dead_letters", "rows-00000-of-00001.parquet", *others}
+    assert names(good_run / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet", *others}
     assert names(good_run / "out" / "dead_letters") == set()
     out = good_run / "out"
-    line = f"replaced      3 files of an earlier run (1 of {out}/dead_letters/rows, 2 of {out}/rows)\n"
-    assert line in capsys.readouterr().out
+    places = f"1 of {out}/journal/rows, 1 of {out}/dead_letters/rows, 2 of {out}/rows"
+    assert f"replaced      4 files of an earlier run ({places})\n" in capsys.readouterr().out
 
 
 def test_rows_stay_if_dead_letters_cannot_be_put_into_place(
@@ -101,7 +101,7 @@ def test_a_first_run_replaces_nothing_and_says_nothing_of_it(
 ) -> None:
     """No line without a file."""
     assert "replaced" not in capsys.readouterr().out
-    assert names(good_run / "out") == {"dead_letters", "rows-00000-of-00001.parquet"}
+    assert names(good_run / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet"}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,8 @@ def test_a_second_run_into_a_place_where_one_is_at_work_is_refused(
 
 def test_one_run_at_a_time_holds_a_place(tmp_path: pathlib.Path) -> None:
     """Although each removes the lock's file at its end, while others try to lock it."""
-    (tmp_path / "out" / "dead_letters").mkdir(parents=True)
+    for folder in ("dead_letters", "journal"):
+        (tmp_path / "out" / folder).mkdir(parents=True)
     inside, most, held = 0, 0, 0
     counting = threading.Lock()
     chosen = settings(tmp_path)
@@ -223,7 +224,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_run_into_the_same_place(
         (tmp_path / "out" / name / "half.parquet").write_bytes(b"half a file")
     (tmp_path / "out" / ".rows.lock").touch()
     assert main(arguments(tmp_path, text_encoder)) == 0
-    assert names(tmp_path / "out") == {"dead_letters", "rows-00000-of-00001.parquet", *kept}
+    assert names(tmp_path / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet", *kept}
     assert names(tmp_path / "out" / "dead_letters") == set()
 
 
@@ -319,8 +320,8 @@ def test_a_stopped_run_ends_soon_and_leaves_nothing(
     assert process.returncode == code
     assert printed.splitlines()[-1] == f"python -m pipeline: stopped by {number.name} before its end; run it again"
     assert "Traceback" not in printed
-    assert names(many / "out") == {"dead_letters"}
-    assert names(many / "out" / "dead_letters") == set()
+    assert names(many / "out") == {"dead_letters", "journal"}
+    assert names(many / "out" / "dead_letters") == names(many / "out" / "journal") == set()
 
 
 @pytest.mark.slow
@@ -338,7 +339,7 @@ def test_a_killed_run_locks_nobody_out_and_the_next_one_cleans_up(
     assert len(names(many / "out")) > 1
     write_messages(many, GOOD)
     assert main(arguments(many, text_encoder)) == 0
-    assert names(many / "out") == {"dead_letters", "rows-00000-of-00001.parquet"}
+    assert names(many / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet"}
 
 
 @pytest.mark.parametrize("option", ["output", "dead_letters"])
@@ -503,7 +504,8 @@ def test_a_file_system_without_folders_gives_the_same_promise(
     output = f"bucket://{good_run}/out/rows"
     assert main(arguments(good_run, text_encoder, output=output)) == 0
     assert contents(good_run) == ["Another."]
-    assert f"2 files of an earlier run (2 of {output})\n" in capsys.readouterr().out
+    places = f"1 of bucket://{good_run}/out/journal/rows, 2 of {output}"
+    assert f"3 files of an earlier run ({places})\n" in capsys.readouterr().out
     files = [path for path in (good_run / "out").rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"rows-00000-of-00001.parquet"}
     write_messages(good_run, {"id": "c", "text": "raise"})

@@ -20,7 +20,21 @@ def row(index: int, content: str, vector: Any, genre: str = "mail", version: str
     data = np.asarray(vector, "<f4").tobytes()
     metadata = {"genre": genre, "n": str(index)}
     return SentenceEmbedding(
-        f"id{index}", f"m{index}", 0, 0, len(content), content, metadata, None, "", data, "model", version, "f", 3, False
+        f"id{index}",
+        f"m{index}",
+        0,
+        0,
+        len(content),
+        content,
+        metadata,
+        None,
+        "",
+        data,
+        "model",
+        version,
+        "f",
+        3,
+        False,
     )
 
 

@@ -15,6 +15,8 @@ from transforms.schema import (
     DEAD_LETTER_LAYOUT,
     EMBEDDING_COLUMNS,
     EMBEDDING_LAYOUT,
+    JOURNAL_COLUMNS,
+    JOURNAL_LAYOUT,
     Column,
     ddl,
 )
@@ -33,6 +35,10 @@ EXPECTED = {
     "error_records.sql": (
         "The table of dead letters: inputs that a stage could not use, whole.",
         ddl(f"{_TABLE}_error_records", DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT),
+    ),
+    "journal.sql": (
+        "The table of the journal: one for each message, version and model that was carried to its end.",
+        ddl(f"{_TABLE}_journal", JOURNAL_COLUMNS, JOURNAL_LAYOUT),
     ),
     "newest_embeddings.sql": (
         "The view to read: the row of each id and model with the newest event_time, without doubles.\n"
@@ -144,7 +150,12 @@ def test_a_query_names_columns_that_there_are(file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "columns"), [("embeddings.sql", EMBEDDING_COLUMNS), ("error_records.sql", DEAD_LETTER_COLUMNS)]
+    ("file", "columns"),
+    [
+        ("embeddings.sql", EMBEDDING_COLUMNS),
+        ("journal.sql", JOURNAL_COLUMNS),
+        ("error_records.sql", DEAD_LETTER_COLUMNS),
+    ],
 )
 def test_a_table_has_our_columns(file: str, columns: Sequence[Column]) -> None:
     """Names, types and modes, as a parser that is not ours reads them."""

@@ -62,7 +62,7 @@ def test_elements_of_unknown_type_are_recognised(text_encoder: pathlib.Path) -> 
     whole = message("One. Two.", event_time=7)
     assert [row.event_time for row in run([whole], untyped | SplitSentences())] == [7, 7]
     (row,) = run([sentence("abc", 3)], untyped | EmbedSentences(str(text_encoder)))
-    assert tuple(row)[:8] == tuple(sentence("abc", 3))
+    assert tuple(row)[:9] == tuple(sentence("abc", 3))
 
 
 def test_an_item_comes_back_with_its_vector(text_encoder: pathlib.Path) -> None:

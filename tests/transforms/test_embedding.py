@@ -16,7 +16,7 @@ from transforms.types import Sentence
 def test_each_sentence_gets_its_row(text_encoder: pathlib.Path) -> None:
     """The sentence's fields are kept, the vector is float32 bytes, and the model is named."""
     (row,) = run([sentence("abc")], EmbedSentences(str(text_encoder)), Sentence)
-    assert tuple(row)[:8] == tuple(sentence("abc"))
+    assert tuple(row)[:9] == tuple(sentence("abc"))
     assert np.frombuffer(row.embedding, "<f4").tolist() == [3, 6, 1, 1]
     assert (row.model, row.precision, row.truncated) == (text_encoder.name, "float32", False)
     assert row.model_version == TextEncoder(str(text_encoder)).version

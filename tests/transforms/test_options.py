@@ -64,8 +64,18 @@ OTHER: dict[str, Any] = {
     "timestamp_field": "at",
     "id_attribute": "k",
     "timestamp_attribute": "t",
+    "version_field": "revised",
+    "delete_field": "gone=yes",
+    "version_attribute": "v",
+    "delete_attribute": "d",
     "quoting": "none",
     "max_message_bytes": 99,
+}
+# What an option needs beside it.
+NEEDED = {
+    "use_custom_bounds_only": ["--custom_bounds=x"],
+    "delete_field": ["--id_field=id"],
+    "delete_attribute": ["--id_attribute=id"],
 }
 
 
@@ -123,7 +133,7 @@ def test_the_command_line_offers_every_option(field: dataclasses.Field[Any]) -> 
     """Its text becomes a value of the field's type, and what is not given has the class's default."""
     value = OTHER[field.name]
     text = ",".join(value) if isinstance(value, tuple) else {True: "true", False: "false"}.get(value, value)
-    more = ["--custom_bounds=x"] if field.name == "use_custom_bounds_only" else []
+    more = NEEDED.get(field.name, [])
     assert chosen(settings(f"--{field.name}={text}", *more))[field.name] == value
     if field.name != "input_format":
         assert chosen(settings())[field.name] == field.default

@@ -212,6 +212,112 @@ def test_a_dead_letter_gives_its_record_back() -> None:
     assert record_of(letter.payload_bytes, letter.attributes) == before
 
 
+def version_of(parser: MessageParser, payload: str, **more: Any) -> Message | None:
+    """The message of a payload, blank ones and deletions included."""
+    parts = parser.parts(found := record(payload, **more))
+    return None if parts is None else parser.message(found, parts)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("7", 7),
+        ('"7"', 7),
+        ('" -7 "', -7),
+        ('"2024-01-02T03:04:05.000001Z"', 1704164645000001),
+        ("9223372036854775807", (1 << 63) - 1),
+    ],
+)
+def test_a_version_is_an_integer_or_a_time(value: str, expected: int) -> None:
+    """It stays in the metadata, and its field may be that of the event time too."""
+    parser = MessageParser("json", version_field="at", timestamp_field="" if "T" not in value else "at")
+    message = version_of(parser, f'{{"text": "Hi.", "at": {value}}}')
+    assert message is not None
+    assert message.version == expected
+    assert message.event_time == (expected if "T" in value else None)
+    assert ("at" in message.metadata) == ("T" not in value)
+
+
+@pytest.mark.parametrize("value", ["1.5", "true", '"next"', "9223372036854775808", "[1]", "1e3", '"1_0"', "{}"])
+def test_any_other_version_is_refused(value: str) -> None:
+    """With the field and what it holds."""
+    with pytest.raises(ValueError, match=r"expected an integer or RFC 3339 in the field 'v', got"):
+        version_of(MessageParser("json", version_field="v"), f'{{"text": "Hi.", "v": {value}}}')
+
+
+def test_a_version_is_by_default_the_time_of_the_message_or_of_its_file() -> None:
+    """Null says nothing; an attribute goes before a field."""
+    parser = MessageParser("json", version_field="v", timestamp_field="at", version_attribute="a")
+    given = {"text": "Hi.", "v": None}
+    for more, attributes, expected in (
+        ({}, {}, 3),
+        ({"at": 2}, {}, 2000),
+        ({"v": 5, "at": 2}, {}, 5),
+        ({"v": 5}, {"a": "6"}, 6),
+    ):
+        found = record(json.dumps(given | more), attributes=attributes)._replace(modified=3)
+        message = parser.parse(found)
+        assert message is not None
+        assert message.version == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "fields", "expected"),
+    [
+        ("gone", {"gone": True}, True),
+        ("gone", {"gone": "yes"}, True),
+        ("gone", {"gone": 1}, True),
+        ("gone", {"gone": "2024-01-01"}, True),
+        *(("gone", {"gone": value}, False) for value in (False, None, 0, "", "false", "False", "null", "0")),
+        ("gone", {}, False),
+        ("op=delete", {"op": "delete"}, True),
+        ("op=delete", {"op": "update"}, False),
+        ("op=", {"op": None}, True),
+    ],
+)
+def test_what_deletes_a_message(condition: str, fields: dict[str, Any], expected: bool) -> None:
+    """It needs no text, and its text is none."""
+    parser = MessageParser("json", id_field="id", delete_field=condition)
+    message = version_of(parser, json.dumps({"id": "a", "text": "Hi."} | fields))
+    assert message is not None
+    assert (message.id, message.deleted, message.text) == ("a", expected, "" if expected else "Hi.")
+    if expected:
+        assert version_of(parser, json.dumps({"id": "a"} | fields)) == message
+
+
+def test_an_attribute_deletes_a_message_of_the_id_beside_it() -> None:
+    """Without any data."""
+    parser = MessageParser("text", id_attribute="id", delete_attribute="op=delete")
+    message = version_of(parser, "", origin="", attributes={"id": "a", "op": "delete"}, event_time=5)
+    assert message is not None
+    assert (message.id, message.deleted, message.version) == ("a", True, 5)
+
+
+def test_a_deletion_without_an_id_is_refused() -> None:
+    """The id that Pub/Sub assigned is that of no other message."""
+    parser = MessageParser("json", id_field="id", delete_field="gone")
+    with pytest.raises(ValueError, match="expected an id in a message that deletes the one of its id, got none"):
+        version_of(parser, '{"gone": true}', id="17")
+    with pytest.raises(ValueError, match="expected id_field or id_attribute with delete_field"):
+        MessageParser("json", delete_field="gone")
+
+
+def test_a_blank_message_is_a_version_if_it_can_be_told_which() -> None:
+    """By an id of its own or of Pub/Sub, or by the path of a document; a blank line is no message."""
+    parser = MessageParser("jsonl", id_field="id")
+    blank = version_of(parser, '{"id": "a", "text": " "}')
+    assert blank is not None
+    assert (blank.id, blank.text) == ("a", "")
+    assert version_of(parser, '{"text": null}') is None
+    assert version_of(parser, " ", origin="f#0") is None
+    assert version_of(MessageParser("text"), "", origin="", id="17") is not None
+    document = MessageParser("document")
+    before, after = (version_of(document, text, origin="f#0") for text in ("Hi.", ""))
+    assert before is not None
+    assert after is not None
+    assert (after.text, after.id) == ("", before.id)
+
+
 def parsed(parser: MessageParser, payload: str, **attributes: str) -> Message:
     """The message of a payload that has one."""
     message = parser.parse(record(payload, "f#0", attributes=attributes))

@@ -56,4 +56,4 @@ def test_schema_ids_differ() -> None:
 
 def test_a_schema_id_on_record_stays() -> None:
     """A running job knows its rows by it: change it with the fields, and have streams drained."""
-    assert coders.registry.get_coder(Message).schema.id == "adc8146d-3935-50e0-842f-7bee2a969cf8"
+    assert coders.registry.get_coder(Message).schema.id == "c63c7da9-43b9-5b23-8f4e-96b131808b70"

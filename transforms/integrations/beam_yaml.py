@@ -133,4 +133,4 @@ def _readable(rows: Any) -> Any:
 
 def _row(row: SentenceEmbedding) -> EmbeddedRow:
     values = row._asdict() | {"embedding": vector_of(row).tolist(), "event_time": rfc3339(row.event_time)}
-    return EmbeddedRow(**values)
+    return EmbeddedRow(*(values[name] for name in EmbeddedRow._fields))

@@ -9,7 +9,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from transforms.counters import Counters
 from transforms.dead_letters import TAG
 from transforms.io.retries import Answer, deliver
-from transforms.types import DeadLetter
+from transforms.types import DeadLetter, is_end
 
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -44,8 +44,9 @@ class Sink(Protocol[T_contra]):
 class BundleWriter(beam.DoFn):
     """Buffers a bundle's rows and writes them in as few requests as the sink's limits allow.
 
-    Each row is written at least once, because the runner retries bundles that fail. The only output is dead letters,
-    tagged with TAG, each with the timestamp and window of its row.
+    Each row is written at least once, because the runner retries bundles that fail. The output is the rows that the
+    sink acknowledged, in order, with the ends of versions among them, which are not written; and, tagged with TAG, dead
+    letters. All have the timestamp and window that they came with.
 
     Args:
         sink: the destination of the rows; the name of its class becomes part of the step's name.
@@ -73,11 +74,14 @@ class BundleWriter(beam.DoFn):
         self, row: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
         """Buffers `row`, after writing the buffered rows if it would exceed the limits."""
+        if is_end(row):
+            self._arrived.append(WindowedValue(row, timestamp, (window,)))
+            return
         size = self._sink.size(row)
         if len(self._rows) == self._sink.max_rows or self._bytes + size > self._sink.max_bytes:
             yield from self._flush()
         self._rows.append(row)
-        self._marks.append((timestamp, window))
+        self._arrived.append(WindowedValue(row, timestamp, (window,)))
         self._bytes += size
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -87,14 +91,20 @@ class BundleWriter(beam.DoFn):
     def _flush(self) -> Iterator[Any]:
         refusals = list(deliver(self._send, self._rows, self._retry_for_seconds, self._sink.name))
         self._counters.count(self._sink.written_counter, len(self._rows) - len(refusals))
-        for position, reason in refusals:
+        reasons = dict(refusals)
+        written = -1
+        for arrived in self._arrived:
+            written += not is_end(arrived.value)
+            if is_end(arrived.value) or written not in reasons:
+                yield arrived
+                continue
             self._counters.count(self._sink.refused_counter)
-            timestamp, window = self._marks[position]
-            for letter in self._sink.refused(self._rows[position], reason):
-                yield beam.pvalue.TaggedOutput(TAG, WindowedValue(letter, timestamp, (window,)))
+            for letter in self._sink.refused(arrived.value, reasons[written]):
+                yield beam.pvalue.TaggedOutput(TAG, arrived.with_value(letter))
         self._forget()
 
     def _forget(self) -> None:
         self._rows: list[Any] = []
-        self._marks: list[tuple[Any, Any]] = []
+        # The rows once more, each in its window, with the ends between them.
+        self._arrived: list[WindowedValue] = []
         self._bytes = 0

@@ -27,11 +27,14 @@ from transforms.schema import (
     dead_letters_to_arrow,
     embedding_to_dict,
     embeddings_to_arrow,
+    journal_to_arrow,
+    journal_to_dict,
     json_row,
 )
-from transforms.types import DeadLetter, SentenceEmbedding
+from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
 
 STAGE = "Write rows"
+JOURNAL_STAGE = "Write journal"
 METHODS = ("STORAGE_WRITE_ARROW", "STREAMING_INSERTS")
 
 # The approximate size of a row's short columns, in bytes.
@@ -67,7 +70,7 @@ class WriteRowsToBigQuery(DeadLetterTransform):
 
     A bundle ends when BigQuery has acknowledged its rows. Each row is written at least once: if the runner retries a
     bundle, or an acknowledgement is lost, the row is in the table twice, and `tables.newest_rows_view` shows it only
-    once. The output is empty.
+    once. The output is the rows that were written, as BundleWriter says.
 
     Args:
         table: the table, as project:dataset.table; it must exist (`tables.create_table` creates it).
@@ -86,7 +89,21 @@ class WriteRowsToBigQuery(DeadLetterTransform):
 
     def expand_with_dead_letters(self, rows: "beam.PCollection[SentenceEmbedding]") -> WithDeadLetters[Any]:
         """Writes `rows`."""
-        return split_dead_letters(rows, STAGE, self._write, object)
+        return split_dead_letters(rows, STAGE, self._write, SentenceEmbedding)
+
+
+class WriteJournalToBigQuery(DeadLetterTransform):
+    """Writes each JournalEntry as a row of a table, with the arguments of WriteRowsToBigQuery."""
+
+    @takes(BigQueryOptions)
+    def __init__(self, table: str, *fields: Any, **options: Any) -> None:
+        super().__init__()
+        chosen = BigQueryOptions(*fields, **options)
+        self._write = BundleWriter(_WriteJournal(parse_table(table), chosen.method), chosen.retry_for_seconds)
+
+    def expand_with_dead_letters(self, entries: "beam.PCollection[JournalEntry]") -> WithDeadLetters[Any]:
+        """Writes `entries`."""
+        return split_dead_letters(entries, JOURNAL_STAGE, self._write, JournalEntry)
 
 
 class WriteDeadLettersToBigQuery(beam.PTransform):
@@ -145,7 +162,7 @@ class _WriteRows(_TableSink):
         return self._sender(
             lambda rows: embeddings_to_arrow(rows, pa.float64()),
             embedding_to_dict,
-            lambda row: stable_id(row.id, row.model, row.model_version),
+            lambda row: stable_id(row.id, row.model, row.model_version, row.revision),
         )
 
     def size(self, row: SentenceEmbedding) -> int:
@@ -153,6 +170,24 @@ class _WriteRows(_TableSink):
 
     def refused(self, row: SentenceEmbedding, reason: str) -> list[DeadLetter]:
         return dead_letters(STAGE, f"{self._table} refused the row: {reason}", element_json(row), {})
+
+
+class _WriteJournal(_TableSink):
+    written_counter = "journal_written"
+    refused_counter = "journal_refused"
+
+    def open(self) -> Callable[[Sequence[JournalEntry]], Answer]:
+        return self._sender(
+            journal_to_arrow,
+            journal_to_dict,
+            lambda entry: stable_id(entry.message_id, entry.model_version, entry.revision, str(entry.written_at)),
+        )
+
+    def size(self, entry: JournalEntry) -> int:
+        return len(entry.message_id) + _OTHER_BYTES
+
+    def refused(self, entry: JournalEntry, reason: str) -> list[DeadLetter]:
+        return dead_letters(JOURNAL_STAGE, f"{self._table} refused the entry: {reason}", element_json(entry), {})
 
 
 class _WriteDeadLetters(_TableSink):

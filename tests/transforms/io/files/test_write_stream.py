@@ -4,6 +4,9 @@ import os
 import pathlib
 
 import pytest
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
 from tests.conftest import sentence
 from transforms.io.files.write import ROWS
@@ -28,7 +31,8 @@ def test_a_file_is_on_the_disk_when_its_bundle_ends(tmp_path: pathlib.Path, monk
     monkeypatch.setattr(os, "rename", spy_rename)
     write = _Write(str(tmp_path / "rows"), "jsonl", ROWS)
     write.start_bundle()
-    write.process(SentenceEmbedding(*sentence("Hi."), b"\0" * 4, "model", "v1", "float32", 3, False))
-    write.finish_bundle()
+    row = SentenceEmbedding(*sentence("Hi."), b"\0" * 4, "model", "v1", "float32", 3, False)
+    write.process(row, Timestamp(5), GlobalWindow())
+    assert list(write.finish_bundle()) == [WindowedValue(row, Timestamp(5), (GlobalWindow(),))]
     (path,) = tmp_path.iterdir()
     assert calls == [("sync", f".{path.name}.part"), ("rename", path.name), ("sync", tmp_path.name)]

@@ -1,0 +1,96 @@
+"""Versions: which rows belong to one version of a message, and the journal of those that were carried to their end."""
+
+import collections
+import json
+import time
+from collections.abc import Iterator, Sequence
+
+import apache_beam as beam
+
+from transforms.counters import Counters
+from transforms.ids import stable_id
+from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding
+
+# What stands for the digest of a version that says that its message is gone.
+_DELETED = "deleted"
+
+
+def versioned(message: Message, sentences: Sequence[Sentence]) -> Iterator[Sentence]:
+    """The sentences of a message with their revision, and behind them their end, which says how many they are.
+
+    Args:
+        message: the message, with only the metadata that its rows keep.
+        sentences: all of its sentences.
+    """
+    revision = _revision(message, sentences)
+    for sentence in sentences:
+        yield sentence._replace(revision=revision)
+    yield Sentence(
+        id=stable_id(message.id, revision),
+        message_id=message.id,
+        sentence_index=len(sentences),
+        begin=len(message.text),
+        end=len(message.text),
+        content="",
+        metadata={},
+        event_time=message.event_time,
+        revision=revision,
+    )
+
+
+def _revision(message: Message, sentences: Sequence[Sentence]) -> str:
+    """The version of a message and a digest of all that its rows hold of it: its sentences, metadata and event time.
+
+    Two messages of one version that differ in what is written of them have different revisions, and so do the rows of
+    two ways of splitting. What is written twice in the same way, by a retry, has one.
+    """
+    if message.deleted:
+        return f"{message.version}-{_DELETED}"
+    spans = str([(sentence.begin, sentence.end) for sentence in sentences])
+    metadata = json.dumps(sorted(message.metadata.items()))
+    return f"{message.version}-{stable_id(message.text, spans, metadata, str(message.event_time))[:16]}"
+
+
+class KeepJournal(beam.DoFn):
+    """Gives a JournalEntry for each end of a version, given the rows that were written and the ends behind them.
+
+    All the rows of a version come in the bundle of its end, as one message was split into them. An encoder that took up
+    a newer model between them leaves no version of either whole: it gets no entry ("versions_mixed"), so that readers
+    stay with the one before.
+    """
+
+    def __init__(self) -> None:
+        self._counters = Counters()
+
+    def start_bundle(self) -> None:
+        """Forgets what a bundle that failed had written."""
+        self._rows: dict[tuple[str, str], collections.Counter[str]] = collections.defaultdict(collections.Counter)
+
+    def process(self, row: SentenceEmbedding) -> Iterator[JournalEntry]:
+        """Counts a row, or gives the entry of an end."""
+        if not row.revision:
+            return
+        version = row.message_id, row.revision
+        if not row.is_end:
+            self._rows[version][row.model_version] += 1
+            return
+        written = self._rows.pop(version, collections.Counter())
+        if written.keys() - {row.model_version}:
+            self._counters.count("versions_mixed")
+            return
+        number, _, digest = row.revision.rpartition("-")
+        rows = written[row.model_version]
+        self._counters.count("versions")
+        yield JournalEntry(
+            message_id=row.message_id,
+            version=int(number),
+            revision=row.revision,
+            event_time=row.event_time,
+            model=row.model,
+            model_version=row.model_version,
+            sentences=row.sentence_index,
+            rows=rows,
+            dead_letters=row.sentence_index - rows,
+            deleted=digest == _DELETED,
+            written_at=time.time_ns() // 1000,
+        )
