@@ -13,6 +13,7 @@ from pipeline.inputs import Inputs
 from pipeline.places import dead_letters_beside, files_of, is_pipe, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
+from transforms.encoder.hot_swap import check_watchable
 from transforms.encoder.options import check_model as check_model_options
 from transforms.io.bigquery.tables import check_readable
 from transforms.io.disk import is_local
@@ -194,3 +195,5 @@ def check_model(settings: Settings) -> None:
     """
     encoder = settings.encoder
     check_model_options(find_model(encoder.model, encoder.preprocessor), encoder)
+    if settings.embedding.model_poll_seconds:
+        check_watchable(encoder.model)

@@ -210,7 +210,7 @@ def _find(model: str, preprocessor: str) -> Model:
 
 
 def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
-    """The path that `model` currently refers to, and a fingerprint (path, size and time) of its files.
+    """The path that `model` currently refers to, and a fingerprint (path, size, time of change) of its files.
 
     A local directory of numbered versions refers to the version with the highest number. Anything else refers to
     itself, with an empty fingerprint.
@@ -221,7 +221,7 @@ def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
         return model, ()
     newest = path / str(max(versions))
     files = sorted(file for file in newest.rglob("*") if file.is_file())
-    return str(newest), tuple((str(f.relative_to(newest)), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    return str(newest), tuple((str(f.relative_to(newest)), f.stat().st_size, f.stat().st_ctime_ns) for f in files)
 
 
 def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) -> Model:

@@ -13,6 +13,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from transforms.encoder.reasons import reason_of
+
 # Where a SavedModel keeps its weights, as the prefix of their files.
 _WEIGHTS = ("variables", "variables")
 
@@ -58,7 +60,7 @@ def failures_of(handle: str, path: str = "") -> Iterator[None]:
         yield
     # A damaged file makes TensorFlow raise exceptions of any kind.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         if damaged := path and _damaged(path):
             raise ValueError(
                 f"expected a SavedModel at {handle}, {damaged} is missing, damaged or not readable ({reason}); "
