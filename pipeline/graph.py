@@ -109,7 +109,8 @@ def without_written(pipeline: beam.Pipeline, sentences: Any, settings: Settings,
 def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> "beam.PCollection[Record]":
     """Rows written already, with only the columns that tell which sentences they are of; no vector is read."""
     if settings.output_format == "bigquery":
-        name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
+        encoder = settings.encoder
+        name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
         source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
     else:
         source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS))

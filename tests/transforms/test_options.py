@@ -34,6 +34,8 @@ SURFACES: list[tuple[Callable[..., Any], tuple[type, ...]]] = [
 # A value of each option that is not its default, and one that no option of its kind has.
 OTHER: dict[str, Any] = {
     "model": "minilm",
+    "model_version": "0123456789ab",
+    "allow_http": True,
     "preprocessor": "/p",
     "pooling": "cls",
     "normalize": True,

@@ -170,7 +170,7 @@ def models_directory() -> pathlib.Path:
     return pathlib.Path(cache) / "sentence-embeddings" / "models"
 
 
-def find_model(model: str, preprocessor: str = "") -> Model:
+def find_model(model: str, preprocessor: str = "", allow_http: bool = False) -> Model:
     """The description of a catalogue name, a TF-Hub handle or a directory, with the locations of its SavedModels.
 
     A name refers to the directory of that name under `models_directory()`, if it exists, or else to the model's
@@ -178,8 +178,10 @@ def find_model(model: str, preprocessor: str = "") -> Model:
     `preprocessor` may name the other; or a directory of numbered versions, of which the highest is used.
 
     Raises:
-        ValueError: if there is no such model, or a file of it is missing or broken; the message says what to do.
+        ValueError: if there is no such model, a file of it is missing or broken, or a handle is refused as in
+            check_handles; the message says what to do.
     """
+    check_handles(model, preprocessor, allow_http)
     try:
         return _find(model, preprocessor)
     except OSError as error:
@@ -207,6 +209,20 @@ def _find(model: str, preprocessor: str) -> Model:
     raise ValueError(
         f"expected a model's name, handle or directory, got {model!r}; `python -m pipeline.models` lists the names"
     )
+
+
+def check_handles(model: str, preprocessor: str, allow_http: bool) -> None:
+    """Checks that a model is not downloaded over a connection on which anyone on the way can replace it.
+
+    Raises:
+        ValueError: if a handle begins with http:// and that is not allowed.
+    """
+    for option, handle in {"model": model, "preprocessor": preprocessor}.items():
+        if handle.lower().startswith("http://") and not allow_http:
+            raise ValueError(
+                f"expected {option} as an https handle, a gs:// path, a directory or a name, got {handle!r}; "
+                "allow_http takes it, and whatever the network puts in its place"
+            )
 
 
 def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
