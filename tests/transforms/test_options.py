@@ -166,6 +166,7 @@ def test_an_option_that_there_is_not_is_refused_with_the_nearest() -> None:
         ("expected max_length of at least min_length", "expected --max_length of at least --min_length"),
         ("expected --input to match a file, '/a/model=3/x' matches none", None),
         ("expected a field 'text_field', got ['id_field']", None),
+        ("expected table p.d.t to take our rows, got no column 'model_version' (STRING REQUIRED)", None),
         ("expected a model's name, handle or directory, got 'x'", None),
         ("expected --dead_letters=projects/P/topics/T with --output_format=pubsub, got none", None),
     ],

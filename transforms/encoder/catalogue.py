@@ -1,6 +1,7 @@
 """The catalogue of models, which describes each without loading it, and the lookup from a name to its SavedModels."""
 
 import dataclasses
+import difflib
 import itertools
 import json
 import os
@@ -179,9 +180,9 @@ def find_model(model: str, preprocessor: str = "", allow_http: bool = False) -> 
 
     Raises:
         ValueError: if there is no such model, a file of it is missing or broken, or a handle is refused as in
-            check_handles; the message says what to do.
+            check_names; the message says what to do.
     """
-    check_handles(model, preprocessor, allow_http)
+    check_names(model, preprocessor, allow_http)
     try:
         return _find(model, preprocessor)
     except OSError as error:
@@ -189,6 +190,8 @@ def find_model(model: str, preprocessor: str = "", allow_http: bool = False) -> 
 
 
 def _find(model: str, preprocessor: str) -> Model:
+    if preprocessor and "://" not in preprocessor and not os.path.exists(preprocessor):
+        raise ValueError(f"expected a SavedModel at {preprocessor}, there is no such directory; check the path")
     name = _ALIASES.get(model, model)
     entry = CATALOGUE.get(name)
     if entry:
@@ -206,23 +209,40 @@ def _find(model: str, preprocessor: str) -> Model:
         return dataclasses.replace(known, preprocessor=preprocessor or known.preprocessor)
     if os.path.isdir(model):
         return _from_directory(pathlib.Path(newest_version(model)[0]), None, preprocessor)
-    raise ValueError(
-        f"expected a model's name, handle or directory, got {model!r}; `python -m pipeline.models` lists the names"
-    )
+    raise _unknown(model)
 
 
-def check_handles(model: str, preprocessor: str, allow_http: bool) -> None:
-    """Checks that a model is not downloaded over a connection on which anyone on the way can replace it.
+def check_names(model: str, preprocessor: str, allow_http: bool) -> None:
+    """Checks what can be told of a model on a machine that need not have it.
+
+    A path may be that of a worker. A model "" is left to whoever looks for it.
 
     Raises:
-        ValueError: if a handle begins with http:// and that is not allowed.
+        ValueError: if a word is neither a name of the catalogue nor a directory, or a handle begins with http://, where
+            anyone on the way can replace the model, and that is not allowed.
     """
+    if model and _is_word(model) and model not in CATALOGUE and model not in _ALIASES:
+        raise _unknown(model)
+    if preprocessor and _is_word(preprocessor):
+        raise ValueError(f"expected preprocessor as a handle or directory, got {preprocessor!r}; check the path")
     for option, handle in {"model": model, "preprocessor": preprocessor}.items():
         if handle.lower().startswith("http://") and not allow_http:
             raise ValueError(
                 f"expected {option} as an https handle, a gs:// path, a directory or a name, got {handle!r}; "
                 "allow_http takes it, and whatever the network puts in its place"
             )
+
+
+def _is_word(given: str) -> bool:
+    """Whether this is no path or handle, and nothing that is here."""
+    return "/" not in given and not os.path.exists(given)
+
+
+def _unknown(model: str) -> ValueError:
+    near = difflib.get_close_matches(model, [*CATALOGUE, *_ALIASES], 3)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    hint += "`python -m pipeline.models` lists the names"
+    return ValueError(f"expected a model's name, handle or directory, got {model!r}; {hint}")
 
 
 def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:

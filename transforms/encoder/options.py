@@ -5,7 +5,7 @@ import importlib.util
 import re
 from typing import Any
 
-from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model, check_handles
+from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model, check_names
 
 ENGINES = ("tensorflow", "openvino", "auto")
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -51,7 +51,7 @@ class EncoderOptions:
     def __post_init__(self) -> None:
         """Checks the options."""
         check_fields(self)
-        check_handles(self.model, self.preprocessor, self.allow_http)
+        check_names(self.model, self.preprocessor, self.allow_http)
         if self.model_version and not re.fullmatch(VERSION_REGEX, self.model_version):
             raise ValueError(
                 f"expected model_version as 12 hexadecimal digits, as rows carry it, got {self.model_version!r}"
