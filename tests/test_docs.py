@@ -60,12 +60,13 @@ def test_the_python_examples_run(minilm: TextEncoder, capsys: pytest.CaptureFixt
     """One after the other, as a reader would."""
     scope: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), scope)
     printed = capsys.readouterr().out
     assert "Hello there. 384" in printed
     assert "{'text': [" in printed
+    assert "m1 Hello there. (384,)" in printed
 
 
 def test_the_yaml_example_runs(minilm: TextEncoder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

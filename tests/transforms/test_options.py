@@ -9,7 +9,15 @@ import pytest
 from pipeline.command_line import add_options, in_command_line
 from pipeline.options import OPTIONS
 from pipeline.settings import Settings, settings_of
-from transforms import EmbedSentences, ParseMessages, SentenceEmbeddings, SentenceSplitter, SplitSentences, TextEncoder
+from transforms import (
+    EmbedSentences,
+    ParseMessages,
+    SentenceEmbeddings,
+    SentenceSplitter,
+    SplitSentences,
+    TextEncoder,
+    TextEncoderHandler,
+)
 from transforms.dataframe import embed
 from transforms.embedding import EmbeddingOptions
 from transforms.encoder.options import EncoderOptions
@@ -25,6 +33,7 @@ SURFACES: list[tuple[Callable[..., Any], tuple[type, ...]]] = [
     (EmbedSentences, (EncoderOptions, EmbeddingOptions)),
     (embed, (EncoderOptions,)),
     (SentenceEmbeddings, (EncoderOptions,)),
+    (TextEncoderHandler, (EncoderOptions,)),
     (YamlEmbedSentences, (EncoderOptions, EmbeddingOptions)),
     (SentenceSplitter, (SplitterOptions,)),
     (SplitSentences, (SplitterOptions, SplittingOptions)),
