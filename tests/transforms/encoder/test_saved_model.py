@@ -1,6 +1,9 @@
+import contextlib
 import http.server
 import pathlib
 import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -78,6 +81,49 @@ def test_a_handle_without_encryption_is_refused(address: str) -> None:
         assert make(address, allow_http=True)
     with pytest.raises(ValueError, match="^expected model as an https handle"):
         YamlEmbedSentences(model=address)
+
+
+class _Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends whoever asks to the same path under the server's attribute `target`."""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", f"{self.server.target}{self.path}")  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def https_to(hub: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Starts a server of https that sends its clients elsewhere, and gives its address."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout {key} -out {certificate}"
+    subprocess.run(make.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("TFHUB_DISABLE_CERT_VALIDATION", "true")
+    with contextlib.ExitStack() as stack:
+
+        def start(target: str) -> str:
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+            server.target = target  # type: ignore[attr-defined]
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+            return f"https://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="a redirect over https was NOT tried; it needs openssl")
+def test_an_https_address_that_leads_to_http_is_refused(hub: str, https_to: Callable[[str], str]) -> None:
+    """At whatever step; from https to https it is followed."""
+    handle = f"{https_to(https_to(hub))}{next(iter(PATHS))}"
+    with pytest.raises(ValueError, match=f"expected a SavedModel at {handle}, .* leads to {hub}/"):
+        TextEncoder(handle)
 
 
 def test_a_pinned_version_is_loaded(hub: str, hub_bert: pathlib.Path) -> None:
