@@ -105,13 +105,12 @@ def _without_all_but(stage: str) -> dict[str, str]:
 
 def _without(settings: Settings) -> dict[str, str]:
     """The stages that the input format does not have, each with a reason."""
-    missing = (parsing.STAGE, splitting.STAGE) if settings.parser is None else ()
-    if settings.input_format == "bigquery":
-        missing = (*missing, files.STAGE)
-    needed = {parsing.STAGE: "messages", splitting.STAGE: "messages", files.STAGE: "files"}
+    needed = {} if settings.parser else {parsing.STAGE: "messages", splitting.STAGE: "messages"}
+    if settings.input_format not in (*files.FILE_FORMATS, "rows"):
+        needed[files.STAGE] = "files"
     return {
-        stage: f"expected --input_format of {needed[stage]}, got {settings.input_format}; play it again with theirs"
-        for stage in missing
+        stage: f"expected --input_format of {kind}, got {settings.input_format}; play it again with theirs"
+        for stage, kind in needed.items()
     }
 
 
@@ -178,14 +177,18 @@ def _build(
     def joined(name: str, kind: type, *pcolls: Any) -> Any:
         return pcolls | f"Enter {name}" >> beam.Flatten().with_output_types(kind)
 
-    read = graph.read_files(pipeline, settings, inputs)
-    refused = {"read": read.dead_letters}
+    refused = {}
+    records = []
+    if inputs.patterns:
+        read = graph.read_files(pipeline, settings, inputs)
+        refused["read"] = read.dead_letters
+        records.append(read.output)
     sentences = [entering(embedding.STAGE)]
     rows_to_parse = [entering(reembedding.STAGE)]
     if settings.parser is None:
-        rows_to_parse.append(read.output)
+        rows_to_parse += records
     else:
-        messages = graph.parse(joined("parse", Record, read.output, entering(parsing.STAGE)), settings.parser)
+        messages = graph.parse(joined("parse", Record, *records, entering(parsing.STAGE)), settings.parser)
         split = graph.split(joined("split", Message, messages.output, entering(splitting.STAGE)), settings)
         sentences.append(split.output)
         refused |= {"parse": messages.dead_letters, "split": split.dead_letters}

@@ -213,6 +213,22 @@ def test_letters_of_all_stages_are_played_in_one_run(
     assert len(left) == (0 if whole else 2)
 
 
+@pytest.mark.parametrize("input_format", ["json", "bigquery"])
+def test_a_format_that_no_file_has_reads_none_again(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], input_format: str
+) -> None:
+    """The letters of messages or of a table's rows are played, those of files are left out."""
+    (tmp_path / "in").touch()
+    row = Record(published(embedding("A row.")), "p:d.t", "", {}, None)
+    rows = dead_letters("Read records", "broken", b"x", {"origin": f"{tmp_path}/in#0"})
+    rows += dead_letters("Parse messages", "no", b'{"text": "A message."}', {})
+    rows += dead_letters("Parse rows", "no", row.data, attributes_of(row))
+    write_letters(tmp_path / "letters.jsonl", rows)
+    assert replay.main(replay_arguments(tmp_path, text_encoder, f"--input_format={input_format}")) == 1
+    assert contents(tmp_path) == ["A message.", "A row."][input_format == "bigquery" :]
+    assert "left out 1 of Read records: expected --input_format of files, got" in capsys.readouterr().err
+
+
 def test_letters_that_the_run_does_not_want_are_not_played(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
