@@ -6,7 +6,7 @@ import pathlib
 import pytest
 from google.api_core.exceptions import InvalidArgument
 
-from pipeline.replay import _READERS
+from pipeline.letters import read_letters
 from tests.beam import run
 from transforms.dead_letters import dead_letters
 from transforms.io.pubsub import write as pubsub
@@ -19,7 +19,7 @@ ROW = json_row(dead_letter_to_dict(LETTER))
 
 def spilled(folder: pathlib.Path) -> list[object]:
     """The letters in a folder, as a replay reads them, without their times."""
-    return list(_READERS["jsonl"](f"{folder}/*.jsonl"))
+    return list(read_letters("jsonl", f"{folder}/*.jsonl"))
 
 
 def test_a_letter_is_a_file_that_a_replay_reads(tmp_path: pathlib.Path) -> None:
