@@ -1,8 +1,13 @@
 """A quiet terminal, without what libraries print on their own."""
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
+
+# What Beam warns of in every run with several worker processes, and nobody can mend.
+_OF_WORKERS = ("No semi_persistent_directory found", "Discarding unparseable args", "Resource module is not available")
 
 
 def prepare() -> None:
@@ -16,6 +21,8 @@ def prepare() -> None:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     # Beam logs this on any machine without an optional package.
     logging.getLogger().addFilter(lambda record: not str(record.msg).startswith("Resource module is not available"))
+    workers = logging.getLogger("apache_beam.runners.portability.local_job_service")
+    workers.addFilter(lambda record: not any(text in record.getMessage() for text in _OF_WORKERS))
     # A run without dead letters writes no file of them, and the sink warns about that.
     logging.getLogger("apache_beam.io.filebasedsink").setLevel(logging.ERROR)
     # A full disk is the operator's to mend, who needs no traceback of it; the run ends with one line.
@@ -27,13 +34,20 @@ def import_tensorflow() -> None:
 
     TensorFlow works without Keras; importing it as well takes half as long again.
     """
+    with silenced():
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Drop what is written to standard error, and hide Keras, while TensorFlow is imported."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     hidden = sys.modules.setdefault("keras", None)  # type: ignore[arg-type]
     try:
         os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
+        yield
     finally:
         if hidden is None:
             del sys.modules["keras"]

@@ -178,7 +178,7 @@ def _is_ready(
     while time.time() < until and process.poll() is None:
         with contextlib.suppress(NotFound):
             if list(bigquery_client(_PROJECT).query(f"SELECT id FROM `{_ROWS}`").result()):
-                print("ready", flush=True)
+                print("ready: a first message has arrived, which only the summary at the end counts", flush=True)
                 return True
         time.sleep(_TICK_SECONDS)
     if process.poll() is not None:

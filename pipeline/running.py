@@ -20,10 +20,14 @@ from transforms.dead_letters import forget_reasons
 
 @WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
 class _DeafWorker(SubprocessSdkWorkerHandler):
-    """A worker process of the local runner that leaves Ctrl-C, which goes to all of them, to this process to answer."""
+    """A worker process of the local runner that leaves Ctrl-C, which goes to all of them, to this process to answer.
+
+    It is as quiet as this one.
+    """
 
     def __init__(self, worker_command_line: bytes, *arguments: Any) -> None:
-        super().__init__(b"trap '' INT TERM; exec " + worker_command_line, *arguments)
+        command = worker_command_line.replace(b"apache_beam.runners.worker.sdk_worker_main", b"pipeline.worker")
+        super().__init__(b"trap '' INT TERM; exec " + command, *arguments)
 
 
 def run_locally(

@@ -84,12 +84,21 @@ class Cause(NamedTuple):
 
 
 def read_dead_letters(pattern: str) -> list[Cause]:
-    """The dead letters of the Parquet files that match `pattern`, by cause, the most frequent first."""
+    """The dead letters of the Parquet files that match `pattern`, by cause, the most frequent first.
+
+    Raises:
+        ValueError: if there is a `pattern` and it matches none, or if the files hold something else.
+    """
     import duckdb
 
-    paths = sorted(glob.glob(pattern)) if pattern else []
-    if not paths:
+    if not pattern:
         return []
+    paths = sorted(glob.glob(pattern))
+    if not paths:
+        raise ValueError(
+            f"expected --dead_letters to match Parquet files, {pattern!r} matches none; "
+            "check the path, or leave it out if the run has no dead letters"
+        )
     try:
         letters = duckdb.execute(
             "SELECT stage, error_message, coalesce(payload_string, left(payload_bytes::VARCHAR, 500)) "

@@ -246,6 +246,7 @@ def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_be
     workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     done = program(*arguments(tmp_path, tiny_bert, max_seq_length=40), *workers)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "several worker processes: no progress is shown until the end\n"
     # A process writes a file of its own, so two files are two processes that embedded.
     assert len(list((tmp_path / "out").glob("rows-*"))) == 2
     together = read_rows(tmp_path)

@@ -83,6 +83,13 @@ def test_dead_letters_are_gathered_by_cause(run_files: pathlib.Path) -> None:
     assert (second.stage, second.letters, second.message) == ("Embed sentences", 1, "ValueError: refused by the model")
 
 
+def test_a_pattern_of_no_dead_letters_is_refused(run_files: pathlib.Path) -> None:
+    """As one of no rows is; a run without dead letters has no file of them."""
+    with pytest.raises(ValueError, match=r"expected --dead_letters to match Parquet files, '.*/none\*' matches none; "):
+        read_dead_letters(f"{run_files}/none*")
+    assert read_dead_letters("") == []
+
+
 def test_the_runs_summary_is_read(run_files: pathlib.Path) -> None:
     """As `python -m pipeline` prints it."""
     assert read_summary(f"{run_files}/summary.txt")[1] == ("time", "2.0 s, 200 sentences a second")
