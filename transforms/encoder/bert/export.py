@@ -188,7 +188,7 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
     recipe = recipe_of(model, EncoderOptions(model.encoder))
     vectors = BertVectors(model, recipe.pooling, recipe.normalize)
     preprocessor = Preprocessor(model.preprocessor)
-    probes = Probes(preprocessor, vectors.max_seq_length or 128)
+    probes = Probes(preprocessor, vectors.max_seq_length or model.max_seq_length or 128)
     try:
         plain_graph(vectors, probes.alone(vectors.original), probes)
         encoder = vectors.bert()

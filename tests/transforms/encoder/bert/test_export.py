@@ -122,6 +122,12 @@ def test_a_pair_is_made_by_the_program(hub_bert: pathlib.Path, tmp_path: pathlib
     assert find_model(str(tmp_path / "made")).pooling == "pooled_output"
 
 
+def test_a_pair_of_few_positions_is_converted(tiny_bert: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """It is compared on texts that are no longer than it reads, which its description may tell alone."""
+    assert export_encoder.main([f"--model={tiny_bert}", f"--to={tmp_path / 'pair'}"]) == 0
+    assert find_model(str(tmp_path / "pair")).max_seq_length == 40
+
+
 def test_a_text_in_encoder_has_nothing_to_lift(
     text_encoder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
