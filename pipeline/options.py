@@ -196,8 +196,8 @@ OPTIONS = (
             "help": "How many seconds to wait out an outage of BigQuery or Pub/Sub before the run fails.",
         },
     ),
-    Option("max_dead_letters", "Most dead letters of a run that ends well: a number, or a share such as 0.01 of what "
-           "it reads. With more, it fails, and its rows replace none.", "Run", metavar="COUNT|SHARE",
+    Option("max_dead_letters", "The most dead letters that a run may have: a number, or a share such as 0.01 of what "
+           "it reads. With more, it fails, and the rows of an earlier run are kept.", "Run", metavar="COUNT|SHARE",
            regex=r"\d+|0?\.\d+"),
     Option("wait", "Whether to wait for the end of the pipeline and to sum it up; if not, its job's id is printed once "
            "it is submitted. By default, false on Dataflow and true elsewhere.", "Run", choices=_TRUE_OR_FALSE),

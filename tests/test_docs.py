@@ -1,8 +1,9 @@
-"""What the documentation says works."""
+"""The documentation agrees with the code; test_docs_run.py runs what it says."""
 
 import argparse
 import doctest
 import importlib
+import json
 import os
 import pathlib
 import re
@@ -46,32 +47,10 @@ OTHERS = {
 }
 
 
-@pytest.mark.subprocess
-def test_the_notebook_runs(minilm: TextEncoder) -> None:
-    """From its first cell to its last, without an error."""
-    nbclient = pytest.importorskip("nbclient", reason="the notebook was NOT run; pip install nbclient ipykernel")
-    import nbformat
-
-    notebook = nbformat.read(DOCS / "first_steps.ipynb", as_version=4)
-    assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs before a commit"
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(DOCS)}})
-    client.execute(env=environment)
-    shown = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
-    assert len(shown) >= 4
-
-
-def test_the_python_examples_run(minilm: TextEncoder, capsys: pytest.CaptureFixture[str]) -> None:
-    """One after the other, as a reader would."""
-    scope: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
-    assert len(blocks) == 5
-    for block in blocks:
-        exec(compile(block, "docs/python.md", "exec"), scope)
-    printed = capsys.readouterr().out
-    assert "Hello there. 384" in printed
-    assert "{'text': [" in printed
-    assert "m1 Hello there. (384,)" in printed
+def test_the_notebook_has_no_outputs() -> None:
+    """They would be in every diff."""
+    cells = json.loads((DOCS / "first_steps.ipynb").read_text())["cells"]
+    assert not any(cell.get("outputs") for cell in cells)
 
 
 def yaml_example() -> str:
@@ -101,24 +80,6 @@ def test_the_yaml_example_lists_the_transforms_of_the_package() -> None:
         PROVIDERS.name
         in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["transforms"]
     )
-
-
-def test_the_yaml_example_runs(minilm: TextEncoder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From any directory in which its input is."""
-    pytest.importorskip("jinja2", reason="Beam YAML needs pip install 'apache-beam[yaml]'")
-    from apache_beam.yaml import main
-
-    text = yaml_example()
-    (tmp_path / "pipeline.yaml").write_text(text)
-    # The first 60 of the messages: what they are does not matter here.
-    (tmp_path / "examples").mkdir()
-    messages = (ROOT / "examples" / "messages.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    (tmp_path / "examples" / "messages.jsonl").write_text("".join(messages[:60]), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-    main.run([f"--yaml_pipeline_file={tmp_path}/pipeline.yaml", f"--runner={runner}"])
-    rows = [line for path in tmp_path.glob("out/yaml/rows*") for line in path.read_text().splitlines()]
-    assert len(rows) > 200
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -49,7 +49,7 @@ EMBEDDING_COLUMNS = (
     Column("model_version", "STRING", "REQUIRED", "digest of that model's files"),
     Column("precision", "STRING", "REQUIRED", "precision that the encoder ran in"),
     Column("tokens", "INT64", "REQUIRED", "word pieces that the encoder read; 0 for a text-in encoder"),
-    Column("truncated", "BOOL", "REQUIRED", "whether the sentence was longer than that"),
+    Column("truncated", "BOOL", "REQUIRED", "whether the sentence has more word pieces than the encoder read"),
     Column("event_time", "TIMESTAMP", "NULLABLE", "the message's time, if it has one"),
     Column("metadata", "RECORD", "REPEATED", "the message's other fields and attributes", _PAIR),
     Column("revision", "STRING", "NULLABLE", "the version of the message that it is of, as in the journal"),

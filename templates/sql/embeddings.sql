@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS `PROJECT.DATASET.embeddings` (
   model_version STRING NOT NULL OPTIONS (description = 'digest of that model\'s files'),
   precision STRING NOT NULL OPTIONS (description = 'precision that the encoder ran in'),
   tokens INT64 NOT NULL OPTIONS (description = 'word pieces that the encoder read; 0 for a text-in encoder'),
-  truncated BOOL NOT NULL OPTIONS (description = 'whether the sentence was longer than that'),
+  truncated BOOL NOT NULL OPTIONS (description = 'whether the sentence has more word pieces than the encoder read'),
   event_time TIMESTAMP OPTIONS (description = 'the message\'s time, if it has one'),
   metadata ARRAY<STRUCT<key STRING NOT NULL OPTIONS (description = 'name of the field'), value STRING OPTIONS (description = 'a string as it came, anything else as JSON')>> OPTIONS (description = 'the message\'s other fields and attributes'),
   revision STRING OPTIONS (description = 'the version of the message that it is of, as in the journal')

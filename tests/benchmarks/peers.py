@@ -107,6 +107,12 @@ def _blingfire(language: str) -> SpansOf:
     return spans
 
 
+def _razdel(language: str) -> SpansOf:
+    # It has one set of rules for all languages.
+    module = _module("razdel")
+    return lambda text: [(sentence.start, sentence.stop) for sentence in module.sentenize(text)]
+
+
 def _spacy(language: str) -> SpansOf:
     module = _module("spacy")
     try:
@@ -125,5 +131,6 @@ PEERS: Final[dict[str, Callable[[str], SpansOf]]] = {
     "sentencex": _sentencex,
     "simplemma": _simplemma,
     "BlingFire": _blingfire,
+    "razdel": _razdel,
     "spaCy sentencizer": _spacy,
 }

@@ -94,7 +94,7 @@ def _speed(spans_of: SpansOf, text: str) -> float:
 
 
 def _versions() -> Iterator[str]:
-    for package in ("pysbd", "nupunkt", "nltk", "sentencex", "simplemma", "blingfire", "spacy"):
+    for package in ("pysbd", "nupunkt", "nltk", "sentencex", "simplemma", "blingfire", "razdel", "spacy"):
         try:
             yield f"{package} {importlib.metadata.version(package)}"
         except importlib.metadata.PackageNotFoundError:

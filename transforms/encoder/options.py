@@ -28,8 +28,8 @@ class EncoderOptions:
             suits the device.
         engine: the engine that runs the encoder; auto chooses the fastest that agrees with TensorFlow in float32.
         precision: the precision of matrix products; auto chooses the fastest that agrees with float32.
-        model_version: the only version of the model to be loaded, as the digest that rows carry which were made with
-            the same options and without cleanup; by default, any version.
+        model_version: the only version of the model to load, as rows name it that were made with the same options and
+            without cleanup; by default, any version.
         allow_http: whether a handle may begin with http://, over which anyone on the way can replace the model.
 
     Raises:
@@ -59,7 +59,7 @@ class EncoderOptions:
         if self.engine == "openvino" and not importlib.util.find_spec("openvino"):
             raise ValueError(
                 "expected the package openvino for engine=openvino, it is not installed; "
-                "pip install 'beam-sentence-embeddings[openvino]', or use engine=auto"
+                "pip install openvino, or use engine=auto"
             )
 
 

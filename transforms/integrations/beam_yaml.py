@@ -49,7 +49,7 @@ class YamlSplitSentences(beam.PTransform):
 
     Args:
         text_field: the field that holds the text.
-        id_field: the field that holds its id; without one, the id is a hash of the row.
+        id_field: the field that holds its id; without one, the id is a hash of the text and the other fields.
         timestamp_field: the field that holds the event time.
         error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
         options: the options of SplitSentences.
@@ -79,7 +79,7 @@ class YamlEmbedSentences(beam.PTransform):
 
     Args:
         text_field: the field that holds the text, for rows that are not sentences.
-        id_field: the field that holds its id; without one, the id is a hash of the row.
+        id_field: the field that holds its id; without one, the id is a hash of the text and the other fields.
         timestamp_field: the field that holds the event time.
         error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
         options: the options of EmbedSentences.
