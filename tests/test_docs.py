@@ -44,6 +44,7 @@ OTHERS = {
     "--to",
     "--direct_running_mode",
     "--direct_num_workers",
+    "--sbd",
 }
 
 
