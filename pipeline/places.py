@@ -12,6 +12,8 @@ from transforms.io.files.match import match
 
 # Another process finds something else under such a path, even if it is a file.
 _DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+# The folders beside rows that hold what is none.
+_DEAD_LETTERS, _JOURNAL = BESIDE_ROWS = ("dead_letters", "journal")
 
 
 def dead_letters_beside(output: str, output_format: str) -> str:
@@ -20,12 +22,12 @@ def dead_letters_beside(output: str, output_format: str) -> str:
         return ""
     if output_format == "bigquery":
         return f"{output}_error_records"
-    return _beside(output, "dead_letters")
+    return _beside(output, _DEAD_LETTERS)
 
 
 def journal_beside(output: str, output_format: str) -> str:
     """Where the journal goes by default: beside the rows."""
-    return f"{output}_journal" if output_format == "bigquery" else _beside(output, "journal")
+    return f"{output}_journal" if output_format == "bigquery" else _beside(output, _JOURNAL)
 
 
 def _beside(output: str, folder: str) -> str:
