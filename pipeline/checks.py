@@ -117,7 +117,7 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
     else:
         places = settings.places
         for option, prefix in places.items():
-            _check_prefix(option, prefix)
+            check_prefix(option, prefix)
         taken: dict[str, str] = {}
         for option, prefix in places.items():
             other = taken.setdefault(shards(prefix, settings.output_format), option)
@@ -130,7 +130,12 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
                 _check_not_read(option, prefix, settings, read, inputs.patterns)
 
 
-def _check_prefix(option: str, prefix: str) -> None:
+def check_prefix(option: str, prefix: str) -> None:
+    """Check that the value of `option` names files, and not a directory.
+
+    Raises:
+        ValueError: if it does not.
+    """
     name = os.path.basename(prefix)
     if name and not (is_local(prefix) and os.path.isdir(prefix)):
         return

@@ -5,6 +5,7 @@ import glob
 import itertools
 import json
 import os
+import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -38,6 +39,12 @@ _JOURNALED, _BEGINNING, _OTHERS = (
     f"ANTI JOIN newest USING ({_KEY}) WHERE coalesce(revision, '') = ''",
     f"ANTI JOIN newest USING ({_KEY})",
 )
+
+# What may be current, or become it once its entry is there: all but versions older than the newest, and, of messages
+# that the journal knows, rows without a version.
+_KEPT = """ANTI JOIN newest ON r.message_id = newest.message_id AND r.model = newest.model
+AND r.model_version = newest.model_version
+AND coalesce(newest.version > TRY_CAST(regexp_extract(r.revision, '^(-?[0-9]+)-', 1) AS BIGINT), true)"""
 
 
 class Place(NamedTuple):
@@ -103,14 +110,21 @@ class View:
         counts = "SELECT (SELECT count(*) FROM all_rows) - (SELECT count(*) FROM rows)"
         return int(self.query(counts).fetchone()[0])
 
-    def batches(self, read: Callable[[int], object] = lambda rows: None) -> Iterator[pa.Table]:
-        """The current rows of files of any format, each once, a few thousand at a time; `read` is told of all rows."""
+    def batches(
+        self, read: Callable[[int], object] = lambda rows: None, unfinished: bool = False
+    ) -> Iterator[pa.Table]:
+        """The current rows of files of any format, each once, a few thousand at a time.
+
+        Args:
+            read: is told how many rows were read.
+            unfinished: whether rows are given, too, that become current if their entry is still to come.
+        """
         sources = {}
         for number, (which, paths) in enumerate(self.rows.items()):
             self._connection.register(f"source{number}", _reader(paths, ROWS, read))
-            sources[which] = f"FROM source{number}"
+            sources[_KEPT if unfinished else which] = f"FROM source{number}"
         schema = arrow_schema(ROWS.columns)
-        sql = f"SELECT state.*, number FROM ({self._state(sources)}) AS state LEFT JOIN newest USING ({_KEY})"
+        sql = f"SELECT state.*, number FROM ({self._state(sources)}) AS state LEFT JOIN newest USING ({_KEY}, revision)"
         given: dict[int, int] = {}
         for batch in self._connection.sql(sql).to_arrow_reader(_ROWS_A_BATCH):
             columns = (batch.column(name).to_pylist() for name in ("number", "sentence_index"))
@@ -123,7 +137,9 @@ class View:
         return self._connection.sql("FROM newest").to_arrow_table().select(schema.names).cast(schema)
 
     def _state(self, sources: Mapping[str, str]) -> str:
-        return " UNION ALL BY NAME ".join(f"(FROM ({source}) {which})" for which, source in sources.items())
+        return " UNION ALL BY NAME ".join(
+            f"(SELECT r.* FROM ({source}) AS r {which})" for which, source in sources.items()
+        )
 
 
 def _is_first(given: dict[int, int], number: int | None, index: int) -> bool:
@@ -151,12 +167,12 @@ class CurrentRows:
 
     def __init__(self, pattern: str, journal: str = "", all_versions: bool = False, option: str = "embeddings") -> None:
         self._pattern = pattern
-        self._journal = journal
+        self._journal = "" if all_versions else journal
         self._all_versions = all_versions
         self._option = option
         self._view: View | None = None
         self._states: dict[str, Any] = {}
-        self._places(self._matched())
+        self._places(self.matched())
 
     def read(self, ask: Callable[[View], Answer]) -> Answer:
         """What `ask` makes of the rows. It is asked again if files were replaced or removed meanwhile.
@@ -183,18 +199,27 @@ class CurrentRows:
             self._view, self._states = None, {}
         raise ValueError(f"expected --{self._option} of files that stay, {self._pattern!r} was replaced all the time")
 
+    def remove(self) -> int:
+        """Remove the files that were read last, those of journals first; how many there were."""
+        # What took the place of one since then is not what was read.
+        paths = [path for path, state in self._states.items() if _state(path) == state]
+        for path in paths:
+            pathlib.Path(path).unlink(missing_ok=True)
+        return len(paths)
+
     def _opened(self) -> View:
         while True:
-            places = self._places(self._matched())
+            places = self._places(self.matched())
             # Rows are looked for after the journal was read, as they are there before their entries.
             view = View(self._noted([path for _, journals in places.values() for path in journals]))
-            paths = self._matched()
+            paths = self.matched()
             if all(place_of(path) in places for path in paths):
                 by_place = [(places[place_of(path)][0], path) for path in self._noted(paths)]
                 view.rows = {which: [path for each, path in by_place if each == which] for which, _ in by_place}
                 return view
 
-    def _matched(self) -> list[str]:
+    def matched(self) -> list[str]:
+        """The files of rows that match now."""
         folder = os.path.basename(os.path.dirname(self._pattern))
         apart = {name for name in BESIDE_ROWS if name != folder}
         return sorted(path for path in glob.glob(self._pattern) if os.path.basename(os.path.dirname(path)) not in apart)

@@ -177,7 +177,7 @@ def test_a_second_run_into_a_place_where_one_is_at_work_is_refused(
     make_outputs(first)
     places = {"output": tmp_path / "other" / "rows", "dead_letters": tmp_path / "other" / "letters"}
     places[common] = tmp_path / "alias" / pathlib.Path(getattr(first, common)).name
-    with waiting_files(first):
+    with waiting_files(first.places):
         assert main(arguments(tmp_path, text_encoder, **places)) == 2
         printed = capsys.readouterr().err
         assert f"expected --{common} apart from that of a run at work, got {places[common]}, where another" in printed
@@ -197,7 +197,7 @@ def test_one_run_at_a_time_holds_a_place(tmp_path: pathlib.Path) -> None:
     def run() -> None:
         nonlocal inside, most, held
         for _ in range(200):
-            with contextlib.suppress(ValueError), waiting_files(chosen):
+            with contextlib.suppress(ValueError), waiting_files(chosen.places):
                 with counting:
                     inside += 1
                     most, held = max(most, inside), held + 1
