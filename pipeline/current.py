@@ -108,7 +108,8 @@ class View:
         if not self.rows.keys() - {""}:
             return 0
         counts = "SELECT (SELECT count(*) FROM all_rows) - (SELECT count(*) FROM rows)"
-        return int(self.query(counts).fetchone()[0])
+        ((count,),) = self.query(counts).fetchall()
+        return int(count)
 
     def batches(
         self, read: Callable[[int], object] = lambda rows: None, unfinished: bool = False

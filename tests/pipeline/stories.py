@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 
@@ -26,7 +27,8 @@ def version(number: int, text: str | None, message: str = "m") -> Message:
 
 def embedded(sentence: Sentence, model: str) -> SentenceEmbedding:
     """The row or the end that an encoder would make, with a vector that depends on the text and the model."""
-    vector = hashlib.sha256(f"{model} {sentence.content}".encode()).digest()[:8].translate(bytes(64) * 4)
+    digest = hashlib.sha256(f"{model} {sentence.content}".encode()).digest()
+    vector = np.frombuffer(digest[:4], np.uint8).astype("<f4").tobytes()
     return SentenceEmbedding(*sentence, b"" if sentence.is_end else vector, model, f"{model}-1", "float32", 3, False)
 
 
