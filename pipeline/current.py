@@ -32,19 +32,17 @@ SELECT *, row_number() OVER () AS number FROM (
   QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY version DESC, written_at DESC, revision DESC) = 1
 )
 """
-# What is read of files of each kind. A message that a journal knows follows it, wherever else it has rows; what has
-# a revision is not without a journal if there is a folder for one, but its journal has not begun yet.
+# Which rows of files of a kind are current, by the newest entry of their message and model. Without one, rows are that
+# have no journal; what has a revision is not without, if there is a folder for one, but its journal has not begun yet.
+_IS_NEWEST = "newest.revision = r.revision"
 _JOURNALED, _BEGINNING, _OTHERS = (
-    f"SEMI JOIN (FROM newest WHERE NOT deleted) USING ({_KEY}, revision)",
-    f"ANTI JOIN newest USING ({_KEY}) WHERE coalesce(revision, '') = ''",
-    f"ANTI JOIN newest USING ({_KEY})",
+    _IS_NEWEST,
+    f"{_IS_NEWEST} OR (newest.revision IS NULL AND coalesce(r.revision, '') = '')",
+    f"{_IS_NEWEST} OR newest.revision IS NULL",
 )
-
-# What may be current, or become it once its entry is there: all but versions older than the newest, and, of messages
-# that the journal knows, rows without a version.
-_KEPT = """ANTI JOIN newest ON r.message_id = newest.message_id AND r.model = newest.model
-AND r.model_version = newest.model_version
-AND coalesce(newest.version > TRY_CAST(regexp_extract(r.revision, '^(-?[0-9]+)-', 1) AS BIGINT), true)"""
+# Which rows may be current, or become it once their entry is there.
+_KEPT = """newest.version IS NULL
+OR TRY_CAST(regexp_extract(r.revision, '^(-?[0-9]+)-', 1) AS BIGINT) >= newest.version"""
 
 
 class Place(NamedTuple):
@@ -125,12 +123,11 @@ class View:
             self._connection.register(f"source{number}", _reader(paths, ROWS, read))
             sources[_KEPT if unfinished else which] = f"FROM source{number}"
         schema = arrow_schema(ROWS.columns)
-        sql = f"SELECT state.*, number FROM ({self._state(sources)}) AS state LEFT JOIN newest USING ({_KEY}, revision)"
         given: dict[int, int] = {}
-        for batch in self._connection.sql(sql).to_arrow_reader(_ROWS_A_BATCH):
-            columns = (batch.column(name).to_pylist() for name in ("number", "sentence_index"))
+        for batch in self._connection.sql(self._state(sources)).to_arrow_reader(_ROWS_A_BATCH):
+            columns = (batch.column(name).to_pylist() for name in ("entry", "sentence_index"))
             kept = [place for place, row in enumerate(zip(*columns, strict=True)) if _is_first(given, *row)]
-            yield pa.Table.from_batches([batch]).take(kept).select(schema.names).cast(schema)
+            yield pa.Table.from_batches([batch]).take(pa.array(kept, pa.int64())).select(schema.names).cast(schema)
 
     def entries(self) -> pa.Table:
         """The newest entry of each message and model, deletions included."""
@@ -138,17 +135,20 @@ class View:
         return self._connection.sql("FROM newest").to_arrow_table().select(schema.names).cast(schema)
 
     def _state(self, sources: Mapping[str, str]) -> str:
+        """The statement of the rows in `sources`, each with the number of its entry, if it is the newest one."""
         return " UNION ALL BY NAME ".join(
-            f"(SELECT r.* FROM ({source}) AS r {which})" for which, source in sources.items()
+            f"(SELECT r.*, CASE WHEN {_IS_NEWEST} THEN number END AS entry FROM ({source}) AS r "
+            f"LEFT JOIN newest USING ({_KEY}) WHERE {which or 'true'})"
+            for which, source in sources.items()
         )
 
 
-def _is_first(given: dict[int, int], number: int | None, index: int) -> bool:
+def _is_first(given: dict[int, int], entry: int | None, index: int) -> bool:
     """Whether a row is the first one of its sentence: `given` has, by the number of the entry, a bit for each."""
-    if number is None:
+    if entry is None:
         return True
-    before, bit = given.get(number, 0), 1 << index
-    given[number] = before | bit
+    before, bit = given.get(entry, 0), 1 << index
+    given[entry] = before | bit
     return not before & bit
 
 

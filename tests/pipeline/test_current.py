@@ -160,6 +160,20 @@ def test_versions_of_a_message_in_several_places_are_compared(tmp_path: pathlib.
     assert contents(f"{tmp_path}/1/*/rows*.parquet") == ["Two."]
 
 
+def test_rows_that_were_played_again_complete_their_version(tmp_path: pathlib.Path) -> None:
+    """Wherever the letters were played to: the entry is in the journal of the first run."""
+    first, second, end = rows_of(version(1, "One. Two."))
+    (tmp_path / "again" / "journal").mkdir(parents=True)
+    (tmp_path / "journal").mkdir()
+    write_journal(tmp_path / "rows", [first, end])
+    for place, row in ((tmp_path, first), (tmp_path / "again", second)):
+        pq.write_table(embeddings_to_arrow([row]), place / "rows-00000-of-00001.parquet")
+    (tmp_path / "first").mkdir()
+    for name in ("rows-00000-of-00001.parquet", "journal"):
+        os.rename(tmp_path / name, tmp_path / "first" / name)
+    assert contents(f"{tmp_path}/*/rows*") == shown(f"{tmp_path}/*/rows*") == ["One.", "Two."]
+
+
 def test_a_glob_of_some_files_of_a_place_takes_all_of_its_journal(tmp_path: pathlib.Path) -> None:
     """Else a version that is not newest would look as if it were."""
     write_bundle(tmp_path / "rows", version(1, "One."))
