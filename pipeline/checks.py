@@ -10,7 +10,7 @@ from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
 from pipeline.inputs import Inputs
-from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, paths, shard, shards
+from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, paths, shard, shards, written_under
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import check_model as check_model_options
@@ -101,7 +101,8 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
 
     Raises:
         ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, a
-            file to read is among those that the output replaces, or the next run would read what this one writes.
+            file to read is among those that the output replaces, the next run would read what this one writes, or rows
+            without a journal would stand beside one.
     """
     if settings.output_format == "bigquery":
         if inputs.is_stream and settings.bigquery_write_method == "FILE_LOADS":
@@ -123,6 +124,8 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
             other = taken.setdefault(shards(prefix, settings.output_format), option)
             if other != option:
                 raise ValueError(f"expected --{option} apart from --{other}, got {prefix!r} for both")
+        if not settings.journal:
+            _check_no_journal(settings, inputs.is_stream)
         if not inputs.is_stream:
             for option, prefix in places.items():
                 _check_replaced(option, prefix, settings, read, inputs.patterns)
@@ -142,6 +145,17 @@ def check_prefix(option: str, prefix: str) -> None:
     what = ", a directory" if name else ""
     inside = os.path.join(prefix, "rows")
     raise ValueError(f"expected --{option} to be a path prefix such as {inside}, got {prefix!r}{what}")
+
+
+def _check_no_journal(settings: Settings, is_stream: bool) -> None:
+    """Refuse to write rows without a journal to where one stays: only rows that it names are current."""
+    journal = journal_beside(settings.output, settings.output_format)
+    replaced = set() if is_stream else paths([shards(journal, settings.output_format)])
+    if set(map(os.path.realpath, written_under(journal, settings.output_format))) - replaced:
+        raise ValueError(
+            f"expected --journal with an --output that has one, {journal}, by which readers take rows for current, got "
+            "none; leave --journal=none out, or choose another --output"
+        )
 
 
 def _check_replaced(option: str, prefix: str, settings: Settings, read: str, patterns: Sequence[str]) -> None:

@@ -6,14 +6,13 @@ import itertools
 import json
 import os
 import pathlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.places import BESIDE_ROWS, journal_beside
+from pipeline.places import BESIDE_ROWS, Place, journal_beside, place_of, written_under
 from transforms.io.files.write import JOURNAL, ROWS, Kind
 from transforms.schema import arrow_schema
 
@@ -22,8 +21,6 @@ Answer = TypeVar("Answer")
 _ROWS_A_BATCH = 8192
 # How often files may be replaced while they are read.
 _TRIES = 10
-# How a stream and a compaction, and how a batch and a compaction, number the files of a prefix.
-_NAME = re.compile(r"(.+?)((?:-\d{8}T\d{6}-[0-9a-f]{12})?(?:-\d{5}-of-\d{5})?)\.([^.]+)", re.DOTALL)
 _KEY = "message_id, model, model_version"
 _NEWEST = f"""
 CREATE TEMP TABLE newest AS
@@ -43,28 +40,6 @@ _JOURNALED, _BEGINNING, _OTHERS = (
 # Which rows may be current, or become it once their entry is there.
 _KEPT = """newest.version IS NULL
 OR TRY_CAST(regexp_extract(r.revision, '^(-?[0-9]+)-', 1) AS BIGINT) >= newest.version"""
-
-
-class Place(NamedTuple):
-    """What the name of a file says: the prefix that a run writes under, and the format."""
-
-    prefix: str
-    format: str
-    numbered: bool
-
-
-def place_of(path: str) -> Place:
-    """The place that a file of the pipeline is of; of another file, its name is the prefix."""
-    folder, name = os.path.split(path)
-    match = _NAME.fullmatch(name)
-    prefix, suffix, file_format = match.groups() if match else (name, "", "")
-    return Place(os.path.join(folder, prefix), file_format, bool(suffix))
-
-
-def files_of(prefix: str, file_format: str) -> list[str]:
-    """The files that runs wrote under a local prefix, whatever numbers they gave them."""
-    found = glob.glob(f"{glob.escape(prefix)}-*.{file_format}")
-    return sorted(path for path in found if place_of(path) == (prefix, file_format, True))
 
 
 class View:
@@ -250,7 +225,7 @@ class CurrentRows:
 
     def _journal_of(self, place: Place) -> tuple[str, list[str]]:
         prefix = self._journal or journal_beside(place.prefix, place.format)
-        if journals := files_of(prefix, place.format):
+        if journals := written_under(prefix, place.format):
             return _JOURNALED, journals
         if place.numbered and os.path.isdir(os.path.dirname(prefix)):
             return _BEGINNING, []

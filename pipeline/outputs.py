@@ -17,7 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline import stopping
 from pipeline.checks import looking_at
-from pipeline.places import literal, shard, shards
+from pipeline.places import journal_beside, literal, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import create_table
 from transforms.io.disk import is_local
@@ -161,6 +161,9 @@ def put_in_place(
         BeamIOError: if one cannot be renamed.
     """
     waiting = {prefix: sorted(_files(f"{literal(folder)}/*")) for prefix, folder in folders.items()}
+    if not settings.journal:
+        # The journal of rows that are replaced would hide those that have none.
+        waiting.setdefault(journal_beside(settings.output, settings.output_format), [])
     has_rows = rows and (deletions or bool(waiting[settings.output]))
     if not has_rows:
         waiting |= {prefix: [] for prefix in waiting if prefix != settings.dead_letters}

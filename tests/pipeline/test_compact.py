@@ -14,7 +14,8 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline import compact
-from pipeline.current import current_rows, files_of
+from pipeline.current import current_rows
+from pipeline.places import written_under
 from tests.conftest import ROOT, as_arguments
 from tests.pipeline.stories import rows_of, version, write_bundle, write_rows
 from tests.pipeline.test_current import contents, found
@@ -71,10 +72,10 @@ def test_current_rows_go_into_few_files_and_the_input_stays(
 def test_a_second_compaction_takes_the_place_of_the_first(many: pathlib.Path) -> None:
     """Of its rows and of its journal, with as many files as asked for."""
     assert compact.main(arguments(many, rows_per_file=1)) == 0
-    assert len(files_of(f"{many}/few/rows", "parquet")) == 4
+    assert len(written_under(f"{many}/few/rows", "parquet")) == 4
     write_bundle(many / "out" / "rows", version(10, "Last.", "a"), version(10, None, "b"))
     assert compact.main(arguments(many, rows_per_file=3)) == 0
-    assert len(files_of(f"{many}/few/rows", "parquet")) == 1
+    assert len(written_under(f"{many}/few/rows", "parquet")) == 1
     assert contents(many / "few" / "rows*") == ["Last."]
 
 

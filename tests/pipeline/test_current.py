@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import compact
 from pipeline import current as current_module
-from pipeline.current import CurrentRows, Place, current_rows, place_of
-from pipeline.places import shard
+from pipeline.current import CurrentRows, current_rows
 from tests.pipeline.stories import rows_of, version, write_bundle, write_journal, write_rows
 from transforms.io.files.write import FILE_FORMATS
 from transforms.schema import EMBEDDING_COLUMNS, arrow_schema, embeddings_to_arrow
@@ -253,27 +252,6 @@ def test_files_that_never_stay_end_with_one_line(tmp_path: pathlib.Path) -> None
 
     with pytest.raises(ValueError, match="expected --embeddings of files that stay, '.*' was replaced all the time"):
         CurrentRows(f"{tmp_path}/rows*.parquet").read(ask)
-
-
-@pytest.mark.parametrize(
-    ("name", "place"),
-    [
-        ("out/rows-00000-of-00001.parquet", ("out/rows", "parquet", True)),
-        ("rows-20261126T081500-0123456789ab.jsonl", ("rows", "jsonl", True)),
-        ("/out/rows-20261126T081500-0123456789ab-00001-of-00002.avro", ("/out/rows", "avro", True)),
-        ("out/a-00000-of-00001-00000-of-00001.parquet", ("out/a-00000-of-00001", "parquet", True)),
-        ("out/all.parquet", ("out/all", "parquet", False)),
-        ("out/all", ("out/all", "", False)),
-    ],
-)
-def test_the_name_of_a_file_says_its_place(name: str, place: Any) -> None:
-    """Whoever of the pipeline's writers made it."""
-    assert place_of(name) == Place(*place)
-
-
-def test_the_names_of_a_batch_are_understood() -> None:
-    """As `places` makes them."""
-    assert place_of(shard("/out/rows", 3, 12, "avro")) == Place("/out/rows", "avro", True)
 
 
 def test_it_takes_no_more_memory_than_the_journal(tmp_path: pathlib.Path) -> None:
