@@ -143,7 +143,6 @@ ON newest.message_id = base.message_id
   AND newest.model = base.model
   AND newest.model_version = base.model_version
   AND newest.revision = base.revision
-WHERE NOT newest.deleted
 """
     return f"""
 SELECT base.content, base.message_id, base.metadata, 1 - distance AS score

@@ -34,7 +34,7 @@ CREATE OR REPLACE VIEW `PROJECT.DATASET.current_embeddings` AS
 SELECT found.*
 FROM `PROJECT.DATASET.embeddings` AS found
 JOIN (
-  SELECT message_id, model, model_version, revision, deleted
+  SELECT message_id, model, model_version, revision
   FROM `PROJECT.DATASET.embeddings_journal`
   WHERE model_version = 'NEW_VERSION'
   QUALIFY ROW_NUMBER() OVER (
@@ -43,7 +43,6 @@ JOIN (
   ) = 1
 ) AS newest
 USING (message_id, model, model_version, revision)
-WHERE NOT newest.deleted
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY message_id, model, model_version, revision, event_time, id
   ORDER BY precision

@@ -21,7 +21,7 @@ FROM VECTOR_SEARCH(
   distance_type => 'COSINE'
 )
 JOIN (
-  SELECT message_id, model, model_version, revision, deleted
+  SELECT message_id, model, model_version, revision
   FROM `PROJECT.DATASET.embeddings_journal`
   WHERE model_version = @model_version
   QUALIFY ROW_NUMBER() OVER (
@@ -33,7 +33,6 @@ ON newest.message_id = base.message_id
   AND newest.model = base.model
   AND newest.model_version = base.model_version
   AND newest.revision = base.revision
-WHERE NOT newest.deleted
 GROUP BY base.id, base.message_id
 ORDER BY distance
 LIMIT 10;

@@ -117,8 +117,8 @@ def newest_rows_view(view: str, table: str) -> str:
 def current_rows_view(view: str, table: str, journal: str, model_version: str = "") -> str:
     """The SQL statement that creates `view` with the rows of `table` that are current by `journal`, each once.
 
-    Of each message, model and model_version it shows the rows of the newest entry's revision, all of them, or none if
-    that is a deletion. A filter by `message_id`, `model` or `model_version` can be pushed down below both windows, as
+    Of each message, model and model_version it shows all rows of the newest entry's revision; that of a deletion is no
+    row's. A filter by `message_id`, `model` or `model_version` can be pushed down below both windows, as
     both partition by them; one by `event_time`, which all rows of a revision share, below that of the rows, so that
     only the table's partitions of those days are read.
 
@@ -135,7 +135,6 @@ def current_rows_view(view: str, table: str, journal: str, model_version: str = 
         f"FROM `{table}` AS found\n"
         f"JOIN (\n{textwrap.indent(newest_entries(journal, condition), '  ')}\n) AS newest\n"
         "USING (message_id, model, model_version, revision)\n"
-        "WHERE NOT newest.deleted\n"
         "QUALIFY ROW_NUMBER() OVER (\n"
         "  PARTITION BY message_id, model, model_version, revision, event_time, id\n"
         "  ORDER BY precision\n"
@@ -146,7 +145,7 @@ def current_rows_view(view: str, table: str, journal: str, model_version: str = 
 def newest_entries(journal: str, condition: str = "TRUE") -> str:
     """The SQL query for the newest entry of each message, model and model_version among those with `condition`."""
     return (
-        "SELECT message_id, model, model_version, revision, deleted\n"
+        "SELECT message_id, model, model_version, revision\n"
         f"FROM `{journal}`\n"
         f"WHERE {condition}\n"
         "QUALIFY ROW_NUMBER() OVER (\n"
