@@ -10,8 +10,8 @@ import numpy as np
 from transforms.io.bigquery.tables import newest_entries, parse_table
 from transforms.io.google_clients import bigquery_client
 
-# How many times the limit is fetched, because equal contents are printed once, and rows that are not current are left out.
-# Where too few of the latter are left, as many times more are fetched, up to _MOST.
+# How many times the limit is fetched: equal contents are printed once, and rows that are not current not at all. If that
+# leaves too few, as many times more are fetched, up to _MOST.
 _SPARE = 10
 _MOST = 10_000
 
