@@ -153,7 +153,8 @@ FROM VECTOR_SEARCH(
   top_k => {top_k},
   distance_type => 'COSINE'
 )
-{only_current}QUALIFY ROW_NUMBER() OVER (PARTITION BY base.content ORDER BY distance) = 1
+{only_current}WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY base.content ORDER BY distance) = 1
 ORDER BY distance
 LIMIT {limit}
 """
