@@ -27,6 +27,8 @@ from transforms.dead_letters import dead_letters, payload_of
 from transforms.io.pubsub import read as pubsub
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.resources import (
+    CONSUME,
+    PUBLISH,
     check_subscription,
     check_topic,
     publisher_client,
@@ -299,8 +301,8 @@ def test_a_subscription_that_goes_away_ends_the_stream(subscription: Subscriptio
 
 def test_missing_resources_are_named(subscription: Subscription) -> None:
     """A look before the start tells what is missing."""
-    check_subscription(subscription.name)
-    check_topic(subscription.topic)
+    check_subscription(subscription.name, [CONSUME])
+    check_topic(subscription.topic, [PUBLISH])
     with pytest.raises(ValueError, match="expected a subscription that exists, got 'projects/p/subscriptions/none'"):
         check_subscription("projects/p/subscriptions/none")
     with pytest.raises(ValueError, match="expected a topic that exists, got 'projects/p/topics/none'"):
