@@ -118,7 +118,11 @@ def _publish(elements: dict[str, list[Any]], topic: str) -> int:
     records = elements.pop(parsing.STAGE, [])
     messages = [Outgoing(record.data, record.attributes) for record in records]
     send = functools.partial(publish, topic)
-    refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    try:
+        refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    except TimeoutError as error:
+        print(f"python -m pipeline.replay: {error}", file=sys.stderr)
+        return 1
     print(f"published {len(messages) - len(refused):,} messages to {topic}")
     for refusal in refused:
         print(f"refused: {refusal.reason}", file=sys.stderr)

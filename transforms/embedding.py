@@ -199,7 +199,7 @@ class EmbedSentences(DeadLetterTransform):
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
     embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model
-    that cannot be loaded fails the job.
+    that cannot be loaded fails the job, and one that cannot encode any text fails the bundle.
 
     Args:
         model: a catalogue name, a TF-Hub handle, or a directory.

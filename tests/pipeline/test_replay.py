@@ -5,10 +5,12 @@ import pathlib
 
 import pyarrow.parquet as pq
 import pytest
+from google.api_core.exceptions import InvalidArgument
 
 from pipeline import replay
 from pipeline.__main__ import main
-from tests.conftest import sentence
+from tests.conftest import record, sentence
+from transforms import parsing
 from transforms.dead_letters import dead_letters, element_json
 from transforms.types import SentenceEmbedding
 
@@ -74,3 +76,18 @@ def test_no_letters_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A glob that matches nothing is a mistake."""
     assert replay.main(["--letters=/nothing/*", "--letters_format=parquet"]) == 2
     assert capsys.readouterr().err.startswith("python -m pipeline.replay: expected --letters to match files")
+
+
+def test_a_topic_that_refuses_every_message_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one with a schema does; no message is at fault."""
+
+    def refuse(topic: str, messages: object) -> None:
+        raise InvalidArgument("the message does not match the schema")
+
+    monkeypatch.setattr(replay, "publish", refuse)
+    monkeypatch.setattr(replay, "_PUBLISH_SECONDS", 0.2)
+    assert replay._publish({parsing.STAGE: [record("a"), record("b")]}, "projects/p/topics/top") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected Pub/Sub topic projects/p/topics/top to take rows within 0.2 s of retries" in line
