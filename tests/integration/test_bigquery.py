@@ -144,6 +144,7 @@ def rename(client: bigquery.Client, name: str, column: str, to: str) -> None:
     client.update_table(table, ["schema"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_a", ["row", "batch"])
 def test_a_renamed_column_is_waited_out(
     method: str, as_a: str, dataset: str, client: bigquery.Client, proxy: FaultProxy, counted: Callable[[str], int]
