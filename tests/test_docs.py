@@ -135,6 +135,18 @@ def test_links_lead_somewhere_and_options_exist(page: pathlib.Path) -> None:
     assert set(re.findall(r"--\w+", text)) - known == set()
 
 
+def test_each_promise_has_a_test() -> None:
+    """Those that docs/reliability.md names are there."""
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"def {test}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("name", sorted(transforms.__all__))
 def test_the_examples_of_public_names_are_true(name: str, minilm: TextEncoder) -> None:
     """A docstring's examples, as help() shows them."""
