@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -20,6 +21,8 @@ from tests.integration.test_flink_cluster import jobs
 
 _RESTART_SECONDS = 1.0
 _END_SECONDS = 120.0
+# A job acknowledges at its checkpoints, of which there is one a second.
+_CHECKPOINTS_SECONDS = 10.0
 
 
 class Runs(Protocol):
@@ -31,8 +34,11 @@ class Runs(Protocol):
     def processes(self) -> list[int]:
         """Their processes."""
 
+    def notes(self) -> list[str]:
+        """What is worth knowing of them."""
+
     def finish(self) -> list[str]:
-        """End them as a user would; what went wrong in it, and whether one had ended before."""
+        """End them as a user would, and return what went wrong in it."""
 
 
 class _Supervised(threading.Thread):
@@ -44,7 +50,6 @@ class _Supervised(threading.Thread):
         self._environment = os.environ | environment
         self._log = log
         self._finished = threading.Event()
-        self._killed = 0
         self.ends: list[int] = []
         self.process = self._start_process()
         self.start()
@@ -98,16 +103,19 @@ class Local:
         for running in self._running.values():
             running.end(signal.SIGKILL)
 
+    def notes(self) -> list[str]:
+        """How often a program ended without being killed, and with which codes."""
+        ends = {name: [code for code in one.ends if code != -signal.SIGKILL] for name, one in self._running.items()}
+        return [
+            f"{name}: ended by itself {len(own)} times, with {sorted(set(own))}, and was started again"
+            for name, own in ends.items()
+            if own
+        ]
+
     def finish(self) -> list[str]:
         """End the programs."""
-        said = []
-        for name, running in self._running.items():
-            own = [code for code in running.ends if code != -signal.SIGKILL]
-            if own:
-                said.append(f"{name}: ended by itself {len(own)} times, with {sorted(set(own))}")
-            if code := running.end(signal.SIGTERM):
-                said.append(f"{name}: expected to end with 0, got {code}")
-        return said
+        codes = {name: one.end(signal.SIGTERM) for name, one in self._running.items()}
+        return [f"{name}: expected to end with 0, got {code}" for name, code in codes.items() if code]
 
 
 class Flink:
@@ -153,8 +161,13 @@ class Flink:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
+    def notes(self) -> list[str]:
+        """Nothing; Flink restarts a job by itself."""
+        return []
+
     def finish(self) -> list[str]:
-        """Cancel the jobs."""
+        """Cancel the jobs, some checkpoints after their last rows."""
+        time.sleep(_CHECKPOINTS_SECONDS)
         found = jobs(self._cluster.rest)
         for job in found:
             url = f"http://{self._cluster.rest}/jobs/{job}?mode=cancel"

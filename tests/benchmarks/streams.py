@@ -1,7 +1,7 @@
 """Compare a stream on each runner with the encoder engine alone, over the same sentences.
 
 python -m tests.benchmarks.streams [--model=minilm] [--count=8192] [--runners=local,prism,flink] [--readers=1]
-    [--sinks=jsonl,bigquery] [--rounds=1]
+    [--sinks=parquet,bigquery] [--rounds=1]
 
 - Messages of one sentence each are in the Pub/Sub emulator before the program starts, so that it never waits for one.
 - The engine alone is given 2,048 sentences at once, before and after each stream; a stream's share is of the mean.
@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import pyarrow.parquet as pq
+
 from pipeline import console
 from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
@@ -38,7 +40,7 @@ from transforms.io.google_clients import bigquery_client
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 RUNNERS = ("local", "prism", "flink")
-SINKS = ("jsonl", "bigquery")
+SINKS = ("parquet", "bigquery")
 _LOOK_SECONDS = 0.2
 _PATIENCE_SECONDS = 600.0
 
@@ -135,14 +137,14 @@ def sink(kind: str) -> Iterator[Sink]:
         client.delete_table(table)
         return
     with tempfile.TemporaryDirectory() as folder:
-        lines: dict[pathlib.Path, int] = {}
+        rows: dict[pathlib.Path, int] = {}
 
         def count() -> int:
-            for path in set(pathlib.Path(folder).glob("rows-*")) - set(lines):
-                lines[path] = path.read_bytes().count(b"\n")
-            return sum(lines.values())
+            for path in set(pathlib.Path(folder).glob("rows-*")) - set(rows):
+                rows[path] = pq.read_metadata(path).num_rows
+            return sum(rows.values())
 
-        yield Sink(["--output_format=jsonl", f"--output={folder}/rows"], count)
+        yield Sink(["--output_format=parquet", f"--output={folder}/rows"], count)
 
 
 def stream(subscription: Subscription, rows: int, sink: Sink, options: Sequence[str]) -> Stream:
