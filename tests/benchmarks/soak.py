@@ -456,6 +456,8 @@ def main() -> int:
     parser.add_argument(
         "--logs", type=pathlib.Path, default=pathlib.Path("out/soak"), help="Folder of the programs' logs."
     )
+    # Whoever ends it by SIGTERM finds its servers gone too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console.prepare()
     report = soak(**vars(parser.parse_args()))
     _print(report)

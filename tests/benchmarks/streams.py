@@ -17,6 +17,7 @@ import os
 import pathlib
 import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,8 @@ def main() -> None:
     made.add_argument("--sinks", default=",".join(SINKS))
     made.add_argument("--rounds", type=int, default=1)
     arguments = made.parse_args()
+    # Whoever ends it by SIGTERM finds its servers gone too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console.prepare()
     console.import_tensorflow()
     encoder = uncached(TextEncoder(arguments.model))
