@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.portability import python_urns
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import SubprocessSdkWorkerHandler, WorkerHandler
 
 from pipeline import stopping
 from pipeline.command_line import in_command_line
@@ -14,6 +16,14 @@ from pipeline.outputs import put_in_place
 from pipeline.settings import Settings
 from pipeline.summary import counters_of, names_of_nothing, replaced_files, summary, too_many_dead_letters, why_no_rows
 from transforms.dead_letters import forget_reasons
+
+
+@WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
+class _DeafWorker(SubprocessSdkWorkerHandler):
+    """A worker process of the local runner that leaves Ctrl-C, which goes to all of them, to this process to answer."""
+
+    def __init__(self, worker_command_line: bytes, *arguments: Any) -> None:
+        super().__init__(b"trap '' INT TERM; exec " + worker_command_line, *arguments)
 
 
 def run_locally(

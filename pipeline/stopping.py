@@ -64,8 +64,6 @@ def left_behind(work: Callable[[], _T]) -> _T:
     done: concurrent.futures.Future[_T] = concurrent.futures.Future()
 
     def run() -> None:
-        # Processes started from here inherit this: Ctrl-C, which goes to all of them, is this process's to answer.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             done.set_result(work())
         except BaseException as error:
