@@ -4,13 +4,13 @@ import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 from google import pubsub_v1
 from google.api_core import exceptions
-from google.auth.exceptions import TransportError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.protobuf import duration_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -83,28 +83,37 @@ def check_subscription(subscription: str) -> None:
     """Checks that `subscription` exists; without the permission to look, the check passes.
 
     Raises:
-        ValueError: if the name is invalid, or the subscription does not exist.
+        ValueError: if the name is invalid, the subscription does not exist, or Pub/Sub does not say.
     """
     validate_subscription(subscription)
-    with contextlib.suppress(exceptions.PermissionDenied), subscriber_client() as client:
-        try:
-            client.get_subscription(subscription=subscription, timeout=30)
-        except exceptions.NotFound:
-            raise missing_subscription(subscription) from None
+    asked = _asked_about(subscription, missing_subscription)
+    with asked, subscriber_client() as client, contextlib.suppress(exceptions.PermissionDenied):
+        client.get_subscription(subscription=subscription, timeout=30)
 
 
 def check_topic(topic: str) -> None:
     """Checks that `topic` exists; without the permission to look, the check passes.
 
     Raises:
-        ValueError: if the name is invalid, or the topic does not exist.
+        ValueError: if the name is invalid, the topic does not exist, or Pub/Sub does not say.
     """
     validate_topic(topic)
-    with contextlib.suppress(exceptions.PermissionDenied):
-        try:
-            publisher_client().get_topic(topic=topic, timeout=30)
-        except exceptions.NotFound:
-            raise missing_topic(topic) from None
+    with _asked_about(topic, missing_topic), contextlib.suppress(exceptions.PermissionDenied):
+        publisher_client().get_topic(topic=topic, timeout=30)
+
+
+@contextlib.contextmanager
+def _asked_about(name: str, missing: Callable[[str], ValueError]) -> Iterator[None]:
+    """Turns what Pub/Sub says about `name`, or why it is not asked at all, into an error of one line."""
+    try:
+        yield
+    except exceptions.NotFound:
+        raise missing(name) from None
+    except (exceptions.GoogleAPIError, GoogleAuthError) as error:
+        said = str(error).partition("\n")[0]
+        raise ValueError(
+            f"expected an answer about {name} from Pub/Sub, got {said}; see to the credentials and the connection"
+        ) from error
 
 
 def missing_subscription(subscription: str) -> ValueError:
@@ -130,22 +139,20 @@ def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterat
     is kept, and a line in the log says how to go on with it. Pub/Sub deletes it after a day without use.
 
     Raises:
-        ValueError: if `topic` is not of the form projects/P/topics/T, or does not exist.
+        ValueError: if `topic` is not of the form projects/P/topics/T, does not exist, or cannot be subscribed to.
     """
     project = validate_topic(topic).split("/")[1]
     name = f"projects/{project}/subscriptions/sentence-embeddings-{uuid.uuid4().hex}"
-    with subscriber_client() as client:
-        try:
-            client.create_subscription(
-                request={
-                    "name": name,
-                    "topic": topic,
-                    "ack_deadline_seconds": ack_deadline_seconds,
-                    "expiration_policy": {"ttl": _EXPIRES_AFTER},
-                }
-            )
-        except exceptions.NotFound:
-            raise missing_topic(topic) from None
+    wanted = {
+        "name": name,
+        "topic": topic,
+        "ack_deadline_seconds": ack_deadline_seconds,
+        "expiration_policy": {"ttl": _EXPIRES_AFTER},
+    }
+    with contextlib.ExitStack() as stack:
+        with _asked_about(topic, missing_topic):
+            client = stack.enter_context(subscriber_client())
+            client.create_subscription(request=wanted)
         before, is_done = _unacknowledged(), False
         try:
             yield name
