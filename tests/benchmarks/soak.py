@@ -6,7 +6,8 @@ python -m tests.benchmarks.soak [--minutes=30] [--runner=local|flink] [--rate=10
   files on a small disk of its own. One message in twenty is poison.
 - A program that ends is started again after a second, as a supervisor would do it. On Flink both streams are jobs of a
   session cluster of two task managers.
-- A gap is a time in which a sink got no row. It belongs to the last fault that had begun by then.
+- A gap is a time in which a sink got no row. It belongs to the last fault that had begun by then, and may go on through
+  later ones: most faults last for longer than the 20 seconds.
 - Memory is that of the largest process of a stream, once it is half a minute old.
 - The full disk needs the right to mount one; without it, this fault is left out.
 
