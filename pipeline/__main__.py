@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks.check_model(settings)
             checks.check_inputs(settings, runner, here)
             inputs = stack.enter_context(open_inputs(settings, checks.is_native(settings, runner)))
-            checks.check_outputs(settings, inputs)
-            make_outputs(settings)
+            checks.check_outputs(settings, inputs, here=here)
+            make_outputs(settings, here)
             waiting = {}
             if here and not inputs.is_stream and settings.output_format in FILE_FORMATS:
                 waiting = stack.enter_context(waiting_files(settings))

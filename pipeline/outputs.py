@@ -19,15 +19,17 @@ from pipeline import stopping
 from pipeline.checks import looking_at
 from pipeline.places import literal, shard, shards
 from pipeline.settings import Settings
-from transforms.io.bigquery.tables import create_table
+from transforms.io.bigquery.tables import WRITE, check_right, create_table
 from transforms.io.disk import is_local
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 _log = logging.getLogger(__name__)
 
 
-def make_outputs(settings: Settings) -> None:
+def make_outputs(settings: Settings, here: bool = True) -> None:
     """Make the tables or the directories of rows and dead letters that do not exist yet.
+
+    `here`: whether the workers are in this process, or at least on this machine.
 
     Raises:
         ValueError: if one cannot be made or written to, or an existing table has other columns.
@@ -42,6 +44,9 @@ def make_outputs(settings: Settings) -> None:
         for option, name, columns, layout in tables:
             with looking_at(option, name):
                 create_table(name, columns, layout)
+            if here:
+                with looking_at(option, name):
+                    check_right(name, WRITE)
     elif settings.output_format != "pubsub":
         for option, prefix in (("output", settings.output), ("dead_letters", settings.dead_letters)):
             if is_local(prefix):

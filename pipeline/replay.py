@@ -26,7 +26,7 @@ from transforms.io.bigquery.write import STAGE as WRITE_STAGE
 from transforms.io.files.match import match
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.google_clients import bigquery_client
-from transforms.io.pubsub.resources import check_topic
+from transforms.io.pubsub.resources import PUBLISH, check_topic
 from transforms.io.pubsub.write import Outgoing, publish
 from transforms.io.retries import deliver
 from transforms.parsing import ParserOptions
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         letters = list(_READERS[arguments.letters_format](arguments.letters))
         elements = elements_of(letters)
         if arguments.to_topic:
-            check_topic(arguments.to_topic)
+            check_topic(arguments.to_topic, [PUBLISH])
             return _publish(elements, arguments.to_topic)
         check_values(arguments)
         settings = settings_of(arguments)

@@ -50,7 +50,8 @@ class FaultProxy:
     """The proxy; `rest` and `storage` are its addresses, host:port.
 
     It tells what it saw: how many `writes`, how many of them it `failed`, how many bytes the `largest` had, and how
-    many gRPC `streams` were opened.
+    many gRPC `streams` were opened. `granted` are the permissions that the account has; None leaves that to the
+    emulator, which knows none.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -63,6 +64,7 @@ class FaultProxy:
         self._cut_after_write = False
         self._ignored = 0.0
         self._closed = threading.Event()
+        self.granted: list[str] | None = None
         self.writes = 0
         self.failed = 0
         self.largest = 0
@@ -165,6 +167,12 @@ def _serve_rest(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) -> 
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if proxy.granted is not None and self.path.split("?")[0].endswith(":testIamPermissions"):
+                asked = json.loads(body)["permissions"]
+                granted = [one for one in asked if one in proxy.granted]
+                # BigQuery leaves the list out where it would be empty.
+                self.answer(200, json.dumps({"permissions": granted} if granted else {}).encode())
+                return
             if not self.path.split("?")[0].endswith("/insertAll"):
                 status, answer = _pass_on(target, self.command, self.path, body)
                 self.answer(status, proxy.shown(answer) if "/tables/" in self.path else answer)

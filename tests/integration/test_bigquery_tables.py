@@ -3,8 +3,9 @@
 import pytest
 from google.cloud import bigquery
 
+from tests.integration.fault_proxy import FaultProxy
 from tests.templates.test_sql import DIRECTORY, EXPECTED
-from transforms.io.bigquery.tables import _misfits, create_table
+from transforms.io.bigquery.tables import READ, WRITE, _misfits, check_right, create_table
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, bigquery_schema
 
 
@@ -26,6 +27,25 @@ def test_a_table_that_does_not_fit_is_refused(dataset: str, client: bigquery.Cli
         create_table(f"{dataset}.other", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
     assert "column content of INT64 NULLABLE for STRING REQUIRED" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("granted", [[], [READ]])
+def test_a_missing_right_is_named(dataset: str, proxy: FaultProxy, granted: list[str]) -> None:
+    """Before anything is written."""
+    proxy.granted = granted
+    with pytest.raises(
+        ValueError, match=f"^expected the right {WRITE} on {dataset}.rows, which this account lacks; .*$"
+    ):
+        check_right(f"{dataset}.rows", WRITE)
+
+
+@pytest.mark.parametrize("granted", [[WRITE], None])
+def test_a_right_that_is_there_or_cannot_be_asked_for_passes(
+    dataset: str, proxy: FaultProxy, granted: list[str] | None
+) -> None:
+    """The emulator knows no rights."""
+    proxy.granted = granted
+    check_right(f"{dataset}.rows", WRITE)
 
 
 def test_the_shipped_sql_makes_what_the_code_makes(dataset: str, client: bigquery.Client) -> None:

@@ -27,10 +27,14 @@ class Shelf:
     refused_counter = "words_refused"
     max_rows = 5
     max_bytes = 12
+    keeps_refused = False
 
     def open(self) -> Callable[[Sequence[str]], Answer]:
         """What appends a request to `_sent`, or fails as `_failures` says."""
         return _send
+
+    def find_fault(self) -> str | None:
+        """None is known."""
 
     def size(self, row: str) -> int:
         """A byte a letter."""

@@ -4,14 +4,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import GoogleAPICallError, NotFound
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
+from requests import RequestException
 
-from transforms.io.google_clients import bigquery_client
+from transforms.io.google_clients import bigquery_client, missing_rights
 from transforms.schema import Column, Partitioning, bigquery_schema
 
 # Old projects may have a domain as a prefix. The expression uses only syntax that Python, Java and RE2 share.
 TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
+_LOOK_SECONDS = 30.0
+_UNANSWERED = (GoogleAPICallError, GoogleAuthError, RequestException, ConnectionError)
+# The permissions that reading a table's rows and writing to it need there.
+READ = "bigquery.tables.getData"
+WRITE = "bigquery.tables.updateData"
 # The REST API still returns the type names of legacy SQL.
 _STANDARD_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "STRUCT": "RECORD"}
 
@@ -58,11 +65,41 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
         found = client.get_table(str(name))
     except NotFound:
         found = client.create_table(wanted, exists_ok=True)
-    misfits = _misfits(bigquery_schema(columns)["fields"], [field.to_api_repr() for field in found.schema])
-    if misfits:
+    if misfits := _misfits_of(found, columns):
         raise ValueError(
             f"expected table {name} to take our rows, got {'; '.join(misfits)}; alter the table or name another one"
         )
+
+
+def fault_of(table: TableName, columns: Sequence[Column]) -> str | None:
+    """Why `table` rejects every row with `columns`; "" if its schema takes them, None if it cannot be looked at."""
+    try:
+        found = bigquery_client(table.project).get_table(str(table), retry=None, timeout=_LOOK_SECONDS)
+    except NotFound:
+        return "there is no such table"
+    except _UNANSWERED:
+        return None
+    return "; ".join(_misfits_of(found, columns))
+
+
+def check_right(table: str, right: str) -> None:
+    """Checks that this process's account has the permission `right`, such as WRITE, on `table`.
+
+    The check passes if BigQuery cannot be asked.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    name = parse_table(table)
+    try:
+        answer = bigquery_client(name.project).test_iam_permissions(
+            str(name), [right], retry=None, timeout=_LOOK_SECONDS
+        )
+    # Emulators do not know permissions, and an outage is none of this check's business.
+    except _UNANSWERED:
+        return
+    if right not in answer.get("permissions", ()):
+        raise missing_rights(str(name), [right])
 
 
 def check_readable(table: str, columns: Sequence[Column]) -> None:
@@ -102,6 +139,10 @@ def newest_rows_view(view: str, table: str) -> str:
         "  ORDER BY event_time DESC NULLS LAST, model_version DESC\n"
         ") = 1;\n"
     )
+
+
+def _misfits_of(table: bigquery.Table, columns: Sequence[Column]) -> list[str]:
+    return _misfits(bigquery_schema(columns)["fields"], [field.to_api_repr() for field in table.schema])
 
 
 def _misfits(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], parent: str = "") -> list[str]:

@@ -52,22 +52,10 @@ def test_an_error_of_the_service_is_one_line(
 ) -> None:
     """It names what was asked for, and says what the service said, whatever the error."""
     refusing.code = code
-    with pytest.raises(ValueError, match="expected an answer about") as raised:
+    with pytest.raises(ValueError, match="expected to reach") as raised:
         ask(name)
-    assert f"{name} from Pub/Sub, got " in str(raised.value)
-    assert "a first line; " in str(raised.value)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(("ask", "name"), ASKING)
-def test_missing_credentials_are_one_line(
-    monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], None], name: str
-) -> None:
-    """Without an emulator, credentials are looked for before anything is asked."""
-    monkeypatch.delenv("PUBSUB_EMULATOR_HOST", raising=False)
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file.json")
-    with pytest.raises(ValueError, match="expected an answer about .*no/such/file") as raised:
-        ask(name)
+    assert f"{name}, got " in str(raised.value)
+    assert "a first line and a second; " in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -83,5 +71,5 @@ def test_without_the_permission_to_look_a_check_passes(
 def test_a_missing_permission_to_make_a_subscription_is_one_line(refusing: _Refusing) -> None:
     """There is nothing to read without it."""
     refusing.code = grpc.StatusCode.PERMISSION_DENIED
-    with pytest.raises(ValueError, match="expected an answer about projects/p/topics/name from Pub/Sub, got 403"):
+    with pytest.raises(ValueError, match="expected to reach projects/p/topics/name, got 403"):
         make_subscription("projects/p/topics/name")
