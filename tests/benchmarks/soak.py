@@ -444,8 +444,8 @@ def _print(report: Report) -> None:
     print("\n".join([*report.notes, *report.failures]))
 
 
-def main() -> int:
-    """Print the report. Returns 0 if it is clean, else 1."""
+def _parser() -> argparse.ArgumentParser:
+    """Its options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--runner", choices=RUNNERS, default="local")
@@ -454,10 +454,15 @@ def main() -> int:
     parser.add_argument(
         "--logs", type=pathlib.Path, default=pathlib.Path("out/soak"), help="Folder of the programs' logs."
     )
+    return parser
+
+
+def main() -> int:
+    """Print the report. Returns 0 if it is clean, else 1."""
     # Whoever ends it by SIGTERM finds its servers gone too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console.prepare()
-    report = soak(**vars(parser.parse_args()))
+    report = soak(**vars(_parser().parse_args()))
     _print(report)
     return 0 if report.is_clean() else 1
 

@@ -61,8 +61,8 @@ class Sink(NamedTuple):
     rows: Callable[[], int]
 
 
-def main() -> None:
-    """Print a Markdown table."""
+def _parser() -> argparse.ArgumentParser:
+    """Its options."""
     made = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     made.add_argument("--model", default="minilm")
     made.add_argument("--count", type=int, default=4 * BATCH, help="Number of messages, each of one sentence.")
@@ -70,7 +70,12 @@ def main() -> None:
     made.add_argument("--readers", default="1", help="Numbers of readers; the parallelism on Flink.")
     made.add_argument("--sinks", default=",".join(SINKS))
     made.add_argument("--rounds", type=int, default=1)
-    arguments = made.parse_args()
+    return made
+
+
+def main() -> None:
+    """Print a Markdown table."""
+    arguments = _parser().parse_args()
     # Whoever ends it by SIGTERM finds its servers gone too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console.prepare()
