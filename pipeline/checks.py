@@ -9,11 +9,14 @@ from google.api_core.exceptions import Forbidden, GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 from requests import RequestException
 
+from pipeline import console
 from pipeline.inputs import Inputs
 from pipeline.places import dead_letters_beside, files_of, is_pipe, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
+from transforms.encoder.hot_swap import check_watchable
 from transforms.encoder.options import check_model as check_model_options
+from transforms.encoder.text_encoder import name_and_version
 from transforms.io.bigquery.tables import READ, check_readable, check_right
 from transforms.io.disk import is_local
 from transforms.io.files.encodings import known_encoding
@@ -193,7 +196,13 @@ def check_model(settings: Settings) -> None:
     """Check that the model exists and can do what is asked, as far as that can be told without loading it.
 
     Raises:
-        ValueError: if it does not exist, or cannot do it.
+        ValueError: if it does not exist, cannot do it, or is here in another version than the one that is asked for.
     """
     encoder = settings.encoder
-    check_model_options(find_model(encoder.model, encoder.preprocessor), encoder)
+    model = find_model(encoder.model, encoder.preprocessor, encoder.allow_http)
+    check_model_options(model, encoder)
+    if encoder.model_version and not any("://" in handle for handle in (model.encoder, model.preprocessor)):
+        console.import_tensorflow()
+        name_and_version(encoder)
+    if settings.embedding.model_poll_seconds:
+        check_watchable(encoder.model)

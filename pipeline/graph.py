@@ -36,10 +36,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: 
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
     else:
         sentences, refused = _sentences_of_messages(pipeline, settings, settings.parser, inputs)
-    if settings.already_written:
-        leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
-        sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
-    rows = embed(sentences, settings)
+    rows = embed(without_written(pipeline, sentences, settings, inputs), settings)
     write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
@@ -51,16 +48,7 @@ def _sentences_of_messages(
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, settings, inputs), parser)
     else:
-        files = ReadFiles(
-            inputs.patterns,
-            settings.input_format,
-            settings.csv_multiline,
-            inputs.names,
-            encoding=settings.encoding,
-            is_quoted=parser.is_quoted,
-            text_column=parser.text_field,
-        )
-        read = pipeline | "Read files" >> files.with_dead_letters()
+        read = read_files(pipeline, settings, inputs)
         messages = parse(read.output, parser)
         refused = {"read": read.dead_letters}
     sentences = split(messages.output, settings)
@@ -75,21 +63,54 @@ def _sentences_of_rows(
     if settings.input_format == "bigquery":
         records = pipeline | "Read table" >> ReadTable(settings.input, SENTENCE_COLUMNS)
     else:
-        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
-        read = pipeline | "Read files" >> files.with_dead_letters()
+        read = read_files(pipeline, settings, inputs)
         records, refused = read.output, {"read": read.dead_letters}
-    sentences = records | "Parse rows" >> ParseRows().with_dead_letters()
-    fields = settings.splitting.metadata_fields
-    if fields is not None:
-        keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
-        sentences = sentences._replace(output=sentences.output | "Keep metadata" >> keep)
+    sentences = parse_rows(records, settings)
     return sentences.output, refused | {"rows": sentences.dead_letters}
+
+
+def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> WithDeadLetters[Record]:
+    """From the files of `inputs` to records: of messages, or of rows written earlier if there is no parser."""
+    parser = settings.parser
+    if parser is None:
+        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+    else:
+        files = ReadFiles(
+            inputs.patterns,
+            settings.input_format,
+            settings.csv_multiline,
+            inputs.names,
+            encoding=settings.encoding,
+            is_quoted=parser.is_quoted,
+            text_column=parser.text_field,
+        )
+    outputs: WithDeadLetters[Record] = pipeline | "Read files" >> files.with_dead_letters()
+    return outputs
+
+
+def parse_rows(records: "beam.PCollection[Record]", settings: Settings) -> WithDeadLetters[Sentence]:
+    """From rows written earlier to their sentences."""
+    sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> ParseRows().with_dead_letters()
+    fields = settings.splitting.metadata_fields
+    if fields is None:
+        return sentences
+    keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+    return sentences._replace(output=sentences.output | "Keep metadata" >> keep)
+
+
+def without_written(pipeline: beam.Pipeline, sentences: Any, settings: Settings, inputs: Inputs) -> Any:
+    """The sentences that have no row in `already_written`."""
+    if not settings.already_written:
+        return sentences
+    leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
+    return (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
 
 
 def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> "beam.PCollection[Record]":
     """Rows written already, with only the columns that tell which sentences they are of; no vector is read."""
     if settings.output_format == "bigquery":
-        name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
+        encoder = settings.encoder
+        name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
         source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
     else:
         source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS))

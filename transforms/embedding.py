@@ -24,7 +24,7 @@ from transforms.dead_letters import (
 )
 from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
-from transforms.encoder.hot_swap import CurrentEncoder, Encoded
+from transforms.encoder.hot_swap import CurrentEncoder, Encoded, check_watchable, current_encoder
 from transforms.encoder.options import EncoderOptions, check_fields
 from transforms.options import sort_out, takes
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding
@@ -46,8 +46,8 @@ class EmbeddingOptions:
             unchanged.
         batch_size: maximum number of sentences passed to the encoder at once, which sorts them by length; in a stream,
             also the maximum number of messages pulled at once.
-        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a directory
-            of versions; 0 for never.
+        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a local
+            directory of numbered versions; 0 for never.
         large_model: whether to load the model only once per machine, in one worker process that serves all the others.
 
     Raises:
@@ -95,7 +95,7 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
 
     def load_model(self) -> CurrentEncoder:
         """Loads the encoder. A failure to load fails the job, because it is not the fault of any message."""
-        return CurrentEncoder(self._encoder, self._options.model_poll_seconds)
+        return current_encoder(self._encoder, self._options.model_poll_seconds)
 
     def run_inference(
         self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
@@ -199,7 +199,7 @@ class EmbedSentences(DeadLetterTransform):
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
     embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model
-    that cannot be loaded fails the job.
+    that cannot be loaded fails the job, and one that cannot encode any text fails the bundle.
 
     Args:
         model: a catalogue name, a TF-Hub handle, or a directory.
@@ -213,7 +213,10 @@ class EmbedSentences(DeadLetterTransform):
     @takes(EncoderOptions, EmbeddingOptions)
     def __init__(self, model: str = DEFAULT_MODEL, **options: Any) -> None:
         super().__init__()
-        self._handler = EncoderHandler(*sort_out({"model": model, **options}, EncoderOptions, EmbeddingOptions))
+        encoder, embedding = sort_out({"model": model, **options}, EncoderOptions, EmbeddingOptions)
+        if embedding.model_poll_seconds:
+            check_watchable(model)
+        self._handler = EncoderHandler(encoder, embedding)
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
         """The rows, and as dead letters the sentences that got no vector."""

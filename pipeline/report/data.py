@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from transforms.dead_letters import cause_of
+from transforms.encoder.reasons import reason_of
 
 Array = np.ndarray[Any, Any]
 
@@ -66,7 +67,7 @@ def read_rows(pattern: str, limit: int, version: str = "") -> RunRows:
             params=[paths, found, limit],
         ).to_arrow_table()
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise ValueError(f"expected rows of the pipeline in {pattern!r}: {reason}") from error
     vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
     return RunRows(table.drop_columns(["embedding"]), vectors, total, messages, truncated, (name, found, precision))
@@ -96,7 +97,7 @@ def read_dead_letters(pattern: str) -> list[Cause]:
             [paths],
         ).fetchall()
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise ValueError(f"expected dead letters of the pipeline in {pattern!r}: {reason}") from error
     causes: dict[tuple[str, str], Cause] = {}
     for stage, message, payload in letters:

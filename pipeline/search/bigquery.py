@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from transforms.encoder.reasons import reason_of
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.google_clients import bigquery_client
 
@@ -71,7 +72,7 @@ class BigQueryRows:
             client = self._client or bigquery_client(self._table.project)
             return client.query(sql, job_config=bigquery.QueryJobConfig(query_parameters=made)).result()
         except (GoogleAPIError, GoogleAuthError, OSError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = reason_of(error)
             raise ValueError(f"expected to search --bigquery={self._table}: {reason}") from error
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from transforms.encoder.reasons import reason_of
+
 
 class ParquetRows:
     """The rows of the Parquet files that match a glob, if their metadata has every pair of `where`.
@@ -65,5 +67,5 @@ class ParquetRows:
         try:
             return list(self._connection.execute(sql, parameters).fetchall())
         except self._error as error:
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error)
             raise ValueError(f"expected rows of the pipeline in {self._pattern!r}: {reason}") from error

@@ -13,7 +13,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from google.cloud import bigquery
 
-from pipeline import replay
+from pipeline.letters import read_letters
 from tests.integration.fault_proxy import FAULTS, FaultProxy
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, element_json
@@ -144,6 +144,7 @@ def rename(client: bigquery.Client, name: str, column: str, to: str) -> None:
     client.update_table(table, ["schema"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_a", ["row", "batch"])
 def test_a_renamed_column_is_waited_out(
     method: str, as_a: str, dataset: str, client: bigquery.Client, proxy: FaultProxy, counted: Callable[[str], int]
@@ -296,7 +297,7 @@ def test_a_refused_dead_letter_is_spilled(
     names = ("dead_letters_written", "dead_letters_refused", "dead_letters_spilled")
     assert tuple(map(counted, names)) == (1, 1, 1)
     (path,) = (tmp_path / "spill").iterdir()
-    (spilled,) = replay._READERS["jsonl"](str(path))
+    (spilled,) = read_letters("jsonl", str(path))
     assert spilled._replace(timestamp=letters[1].timestamp) == letters[1]
 
 

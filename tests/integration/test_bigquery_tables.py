@@ -23,9 +23,11 @@ def test_a_table_is_made_once(dataset: str, client: bigquery.Client) -> None:
 def test_a_table_that_does_not_fit_is_refused(dataset: str, client: bigquery.Client) -> None:
     """In one line that names every misfit, before anything is written."""
     client.query(f"CREATE TABLE `{dataset}.other` (id STRING NOT NULL, content INT64)").result()
-    with pytest.raises(ValueError, match="expected table .*other to take our rows, got no column message_id") as error:
+    with pytest.raises(
+        ValueError, match="expected table .*other to take our rows, got no column 'message_id'"
+    ) as error:
         create_table(f"{dataset}.other", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
-    assert "column content of INT64 NULLABLE for STRING REQUIRED" in str(error.value)
+    assert "column 'content' of INT64 NULLABLE for STRING REQUIRED" in str(error.value)
     assert "\n" not in str(error.value)
 
 

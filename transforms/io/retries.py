@@ -255,18 +255,22 @@ class _Delivery(Generic[T]):
             yield from self._put_off(fault or f"it rejects every row: {reason}")
 
     def _is_sound(self, affirmed: bool) -> bool:
-        if affirmed and self._has_accepted:
+        """Whether the sink is without fault. `affirmed`: whether it says so itself, which may be out of date."""
+        if affirmed and self._has_accepted and self._rejections < _MOST_REJECTIONS:
             return True
         if self._evidence.accepted is None:
             return affirmed and self._are_named and not self._evidence.was_at_fault
-        Counters().count("write_probes")
-        try:
-            answer = self._send([self._evidence.accepted])
-            return not (answer.refused or answer.unwritten)
-        except Exception as error:
-            if not (is_refusal(error) or is_transient(error)):
-                raise
-            return False
+        while True:
+            Counters().count("write_probes")
+            try:
+                answer = self._send([self._evidence.accepted])
+                return not (answer.refused or answer.unwritten)
+            except Exception as error:
+                if is_refusal(error):
+                    return False
+                if not is_transient(error):
+                    raise
+                self._patience.wait(error)
 
     def _put_off(self, fault: str) -> Iterator[Refusal]:
         """The sink is at fault: waits, and then tries one row before the others, another one each time."""

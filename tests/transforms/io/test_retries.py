@@ -163,6 +163,18 @@ def test_rows_that_are_kept_elsewhere_do_not_wait(names_rows: bool) -> None:
     assert table.sent == 1
 
 
+def test_an_outage_while_a_row_is_in_doubt_is_waited_out() -> None:
+    """It tells nothing of the row."""
+    answers = [RefusedBySink("bad"), ServiceUnavailable("down")]
+
+    def send(rows: Sequence[int]) -> Answer:
+        if answers:
+            raise answers.pop(0)
+        return WRITTEN
+
+    assert list(deliver(send, [1], 10, "the table", Evidence(accepted=-1), gives_up=True)) == [Refusal(0, "bad")]
+
+
 def test_a_sink_without_a_fault_may_refuse_all_rows_by_number() -> None:
     """As rows whose time no partition takes."""
     table = Table(names_rows=True, bad=frozenset(range(5)), mended_at=0)

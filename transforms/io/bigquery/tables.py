@@ -119,7 +119,8 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
         )
     missing = {column.name for column in columns} - {field.name for field in found.schema}
     if missing:
-        raise ValueError(f"expected a table that this program wrote, {name} has no column {', '.join(sorted(missing))}")
+        listed = ", ".join(map(repr, sorted(missing)))
+        raise ValueError(f"expected a table that this program wrote, {name} has no column {listed}")
 
 
 def newest_rows_view(view: str, table: str) -> str:
@@ -153,12 +154,12 @@ def _misfits(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, An
         name = parent + field["name"]
         other = found.pop(field["name"].lower(), None)
         if other is None:
-            misfits.append(f"no column {name} ({field['type']} {field['mode']})")
+            misfits.append(f"no column {name!r} ({field['type']} {field['mode']})")
         elif _type(other) != _type(field) or not _takes(_mode(other), _mode(field)):
-            misfits.append(f"column {name} of {_type(other)} {_mode(other)} for {field['type']} {field['mode']}")
+            misfits.append(f"column {name!r} of {_type(other)} {_mode(other)} for {field['type']} {field['mode']}")
         else:
             misfits += _misfits(field.get("fields", ()), other.get("fields", ()), f"{name}.")
-    misfits += [f"column {parent}{field['name']} that we do not fill" for field in found.values() if _strict(field)]
+    misfits += [f"column {parent + field['name']!r} that we do not fill" for field in found.values() if _strict(field)]
     return misfits
 
 

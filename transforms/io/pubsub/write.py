@@ -13,6 +13,7 @@ from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
 from transforms.io.spill import Spill
 from transforms.types import DeadLetter
 
+STAGE = "Write to topic"
 # Source: https://cloud.google.com/pubsub/quotas#resource_limits, for a request (without its envelope) and a message.
 MAX_MESSAGES = 1000
 MAX_REQUEST_BYTES = 9_000_000
@@ -68,9 +69,7 @@ class WriteToTopic(DeadLetterTransform):
         ValueError: if `topic` is not of the form projects/P/topics/T.
     """
 
-    def __init__(
-        self, topic: str, *, stage: str = "Write to topic", retry_for_seconds: float = RETRY_FOR_SECONDS
-    ) -> None:
+    def __init__(self, topic: str, *, stage: str = STAGE, retry_for_seconds: float = RETRY_FOR_SECONDS) -> None:
         super().__init__()
         self.topic = validate_topic(topic)
         self.stage = stage
