@@ -18,7 +18,7 @@ from pipeline import evaluate, expansion_service
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
-from tests.benchmarks import scale, throughput
+from tests.benchmarks import scale, soak, streams, throughput
 from tests.conftest import ROOT
 from transforms.encoder.text_encoder import TextEncoder
 from transforms.integrations.beam_yaml import PROVIDERS
@@ -31,6 +31,8 @@ PARSERS: list[argparse.ArgumentParser] = [
     report._parser(),
     search._parser(),
     scale._parser(),
+    soak._parser(),
+    streams._parser(),
     throughput._parser(),
 ]
 # Beam's own, and those of programs without a parser to ask.
