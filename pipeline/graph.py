@@ -42,10 +42,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: 
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
     else:
         sentences, refused = _sentences_of_messages(pipeline, settings, settings.parser, inputs)
-    if settings.already_written:
-        leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
-        sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
-    rows = embed(sentences, settings)
+    rows = embed(without_written(pipeline, sentences, settings, inputs), settings)
     write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
@@ -57,16 +54,7 @@ def _sentences_of_messages(
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, settings, inputs), parser, settings)
     else:
-        files = ReadFiles(
-            inputs.patterns,
-            settings.input_format,
-            settings.csv_multiline,
-            inputs.names,
-            encoding=settings.encoding,
-            is_quoted=parser.is_quoted,
-            text_column=parser.text_field,
-        )
-        read = pipeline | "Read files" >> files.with_dead_letters()
+        read = read_files(pipeline, settings, inputs)
         messages = parse(read.output, parser, settings)
         refused = {"read": read.dead_letters}
     sentences = split(messages.output, settings)
@@ -81,21 +69,54 @@ def _sentences_of_rows(
     if settings.input_format == "bigquery":
         records = pipeline | "Read table" >> ReadTable(settings.input, SENTENCE_COLUMNS)
     else:
-        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
-        read = pipeline | "Read files" >> files.with_dead_letters()
+        read = read_files(pipeline, settings, inputs)
         records, refused = read.output, {"read": read.dead_letters}
-    sentences = records | "Parse rows" >> ParseRows().with_dead_letters()
-    fields = settings.splitting.metadata_fields
-    if fields is not None:
-        keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
-        sentences = sentences._replace(output=sentences.output | "Keep metadata" >> keep)
+    sentences = parse_rows(records, settings)
     return sentences.output, refused | {"rows": sentences.dead_letters}
+
+
+def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> WithDeadLetters[Record]:
+    """From the files of `inputs` to records: of messages, or of rows written earlier if there is no parser."""
+    parser = settings.parser
+    if parser is None:
+        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+    else:
+        files = ReadFiles(
+            inputs.patterns,
+            settings.input_format,
+            settings.csv_multiline,
+            inputs.names,
+            encoding=settings.encoding,
+            is_quoted=parser.is_quoted,
+            text_column=parser.text_field,
+        )
+    outputs: WithDeadLetters[Record] = pipeline | "Read files" >> files.with_dead_letters()
+    return outputs
+
+
+def parse_rows(records: "beam.PCollection[Record]", settings: Settings) -> WithDeadLetters[Sentence]:
+    """From rows written earlier to their sentences."""
+    sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> ParseRows().with_dead_letters()
+    fields = settings.splitting.metadata_fields
+    if fields is None:
+        return sentences
+    keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+    return sentences._replace(output=sentences.output | "Keep metadata" >> keep)
+
+
+def without_written(pipeline: beam.Pipeline, sentences: Any, settings: Settings, inputs: Inputs) -> Any:
+    """The sentences that have no row in `already_written`."""
+    if not settings.already_written:
+        return sentences
+    leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
+    return (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
 
 
 def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> "beam.PCollection[Record]":
     """Rows written already, with only the columns that tell which sentences they are of; no vector is read."""
     if settings.output_format == "bigquery":
-        name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
+        encoder = settings.encoder
+        name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
         source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
     else:
         source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS))
@@ -159,8 +180,11 @@ def write(
     settings: Settings,
     is_stream: bool,
     waiting: Mapping[str, str] = _NOWHERE,
+    entries: Sequence[Any] = (),
 ) -> None:
     """Write rows to their sink, the journal after them, and the dead letters of each stage, the sinks' too, to theirs.
+
+    `entries` go into the journal too.
 
     In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
     Flatten would break it up.
@@ -169,10 +193,12 @@ def write(
     written = into(rows, "rows", settings.output, kind=ROWS)
     dead_letters = {**dead_letters, **written.dead_letters}
     if settings.journal:
-        entries = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
+        kept = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
         if written.jobs:
-            entries |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
-        dead_letters |= dict(into(entries, "journal", settings.journal, kind=JOURNAL).dead_letters)
+            kept |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
+        if entries:
+            kept = (kept, *entries) | "Add entries" >> beam.Flatten()
+        dead_letters |= dict(into(kept, "journal", settings.journal, kind=JOURNAL).dead_letters)
     if not is_stream:
         gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
         into(gathered, "dead letters", settings.dead_letters, kind=DEAD_LETTERS)
@@ -202,6 +228,7 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         inputs.subscription,
         max_messages=settings.embedding.batch_size,
         max_wait_seconds=settings.max_wait_seconds,
+        retry_for_seconds=settings.retry_for_seconds,
         readers=_readers(settings, pipeline.options),
     )
 

@@ -172,7 +172,7 @@ class _TakeIds(beam.DoFn):
             key, *made_by = (row[column.name] for column in KEY_COLUMNS)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
-                f"expected rows written earlier, with {', '.join(column.name for column in KEY_COLUMNS)}, "
+                f"expected rows written earlier, with {', '.join(repr(column.name) for column in KEY_COLUMNS)}, "
                 f"got {record.data[:80]!r} in {record.origin}; name rows only"
             ) from error
         if tuple(made_by) == self._wanted:

@@ -19,10 +19,9 @@ from transforms.encoder.cleanup import clean, version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
-# The options of a run that change its vectors; a query must be encoded as the rows were.
-_HOW = [
-    option for option in OPTIONS if option.name in ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup")
-]
+# The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
+_NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup", "allow_http")
+_HOW = [option for option in OPTIONS if option.name in _NAMES]
 
 
 class ModelVersion(NamedTuple):

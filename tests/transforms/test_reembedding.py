@@ -261,7 +261,7 @@ def test_something_else_than_rows_is_not_taken_for_rows_written(
     assert embed(tmp_path, text_encoder, TEXTS, "a", max_message_bytes=1) == 1
     letters = tmp_path / "a" / "dead_letters" / "*.parquet"
     assert embed(tmp_path, text_encoder, TEXTS, "b", already_written=letters) == 1
-    assert "expected rows written earlier, with id, model, model_version, got" in capsys.readouterr().err
+    assert "expected rows written earlier, with 'id', 'model', 'model_version', got" in capsys.readouterr().err
 
 
 def test_a_broken_file_of_rows_written_fails_the_run(
