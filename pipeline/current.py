@@ -258,7 +258,7 @@ def current_rows(pattern: str, journal: str = "") -> pa.Table:
 def add_current_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a tool that shows current rows."""
     parser.add_argument(
-        "--journal", default="", metavar="PREFIX", help="The files' journal, if the run named one. [beside the rows]"
+        "--journal", default="", metavar="PREFIX", help="The journal, if the run named one. [beside the rows]"
     )
     parser.add_argument("--all_versions", action="store_true", help="Show edited and deleted messages' old rows too.")
 

@@ -10,21 +10,23 @@ import re
 import pytest
 
 import transforms
-from pipeline import evaluate, expansion_service
+from pipeline import compact, evaluate, expansion_service
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
-from tests.benchmarks import scale, throughput
+from tests.benchmarks import journal, scale, throughput
 from tests.conftest import ROOT
 from transforms.encoder.text_encoder import TextEncoder
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 PARSERS: list[argparse.ArgumentParser] = [
+    compact._parser(),
     evaluate._parser(),
     expansion_service._parser(),
     report._parser(),
     search._parser(),
+    journal._parser(),
     scale._parser(),
     throughput._parser(),
 ]

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = None
         if not arguments.bigquery:
             files = ParquetRows(arguments.embeddings, where, arguments.journal, arguments.all_versions)
-        rows: Rows = files or BigQueryRows(arguments.bigquery, where)
+        rows: Rows = files or BigQueryRows(arguments.bigquery, where, arguments.journal, arguments.all_versions)
         for found in search(rows, arguments.query, encoder, arguments.cleanup, arguments.limit):
             fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
             print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")

@@ -20,12 +20,7 @@ from tests.conftest import ROOT
 
 def main() -> None:
     """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--messages", default="examples/messages.jsonl", help="JSONL records with id and text.")
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--copies", type=int, default=1, help="How often each message is there, each time different.")
-    parser.add_argument("--pairs", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     runs: dict[str, list[float]] = {"": [], "--journal=none": []}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -42,6 +37,15 @@ def main() -> None:
     print(f"| --journal=none | {statistics.median(runs['--journal=none']):.2f} | 1 |")
     ratio = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
     print(f"| with the journal | {statistics.median(runs['']):.2f} | {ratio} |")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--messages", default="examples/messages.jsonl", help="JSONL records with id and text.")
+    parser.add_argument("--model", default="minilm")
+    parser.add_argument("--copies", type=int, default=1, help="How often each message is there, each time different.")
+    parser.add_argument("--pairs", type=int, default=5)
+    return parser
 
 
 def write_messages(source: pathlib.Path, target: pathlib.Path, copies: int) -> int:
