@@ -14,11 +14,11 @@ import tomllib
 import pytest
 
 import transforms
-from pipeline import evaluate, expansion_service
+from pipeline import compact, evaluate, expansion_service
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
-from tests.benchmarks import scale, soak, streams, throughput
+from tests.benchmarks import journal, scale, soak, streams, throughput
 from tests.conftest import ROOT
 from transforms.encoder.text_encoder import TextEncoder
 from transforms.integrations.beam_yaml import PROVIDERS
@@ -26,10 +26,12 @@ from transforms.integrations.beam_yaml import PROVIDERS
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 PARSERS: list[argparse.ArgumentParser] = [
+    compact._parser(),
     evaluate._parser(),
     expansion_service._parser(),
     report._parser(),
     search._parser(),
+    journal._parser(),
     scale._parser(),
     soak._parser(),
     streams._parser(),
