@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks.check_model(settings)
             checks.check_inputs(settings, runner, here)
             inputs = stack.enter_context(open_inputs(settings, checks.is_native(settings, runner)))
-            checks.check_outputs(settings, inputs)
-            make_outputs(settings)
+            checks.check_outputs(settings, inputs, here=here)
+            make_outputs(settings, here)
             waiting = {}
             if here and not inputs.is_stream and settings.output_format in FILE_FORMATS:
-                waiting = stack.enter_context(waiting_files(settings))
+                waiting = stack.enter_context(waiting_files(settings.places))
             checks.check_already_written(settings, inputs)
             in_memory = beam_options.view_as(DirectOptions).direct_running_mode == "in_memory"
             if here and in_memory:

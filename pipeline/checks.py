@@ -11,18 +11,18 @@ from requests import RequestException
 
 from pipeline import console
 from pipeline.inputs import Inputs
-from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, paths, shard, shards
+from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, paths, shard, shards, written_under
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.hot_swap import check_watchable
 from transforms.encoder.options import check_model as check_model_options
 from transforms.encoder.text_encoder import name_and_version
-from transforms.io.bigquery.tables import check_readable
+from transforms.io.bigquery.tables import READ, check_readable, check_right
 from transforms.io.disk import is_local
 from transforms.io.files.encodings import known_encoding
 from transforms.io.files.match import would_read
 from transforms.io.files.read import FILE_FORMATS
-from transforms.io.pubsub.resources import check_subscription, check_topic
+from transforms.io.pubsub.resources import CONSUME, PUBLISH, check_subscription, check_topic
 from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
 
 MESSAGE_FORMATS = ("text", "json")
@@ -80,6 +80,8 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
     if settings.input_format == "bigquery":
         with looking_at("input", settings.input):
             check_readable(settings.input, SENTENCE_COLUMNS)
+            if here:
+                check_right(settings.input, READ)
     elif not here and is_pipe(settings.input):
         raise ValueError(
             f"expected --input=GLOB on a remote runner, got {settings.input}; standard input is read locally only"
@@ -92,19 +94,21 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
     if settings.input_topic and not native and not here:
         raise ValueError("expected --input_subscription with --source=splittable on a remote runner, got --input_topic")
     if settings.input_subscription:
-        check_subscription(settings.input_subscription)
+        # Elsewhere it is the workers' account that reads.
+        check_subscription(settings.input_subscription, [CONSUME] if here else [])
     if settings.input_topic and native:
         check_topic(settings.input_topic)
 
 
-def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> None:
+def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here: bool = True) -> None:
     """Check that rows and dead letters can be written where they go, and that a run does not replace its own input.
 
-    `read` is the option that names the patterns of `inputs`.
+    `read` is the option that names the patterns of `inputs`. `here`: as in check_inputs.
 
     Raises:
         ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, a
-            file to read is among those that the output replaces, or the next run would read what this one writes.
+            file to read is among those that the output replaces, the next run would read what this one writes, or rows
+            without a journal would stand beside one.
     """
     if settings.output_format == "bigquery":
         if inputs.is_stream and settings.bigquery_write_method == "FILE_LOADS":
@@ -116,16 +120,18 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
         if not settings.dead_letters:
             raise ValueError("expected --dead_letters=projects/P/topics/T with --output_format=pubsub, got none")
         for topic in settings.places.values():
-            check_topic(topic)
+            check_topic(topic, [PUBLISH] if here else [])
     else:
         places = settings.places
         for option, prefix in places.items():
-            _check_prefix(option, prefix)
+            check_prefix(option, prefix)
         taken: dict[str, str] = {}
         for option, prefix in places.items():
             other = taken.setdefault(shards(prefix, settings.output_format), option)
             if other != option:
                 raise ValueError(f"expected --{option} apart from --{other}, got {prefix!r} for both")
+        if not settings.journal:
+            _check_no_journal(settings, inputs.is_stream)
         if not inputs.is_stream:
             for option, prefix in places.items():
                 _check_replaced(option, prefix, settings, read, inputs.patterns)
@@ -133,13 +139,29 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
                 _check_not_read(option, prefix, settings, read, inputs.patterns)
 
 
-def _check_prefix(option: str, prefix: str) -> None:
+def check_prefix(option: str, prefix: str) -> None:
+    """Check that the value of `option` names files, and not a directory.
+
+    Raises:
+        ValueError: if it does not.
+    """
     name = os.path.basename(prefix)
     if name and not (is_local(prefix) and os.path.isdir(prefix)):
         return
     what = ", a directory" if name else ""
     inside = os.path.join(prefix, "rows")
     raise ValueError(f"expected --{option} to be a path prefix such as {inside}, got {prefix!r}{what}")
+
+
+def _check_no_journal(settings: Settings, is_stream: bool) -> None:
+    """Refuse to write rows without a journal to where one stays: only rows that it names are current."""
+    journal = journal_beside(settings.output, settings.output_format)
+    replaced = set() if is_stream else paths([shards(journal, settings.output_format)])
+    if set(map(os.path.realpath, written_under(journal, settings.output_format))) - replaced:
+        raise ValueError(
+            f"expected --journal with an --output that has one, {journal}, by which readers take rows for current, got "
+            "none; leave --journal=none out, or choose another --output"
+        )
 
 
 def _check_replaced(option: str, prefix: str, settings: Settings, read: str, patterns: Sequence[str]) -> None:

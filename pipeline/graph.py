@@ -228,6 +228,7 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         inputs.subscription,
         max_messages=settings.embedding.batch_size,
         max_wait_seconds=settings.max_wait_seconds,
+        retry_for_seconds=settings.retry_for_seconds,
         readers=_readers(settings, pipeline.options),
     )
 

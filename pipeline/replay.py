@@ -24,7 +24,7 @@ from transforms.io.bigquery import write as bigquery
 from transforms.io.files import read as files
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub import write as pubsub
-from transforms.io.pubsub.resources import check_topic
+from transforms.io.pubsub.resources import PUBLISH, check_topic
 from transforms.io.retries import deliver
 from transforms.parsing import parse_time
 from transforms.runners.local import local_runner
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         letters = list(read_letters(arguments.letters_format, arguments.letters))
         choice = _choice(arguments)
         if arguments.to_topic:
-            check_topic(arguments.to_topic)
+            check_topic(arguments.to_topic, [PUBLISH])
             chosen = _chosen(letters, choice, _without_all_but(parsing.STAGE))
             code = _publish(chosen.elements[parsing.STAGE], arguments.to_topic)
         else:
@@ -135,7 +135,11 @@ def _chosen(letters: Sequence[DeadLetter], choice: Choice, without: Mapping[str,
 def _publish(records: Sequence[Record], topic: str) -> int:
     messages = [pubsub.Outgoing(record.data, record.attributes) for record in records]
     send = functools.partial(pubsub.publish, topic)
-    refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    try:
+        refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    except TimeoutError as error:
+        print(f"python -m pipeline.replay: {error}", file=sys.stderr)
+        return 1
     print(f"published {len(messages) - len(refused):,} messages to {topic}")
     for refusal in refused:
         print(f"refused: {refusal.reason}", file=sys.stderr)
@@ -153,7 +157,7 @@ def _run(elements: Mapping[str, list[Any]], settings: Settings, letters: Sequenc
     make_outputs(settings)
     inputs = Inputs(again, written=written)
     with contextlib.ExitStack() as stack:
-        waiting = stack.enter_context(waiting_files(settings)) if settings.output_format in FILE_FORMATS else {}
+        waiting = stack.enter_context(waiting_files(settings.places)) if settings.output_format in FILE_FORMATS else {}
         checks.check_already_written(settings, inputs)
         console.import_tensorflow()
         beam_options = PipelineOptions([])

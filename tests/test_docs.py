@@ -15,11 +15,11 @@ import tomllib
 import pytest
 
 import transforms
-from pipeline import evaluate, expansion_service
+from pipeline import compact, evaluate, expansion_service
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
-from tests.benchmarks import scale, throughput
+from tests.benchmarks import journal, scale, soak, streams, throughput
 from tests.conftest import ROOT
 from transforms.encoder.text_encoder import TextEncoder
 from transforms.integrations.beam_yaml import PROVIDERS
@@ -27,11 +27,15 @@ from transforms.integrations.beam_yaml import PROVIDERS
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 PARSERS: list[argparse.ArgumentParser] = [
+    compact._parser(),
     evaluate._parser(),
     expansion_service._parser(),
     report._parser(),
     search._parser(),
+    journal._parser(),
     scale._parser(),
+    soak._parser(),
+    streams._parser(),
     throughput._parser(),
 ]
 # Beam's own, and those of programs without a parser to ask.
@@ -95,6 +99,18 @@ def test_links_lead_somewhere_and_options_exist(page: pathlib.Path) -> None:
     known = {option for parser in PARSERS for action in parser._actions for option in action.option_strings}
     known |= set(re.findall(r"`(--\w+)`", options_table())) | OTHERS
     assert set(re.findall(r"--\w+", text)) - known == set()
+
+
+def test_each_promise_has_a_test() -> None:
+    """Those that docs/reliability.md names are there."""
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"def {test}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", sorted(transforms.__all__))

@@ -62,12 +62,15 @@ NOT_RUN = [
     ("docs/dataflow.md", "cd ", CLOUD),
     ("docs/dataflow.md", "terraform", CLOUD),
     ("docs/dataflow.md", "docker", "needs a container engine"),
-    ("docs/dataflow.md", "pip check", "is a mention"),
-    ("docs/dataflow.md", "python -m pipeline.replay", "is a mention"),
+    ("docs/updating.md", "python -m pipeline --input_subscription=", CLOUD),
+    ("docs/updating.md", "python -m pipeline.search --bigquery=", CLOUD),
 ]
 
 # What a reader brings along: a checkpoint in Hugging Face layout.
 CHECKPOINT = "CHECKPOINT"
+
+# Programs that a text names, and that do nothing without options.
+PROGRAMS = {f"python -m pipeline{name}" for name in ("", ".replay", ".report", ".search", ".status")} | {"pip check"}
 
 # Commands that would do again what one before them has done.
 SHORTER = {"make report": "make --old-file=demo report"}
@@ -112,7 +115,7 @@ def steps(page: str) -> Iterator[Step]:
     for number, part in enumerate(_PARTS.finditer((ROOT / page).read_text(encoding="utf-8"))):
         if part["name"]:
             name = part["name"]
-        elif part["inline"] == "python -m pipeline":
+        elif part["inline"] in PROGRAMS:
             continue
         elif part["inline"]:
             yield Step("bash", " ".join(part["inline"].split()), number)

@@ -10,12 +10,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from google.api_core.exceptions import InvalidArgument
 
 import transforms
 from pipeline import letters, replay
 from pipeline.__main__ import main
-from tests.conftest import ROOT, message, sentence
+from tests.conftest import ROOT, message, record, sentence
 from transforms.dead_letters import dead_letters, element_json
+from transforms.io.pubsub import write as pubsub
 from transforms.parsing import attributes_of
 from transforms.schema import dead_letter_to_dict, embedding_to_dict, json_row
 from transforms.types import DeadLetter, JournalEntry, Record, SentenceEmbedding
@@ -317,3 +319,18 @@ def test_no_letters_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """A glob that matches nothing is a mistake."""
     assert replay.main(["--letters=/nothing/*", "--letters_format=parquet"]) == 2
     assert capsys.readouterr().err.startswith("python -m pipeline.replay: expected --letters to match files")
+
+
+def test_a_topic_that_refuses_every_message_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one with a schema does; no message is at fault."""
+
+    def refuse(topic: str, messages: object) -> None:
+        raise InvalidArgument("the message does not match the schema")
+
+    monkeypatch.setattr(pubsub, "publish", refuse)
+    monkeypatch.setattr(replay, "_PUBLISH_SECONDS", 0.2)
+    assert replay._publish([record("a"), record("b")], "projects/p/topics/top") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected Pub/Sub topic projects/p/topics/top to take rows within 0.2 s of retries" in line

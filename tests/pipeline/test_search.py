@@ -7,10 +7,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import sqlglot
+from google.api_core.exceptions import NotFound
 
+from pipeline.__main__ import main as pipeline
 from pipeline.search import __main__ as search
 from pipeline.search.bigquery import BigQueryRows, models_sql, search_sql
 from pipeline.search.parquet import ParquetRows
+from tests.pipeline.test_cli import arguments, write_messages
 from transforms.schema import embeddings_to_arrow
 from transforms.types import SentenceEmbedding
 
@@ -94,6 +97,26 @@ def test_rows_of_several_models_need_a_choice(
     assert capsys.readouterr().out == "1.000  right  [m0]  genre=mail  n=0\n"
 
 
+def test_only_current_rows_are_searched_unless_all_are_asked_for(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one line says how many others there are."""
+    for number, text in ((1, "Old text. Same."), (2, "New text. Same.")):
+        write_messages(tmp_path, {"id": "a", "text": text, "at": number})
+        options = {"timestamp_field": "at", "output": tmp_path / "out" / str(number)}
+        assert pipeline(arguments(tmp_path, text_encoder, **options)) == 0
+    capsys.readouterr()
+    ask = [f"--embeddings={tmp_path}/out/*.parquet", f"--model={text_encoder}", "text"]
+    assert search.main(ask) == 0
+    printed = capsys.readouterr()
+    assert sorted(line.split("  ")[1] for line in printed.out.splitlines()) == ["New text.", "Same."]
+    assert printed.err == "left out 2 rows that are not current; --all_versions shows them\n"
+    assert search.main([*ask, "--all_versions"]) == 0
+    printed = capsys.readouterr()
+    assert sorted(line.split("  ")[1] for line in printed.out.splitlines()) == ["New text.", "Old text.", "Same."]
+    assert printed.err == ""
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -116,7 +139,7 @@ def test_a_wrong_search_is_refused_with_one_line(
 
 def test_bigquerys_statements_are_bigquerys_sql() -> None:
     """They parse in its dialect, filter before they search, and name every parameter."""
-    (parsed,) = sqlglot.parse(search_sql("p-1.d.t", 2, 5), dialect="bigquery")
+    (parsed,) = sqlglot.parse(search_sql("p-1.d.t", 2, 5, 50), dialect="bigquery")
     assert parsed is not None
     names = {parameter.name for parameter in parsed.find_all(sqlglot.exp.Parameter)}
     assert names == {"query", "model_version", "key0", "value0", "key1", "value1"}
@@ -134,6 +157,10 @@ class Client:
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
+    def get_table(self, name: str) -> None:
+        """Nothing has a journal."""
+        raise NotFound(name)
+
     def query(self, sql: str, job_config: Any) -> Any:
         """Keep the statement with its parameters in the REST API's form."""
         parameters = {p["name"]: p for p in (p.to_api_repr() for p in job_config.query_parameters)}
@@ -149,7 +176,8 @@ class Client:
 def test_bigquery_gets_the_query_as_parameters() -> None:
     """Nothing of the user's goes into the statement but the table."""
     client = Client()
-    found = BigQueryRows("example.com:p:d.t", {"genre": "a'b"}, client).nearest(np.array([1, 2], np.float32), "v", 5)
+    rows = BigQueryRows("example.com:p:d.t", {"genre": "a'b"}, client=client)
+    found = rows.nearest(np.array([1, 2], np.float32), "v", 5)
     assert found == [(0.5, "c", "m", {"k": "v"})]
     ((sql, parameters),) = client.sent
     assert "`example.com:p.d.t`" in sql
@@ -157,3 +185,17 @@ def test_bigquery_gets_the_query_as_parameters() -> None:
     assert parameters["query"]["parameterValue"]["arrayValues"] == [{"value": 1.0}, {"value": 2.0}]
     assert parameters["value0"]["parameterValue"] == {"value": "a'b"}
     assert parameters["model_version"]["parameterType"] == {"type": "STRING"}
+
+
+def test_a_table_is_searched_by_the_journal_that_was_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As files are; a name that is none is refused at once."""
+    given: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(search, "search", lambda *_: [])
+    monkeypatch.setattr(search, "BigQueryRows", lambda *how: given.append(how))
+    assert search.main(["--bigquery=p:d.t", "--journal=p:d.j", "--all_versions", "query"]) == 0
+    assert given == [("p:d.t", {}, "p:d.j", True)]
+    monkeypatch.undo()
+    assert search.main(["--bigquery=p:d.t", "--journal=j", "query"]) == 2
+    assert "--journal: expected a table as project:dataset.table, got 'j'" in capsys.readouterr().err
