@@ -186,6 +186,8 @@ class Reader:
         self.clone = clone
         # What a reader's `. .venv/bin/activate` and the editable installation do.
         self._environment = os.environ | {"PATH": f"{clone}/.venv/bin:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
+        # Without bytecode that is kept, each command would compile all that it imports.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._trouble: dict[str, list[str]] = {}
         self._done: set[str] = set()
 
