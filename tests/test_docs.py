@@ -87,6 +87,18 @@ def test_the_yaml_example_lists_the_transforms_of_the_package() -> None:
     )
 
 
+@pytest.mark.subprocess
+def test_make_report_runs_its_programs_with_options_that_exist() -> None:
+    """It is too slow to be run with the other commands of the README."""
+    parsers = {parser.prog: parser for parser in PARSERS}
+    command = ["make", "--dry-run", "--old-file=demo", "report"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    commands = re.findall(r"(python -m pipeline\.(?:report|evaluate)) (.*)", printed)
+    assert [program for program, _ in commands] == ["python -m pipeline.report", "python -m pipeline.evaluate"]
+    for program, options in commands:
+        parsers[program].parse_args(shlex.split(options))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere_and_options_exist(page: pathlib.Path) -> None:
     """Files are there, and each --option is one of a program's."""

@@ -72,8 +72,8 @@ CHECKPOINT = "CHECKPOINT"
 # Programs that a text names, and that do nothing without options.
 PROGRAMS = {f"python -m pipeline{name}" for name in ("", ".replay", ".report", ".search", ".status")} | {"pip check"}
 
-# Commands that would do again what one before them has done.
-SHORTER = {"make report": "make --old-file=demo report"}
+# Commands that take long, in a form that only shows what would run: docs/look.md and choosing_a_model.md run its like.
+SHORTER = {"make report": "make --old-file=demo --dry-run report"}
 
 # Pages whose commands have only this many of the example messages, as nothing that they show depends on it.
 FEW_MESSAGES = 40
