@@ -26,9 +26,10 @@ from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS, Kind, WriteFi
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
+from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS, ReuseVectors, WholeVersions
 from transforms.parsing import ParseMessages, ParserOptions
-from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
-from transforms.schema import Column, bigquery_schema, json_row, sql_string
+from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
+from transforms.schema import JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
 from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding
 from transforms.versions import KeepJournal
@@ -42,10 +43,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: 
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
     else:
         sentences, refused = _sentences_of_messages(pipeline, settings, settings.parser, inputs)
-    if settings.already_written:
-        leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
-        sentences = (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
-    rows = embed(sentences, settings)
+    rows = embed(_without_known(sentences, pipeline, settings, inputs), settings)
     write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
@@ -81,10 +79,17 @@ def _sentences_of_rows(
     if settings.input_format == "bigquery":
         records = pipeline | "Read table" >> ReadTable(settings.input, SENTENCE_COLUMNS)
     else:
-        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+        patterns = inputs.rows or inputs.patterns
+        files = ReadFiles(patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
         read = pipeline | "Read files" >> files.with_dead_letters()
         records, refused = read.output, {"read": read.dead_letters}
-    sentences = records | "Parse rows" >> ParseRows().with_dead_letters()
+    if inputs.journal:
+        source_format = "bigquery" if settings.input_format == "bigquery" else "parquet"
+        records = records, pipeline | "Read journal" >> _earlier(inputs.journal, source_format, JOURNAL_COLUMNS)
+    parse_rows = ParseRows()
+    if settings.journal:
+        parse_rows = parse_rows.with_versions()
+    sentences = records | "Parse rows" >> parse_rows.with_dead_letters()
     fields = settings.splitting.metadata_fields
     if fields is not None:
         keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
@@ -92,14 +97,36 @@ def _sentences_of_rows(
     return sentences.output, refused | {"rows": sentences.dead_letters}
 
 
-def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> "beam.PCollection[Record]":
-    """Rows written already, with only the columns that tell which sentences they are of; no vector is read."""
-    if settings.output_format == "bigquery":
-        name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
-        source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
-    else:
-        source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS))
-    return pipeline | "Read written" >> source
+def _without_known(sentences: Any, pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
+    """The sentences less those that are written, with the vectors that are known."""
+    made_by = settings.encoder, settings.embedding.cleanup
+    name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
+
+    def read(places: Sequence[str], columns: Sequence[Column]) -> Any:
+        return _earlier(places, settings.output_format, columns, f"model = {sql_string(name)}")
+
+    written: tuple[Any, ...] = ()
+    if settings.already_written:
+        columns = VERSION_COLUMNS if settings.journal else KEY_COLUMNS
+        written = (pipeline | "Read written" >> read(inputs.written, columns),)
+    if settings.reuse:
+        rows = pipeline | "Read reused" >> read(inputs.reused, VECTOR_COLUMNS)
+        sentences = (sentences, rows) | "Reuse vectors" >> ReuseVectors(*made_by)
+    if written or (settings.reuse and settings.journal):
+        parser = settings.parser
+        # Without a version of its own, a message has that of its time, which its content includes, or of its file.
+        by_content = parser is not None and not (parser.version_field or parser.version_attribute)
+        whole = WholeVersions(*made_by, bool(settings.journal), by_content)
+        sentences = (sentences, *written) | "Whole versions" >> whole
+    return sentences
+
+
+def _earlier(places: Sequence[str], file_format: str, columns: Sequence[Column], restriction: str = "") -> Any:
+    """Reads what an earlier run wrote, with only some columns; a table with a restriction of its rows."""
+    if file_format == "bigquery":
+        (table,) = places
+        return ReadTable(table, columns, restriction)
+    return ReadFiles(places, file_format, columns=_names(columns))
 
 
 def _names(columns: Iterable[Column]) -> list[str]:

@@ -1,17 +1,28 @@
 """Places to read from and write to: what their names stand for."""
 
+import contextlib
+import itertools
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+from google.api_core.exceptions import Forbidden, GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError
+from requests import RequestException
 
 from transforms.io.files.match import match
 
 # Another process finds something else under such a path, even if it is a file.
 _DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+
+# The folders beside rows.
+_JOURNAL, _DEAD_LETTERS = _BESIDE = ("journal", "dead_letters")
+# What follows the prefix in the name of a batch's file, and of a stream's.
+_NUMBER = re.compile(r"-(\d{5}-of-\d{5}|\d{8}T\d{6}-[0-9a-f]{12})\Z")
 
 
 def dead_letters_beside(output: str, output_format: str) -> str:
@@ -20,17 +31,55 @@ def dead_letters_beside(output: str, output_format: str) -> str:
         return ""
     if output_format == "bigquery":
         return f"{output}_error_records"
-    return _beside(output, "dead_letters")
+    return _beside(output, _DEAD_LETTERS)
 
 
 def journal_beside(output: str, output_format: str) -> str:
     """Where the journal goes by default: beside the rows."""
-    return f"{output}_journal" if output_format == "bigquery" else _beside(output, "journal")
+    return f"{output}_journal" if output_format == "bigquery" else _beside(output, _JOURNAL)
 
 
 def _beside(output: str, folder: str) -> str:
     above, _, name = output.rpartition("/")
     return f"{above}/{folder}/{name}" if above else f"{folder}/{name}"
+
+
+class RowFiles(NamedTuple):
+    """What a place of rows stands for: files or patterns to read."""
+
+    rows: Sequence[str]
+    journal: Sequence[str]
+
+
+def row_files(place: str) -> RowFiles:
+    """The rows in `place`, a path, folder or pattern, without the journal and dead letters in folders beside them."""
+    found = [file.path for file in match(place).files]
+    folders = {os.path.dirname(path) for path in found}
+    rows = [path for path in found if not _is_beside(path, folders)]
+    journal = itertools.chain.from_iterable(map(_journal_files, sorted({_prefix(path) for path in rows})))
+    return RowFiles([place] if len(rows) == len(found) else rows, list(journal))
+
+
+def _is_beside(path: str, folders: Collection[str]) -> bool:
+    above, folder = os.path.split(os.path.dirname(path))
+    return folder in _BESIDE and above in folders
+
+
+def _prefix(path: str) -> tuple[str, str]:
+    """The prefix under which a run wrote the file, and its format."""
+    stem, _, file_format = path.rpartition(".")
+    return _NUMBER.sub("", stem), file_format
+
+
+def _journal_files(written: tuple[str, str]) -> Sequence[str]:
+    """The files, or a pattern of them, of the journal beside the rows of a prefix and a format."""
+    prefix, file_format = written
+    beside = journal_beside(prefix, file_format)
+    pattern = f"{literal(beside)}-*.{file_format}"
+    found = [file.path for file in match(pattern).files]
+    # The prefix of another run may begin with this one.
+    ours = [path for path in found if _prefix(path) == (beside, file_format)]
+    return [pattern] if found and len(ours) == len(found) else ours
 
 
 def literal(path: str) -> str:
@@ -89,3 +138,17 @@ def files_of(places: Sequence[str]) -> set[str]:
 def paths(patterns: Sequence[str]) -> set[str]:
     """The real paths of the files that Beam's `patterns` match, hidden ones too."""
     return {os.path.realpath(file.path) for found in FileSystems.match(patterns) for file in found.metadata_list}
+
+
+@contextlib.contextmanager
+def looking_at(option: str, table: str) -> Iterator[None]:
+    """Turn what BigQuery says about the table that `option` names into an error of one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"--{option}: {error}") from error
+    except Forbidden:
+        # An account that may read or write rows need not be allowed to look at the table.
+        return
+    except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
+        raise ValueError(f"expected --{option} in BigQuery, could not look at {table}: {error}") from error

@@ -20,11 +20,15 @@ _TERMINAL_SECONDS = 1.0
 _LOG_SECONDS = 10.0
 
 
+# The steps that read journals, and rows whose vectors are used again.
+_BESIDE = ("Read journal/", "Read written/", "Read reused/")
+
+
 def counters_of(result: Any) -> dict[str, int]:
-    """A run's counters by name, over all steps but those that read rows written already."""
+    """A run's counters by name, over all steps but those that read what is beside its input."""
     counters: collections.Counter[str] = collections.Counter()
     for metric in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-        if not metric.key.step.startswith("Read written/"):
+        if not metric.key.step.startswith(_BESIDE):
             counters[metric.key.metric.name] += metric.committed or metric.attempted or 0
     return dict(counters)
 
@@ -95,7 +99,8 @@ def _account(counters: dict[str, int]) -> list[str]:
     get = counters.get
     lines = []
     if "rows_read" in counters:
-        return [f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"]
+        retired = f", {get('rows_retired', 0):,} of retired versions" if get("rows_retired") else ""
+        return [f"rows read     {get('rows_read', 0):,}{retired}, and {get('rows_doubled', 0):,} duplicates left out"]
     if "files" in counters:
         fates = {"left out": "files_left_out", "not readable to the end": "files_unreadable"}
         lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
@@ -149,7 +154,9 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         *_account(counters),
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
+        + (f", doubled {get('sentences_doubled', 0):,}" if get("sentences_doubled") else "")
         + (f", and {get('sentences_dropped', 0):,} dropped by length" if get("sentences_dropped") else ""),
+        *([f"reused        {get('vectors_reused', 0):,} vectors of {settings.reuse}"] if settings.reuse else []),
         *(
             [f"journal       {get('versions', 0):,} versions of messages in {settings.journal}"]
             if settings.journal

@@ -98,8 +98,8 @@ def as_messages(pcoll: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def as_sentences(pcoll: Any) -> tuple[Any, tuple[Any, ...]]:
-    """`pcoll` as a PCollection[Sentence], and those of dead letters; none if it already is a PCollection[Sentence]."""
-    if pcoll.element_type is Sentence:
+    """`pcoll` as a PCollection[Sentence], and those of dead letters; none if it already is one, with vectors or not."""
+    if pcoll.element_type in (Sentence, SentenceEmbedding):
         return pcoll, ()
     taken = pcoll | "As sentences" >> AsSentences().with_dead_letters()
     return taken.output, (taken.dead_letters,)

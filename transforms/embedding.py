@@ -27,6 +27,8 @@ from transforms.options import sort_out, takes
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding
 
 STAGE = "Embed sentences"
+# How many fields of a SentenceEmbedding are those of its sentence.
+_FIELDS = len(Sentence._fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +65,21 @@ class Embedded(NamedTuple):
     dead_letters: tuple[DeadLetter, ...] = ()
 
 
-class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
+def _sentence(element: Any) -> Sentence:
+    return Sentence(*element[:_FIELDS])
+
+
+def _vector(element: Any) -> bytes:
+    """The vector that an element has already, or b""."""
+    vector: bytes = getattr(element, "embedding", b"")
+    return vector
+
+
+class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, CurrentEncoder]):
     """A model handler that loads a TextEncoder once per process and passes it a bundle's sentences in large batches.
 
-    A batch that fails is halved until the failing sentence is isolated; all the others are embedded. With
+    A SentenceEmbedding that has a vector is passed on as it is, in its place; one without is a sentence. A batch that
+    fails is halved until the failing sentence is isolated; all the others are embedded. With
     `large_model` the encoder is loaded once per machine, in one process, and the other processes send it their texts.
     """
 
@@ -84,16 +97,26 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         return CurrentEncoder(self._encoder, self._options.model_poll_seconds)
 
     def run_inference(
-        self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
+        self,
+        batch: Sequence[Sentence | SentenceEmbedding],
+        model: CurrentEncoder,
+        inference_args: Optional[dict[str, Any]] = None,
     ) -> list[Embedded]:
         """The outcome for each sentence, in order; the end of a version has none but the model that it was given to."""
-        sentences = [sentence for sentence in batch if not sentence.is_end]
+        sentences = [_sentence(each) for each in batch if not (each.is_end or _vector(each))]
         self._counters.observe("batch_size", len(sentences))
-        embedded = self._embed(sentences, model) if sentences else []
-        if len(sentences) == len(batch):
-            return embedded
-        encoded, following = model.encode([]), iter(embedded)
-        return [self._row(each, encoded, b"", 0, False) if each.is_end else next(following) for each in batch]
+        following = iter(self._embed(sentences, model) if sentences else [])
+        return [self._known(each, model) or next(following) for each in batch]
+
+    def _known(self, element: Any, model: CurrentEncoder) -> Optional[Embedded]:
+        """The outcome for what the encoder is not needed for: an end, or a sentence that has a vector."""
+        if element.is_end:
+            return self._row(_sentence(element), model.encode([]), b"", 0, False)
+        if not _vector(element):
+            return None
+        self._counters.count("rows")
+        self._counters.count("truncated", int(element.truncated))
+        return Embedded(element)
 
     def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
         try:
@@ -142,7 +165,7 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         letters = dead_letters(STAGE, error, element_json(sentence), {"message_id": sentence.message_id})
         return Embedded(None, tuple(letters))
 
-    def get_num_bytes(self, batch: Sequence[Sentence]) -> int:
+    def get_num_bytes(self, batch: Sequence[Sentence | SentenceEmbedding]) -> int:
         """The number of characters in the batch; Beam's default would pickle the batch to measure it."""
         return sum(len(sentence.content) for sentence in batch)
 
@@ -158,6 +181,9 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
 
 class EmbedSentences(DeadLetterTransform):
     """Embeds PCollection[Sentence] and returns PCollection[SentenceEmbedding].
+
+    A PCollection[SentenceEmbedding] keeps the vectors that it has, as those that known.ReuseVectors found, and the
+    others are computed.
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
     embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model

@@ -109,7 +109,7 @@ class SentenceEmbedding(NamedTuple):
     @property
     def is_end(self) -> bool:
         """Whether this is no row, but follows those of a version, of which there are at most `sentence_index`."""
-        return not self.embedding and bool(self.revision)
+        return not self.embedding and not self.content and bool(self.revision)
 
 
 def is_end(element: object) -> bool:

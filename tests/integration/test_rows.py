@@ -13,7 +13,8 @@ from tests.beam import run
 from tests.integration.test_bigquery import embedding, ids_of, write
 from transforms.io.bigquery.read import ReadTable, _streams
 from transforms.io.bigquery.tables import newest_rows_view
-from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
+from transforms.known import KEY_COLUMNS
+from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
 from transforms.types import Sentence
 
 TEXTS = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat!", "at": i, "lang": "en"} for i in range(6)]
@@ -99,7 +100,7 @@ def test_a_table_of_many_streams_is_read_once(dataset: str) -> None:
     """Every row comes back as the sentence that it was, whichever stream it lies in."""
     written = [embedding(number, f"{number}" * 3000) for number in range(300)]
     write(written, f"{dataset}.rows", method="STORAGE_WRITE_ARROW")
-    assert len(_streams(f"{dataset}.rows", ["content"], "")) > 1
+    assert len(_streams(f"{dataset}.rows", {"content": False}, "")) > 1
     read = run(None, ReadTable(f"{dataset}.rows", SENTENCE_COLUMNS) | ParseRows())
     assert sorted(read) == sorted(Sentence(*list[Any](row)[: len(Sentence._fields)]) for row in written)
 

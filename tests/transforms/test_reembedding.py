@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.checks import check_already_written
+from pipeline.checks import check_earlier
 from pipeline.command_line import parse
 from pipeline.inputs import Inputs
 from pipeline.settings import settings_of
@@ -251,24 +251,44 @@ def test_where_no_rows_can_be_there_already_the_option_is_refused(
     given = ["--input=x", "--input_format=text", "--output=y", "--already_written=x", "--output_format", output_format]
     arguments, _ = parse(given)
     with pytest.raises(ValueError, match=reason):
-        check_already_written(settings_of(arguments), inputs)
+        check_earlier(settings_of(arguments), inputs)
 
 
+@pytest.mark.parametrize("option", ["already_written", "reuse"])
 def test_something_else_than_rows_is_not_taken_for_rows_written(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     """It fails the run, which else would embed everything again without a word."""
     assert embed(tmp_path, text_encoder, TEXTS, "a", max_message_bytes=1) == 1
-    letters = tmp_path / "a" / "dead_letters" / "*.parquet"
-    assert embed(tmp_path, text_encoder, TEXTS, "b", already_written=letters) == 1
-    assert "expected rows written earlier, with id, model, model_version, got" in capsys.readouterr().err
+    letters = {option: tmp_path / "a" / "dead_letters" / "*.parquet"}
+    assert embed(tmp_path, text_encoder, TEXTS, "b", journal="none", **letters) == 1
+    names = {"already_written": "id", "reuse": "content, embedding"}[option]
+    assert f"expected what an earlier run wrote, with {names}, model, model_version" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["already_written", "reuse"])
 def test_a_broken_file_of_rows_written_fails_the_run(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     """By its name: what it held would else be embedded again."""
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 cut short")
-    assert embed(tmp_path, text_encoder, TEXTS, "a", already_written=tmp_path / "broken.parquet") == 1
+    broken = {option: tmp_path / "broken.parquet"}
+    assert embed(tmp_path, text_encoder, TEXTS, "a", journal="none", **broken) == 1
     assert f"could not use {tmp_path}/broken.parquet: " in capsys.readouterr().err
     assert not list((tmp_path / "a").glob("*.parquet"))
+
+
+def test_a_broken_journal_of_rows_written_fails_the_run(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As do entries that are none."""
+    assert embed(tmp_path, text_encoder, TEXTS, "a") == 0
+    (journal,) = (tmp_path / "a" / "journal").iterdir()
+    written = {"already_written": tmp_path / "a" / "*.parquet"}
+    journal.write_bytes(b"PAR1 cut short")
+    assert embed(tmp_path, text_encoder, TEXTS, "b", **written) == 1
+    assert f"could not use {journal}: " in capsys.readouterr().err
+    journal.write_bytes((tmp_path / "a" / "rows-00000-of-00001.parquet").read_bytes())
+    pq.write_table(pq.read_table(journal).drop_columns(["revision"]), journal)
+    assert embed(tmp_path, text_encoder, TEXTS, "b", **written) == 1
+    assert "expected what an earlier run wrote, with message_id, version, revision, model" in capsys.readouterr().err

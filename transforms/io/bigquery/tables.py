@@ -65,8 +65,18 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
         )
 
 
+def exists(table: str) -> bool:
+    """Whether there is such a table."""
+    name = parse_table(table)
+    try:
+        bigquery_client(name.project).get_table(str(name))
+    except NotFound:
+        return False
+    return True
+
+
 def check_readable(table: str, columns: Sequence[Column]) -> None:
-    """Checks that `columns` can be read from `table` through the Storage Read API.
+    """Checks that `columns` can be read from `table` through the Storage Read API; it may lack those that are NULLABLE.
 
     Raises:
         ValueError: if the table does not exist, is not a plain table (but a view, say), or lacks a column.
@@ -80,7 +90,8 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
         raise ValueError(
             f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, duplicates do no harm"
         )
-    missing = {column.name for column in columns} - {field.name for field in found.schema}
+    needed = {column.name for column in columns if column.mode != "NULLABLE"}
+    missing = needed - {field.name for field in found.schema}
     if missing:
         raise ValueError(f"expected a table that this program wrote, {name} has no column {', '.join(sorted(missing))}")
 
