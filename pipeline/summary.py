@@ -182,6 +182,8 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.extend(f"{'':14}{count:,} such as: {example}" for example, count in reasons_of(counters))
     else:
         lines.append("dead letters  none")
+    if torn := get("versions_torn"):
+        lines.append(f"torn          {torn:,} versions of which not all rows were read, left out")
     if unknown := get("languages_unknown"):
         field = settings.splitting.language_field
         lines.append(
@@ -216,6 +218,7 @@ def why_no_rows(counters: dict[str, int]) -> str:
         "dead letters": dead,
         "messages without text": get("messages_blank"),
         "sentences dropped by length": get("sentences_dropped"),
+        "versions of which not all rows were read": get("versions_torn"),
     }
     return ", ".join(f"{count:,} {what}" for what, count in reasons.items() if count) or "no text has a sentence"
 
