@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             make_outputs(settings)
             waiting = {}
             if here and not inputs.is_stream and settings.output_format in FILE_FORMATS:
-                waiting = stack.enter_context(waiting_files(settings))
+                waiting = stack.enter_context(waiting_files(settings.places))
             checks.check_earlier(settings, inputs)
             in_memory = beam_options.view_as(DirectOptions).direct_running_mode == "in_memory"
             if here and in_memory:

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from pipeline.inputs import Inputs
-from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, looking_at, paths, shard, shards
+from pipeline.places import (
+    dead_letters_beside,
+    files_of,
+    is_pipe,
+    journal_beside,
+    looking_at,
+    paths,
+    shard,
+    shards,
+    written_under,
+)
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import check_model as check_model_options
@@ -98,7 +108,8 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
 
     Raises:
         ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, a
-            file to read is among those that the output replaces, or the next run would read what this one writes.
+            file to read is among those that the output replaces, the next run would read what this one writes, or rows
+            without a journal would stand beside one.
     """
     if settings.output_format == "bigquery":
         if inputs.is_stream and settings.bigquery_write_method == "FILE_LOADS":
@@ -114,12 +125,14 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
     else:
         places = settings.places
         for option, prefix in places.items():
-            _check_prefix(option, prefix)
+            check_prefix(option, prefix)
         taken: dict[str, str] = {}
         for option, prefix in places.items():
             other = taken.setdefault(shards(prefix, settings.output_format), option)
             if other != option:
                 raise ValueError(f"expected --{option} apart from --{other}, got {prefix!r} for both")
+        if not settings.journal:
+            _check_no_journal(settings, inputs.is_stream)
         if not inputs.is_stream:
             rows = settings.already_written
             written = [*inputs.written, *([rows] if rows and not is_pipe(rows) else ())]
@@ -131,13 +144,29 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
                 _check_not_read(option, prefix, settings, read, inputs.patterns)
 
 
-def _check_prefix(option: str, prefix: str) -> None:
+def check_prefix(option: str, prefix: str) -> None:
+    """Check that the value of `option` names files, and not a directory.
+
+    Raises:
+        ValueError: if it does not.
+    """
     name = os.path.basename(prefix)
     if name and not (is_local(prefix) and os.path.isdir(prefix)):
         return
     what = ", a directory" if name else ""
     inside = os.path.join(prefix, "rows")
     raise ValueError(f"expected --{option} to be a path prefix such as {inside}, got {prefix!r}{what}")
+
+
+def _check_no_journal(settings: Settings, is_stream: bool) -> None:
+    """Refuse to write rows without a journal to where one stays: only rows that it names are current."""
+    journal = journal_beside(settings.output, settings.output_format)
+    replaced = set() if is_stream else paths([shards(journal, settings.output_format)])
+    if set(map(os.path.realpath, written_under(journal, settings.output_format))) - replaced:
+        raise ValueError(
+            f"expected --journal with an --output that has one, {journal}, by which readers take rows for current, got "
+            "none; leave --journal=none out, or choose another --output"
+        )
 
 
 def _check_replaced(option: str, prefix: str, settings: Settings, read: str, patterns: Sequence[str]) -> None:

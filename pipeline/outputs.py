@@ -16,7 +16,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline import stopping
-from pipeline.places import literal, looking_at, shard, shards
+from pipeline.places import journal_beside, literal, looking_at, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import create_table
 from transforms.io.disk import is_local
@@ -35,7 +35,7 @@ def make_outputs(settings: Settings) -> None:
         ValueError: if one cannot be made or written to, or an existing table has other columns.
     """
     if settings.spill_dir and is_local(settings.spill_dir):
-        _make_directory("spill_dir", pathlib.Path(settings.spill_dir))
+        make_directory("spill_dir", pathlib.Path(settings.spill_dir))
     if settings.output_format == "bigquery":
         for option, name in settings.places.items():
             with looking_at(option, name):
@@ -43,10 +43,15 @@ def make_outputs(settings: Settings) -> None:
     elif settings.output_format != "pubsub":
         for option, prefix in settings.places.items():
             if is_local(prefix):
-                _make_directory(option, pathlib.Path(prefix).parent)
+                make_directory(option, pathlib.Path(prefix).parent)
 
 
-def _make_directory(option: str, folder: pathlib.Path) -> None:
+def make_directory(option: str, folder: pathlib.Path) -> None:
+    """Make the folder of the prefix that is the value of `option`, if it does not exist.
+
+    Raises:
+        ValueError: if it cannot be made or written to.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -58,8 +63,8 @@ def _make_directory(option: str, folder: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def waiting_files(settings: Settings) -> Iterator[dict[str, str]]:
-    """For each prefix that is written to, a hidden folder beside it, where its files wait for the end.
+def waiting_files(places: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """For each prefix in `places`, by the option that says so, a hidden folder beside it, where its files wait.
 
     While the block runs, no other run can write there, if the prefix is local. The folders, and what they hold, are
     removed at its end; those that a killed run left are removed at its beginning.
@@ -69,7 +74,7 @@ def waiting_files(settings: Settings) -> Iterator[dict[str, str]]:
     """
     folders = {}
     with contextlib.ExitStack() as stack:
-        for option, prefix in settings.places.items():
+        for option, prefix in places.items():
             folder, name = FileSystems.split(prefix)
             if is_local(prefix) and stack.enter_context(_locked(option, prefix, pathlib.Path(folder, f".{name}.lock"))):
                 _remove_left_behind(folder, name)
@@ -155,20 +160,28 @@ def put_in_place(
         BeamIOError: if one cannot be renamed.
     """
     waiting = {prefix: sorted(_files(f"{literal(folder)}/*")) for prefix, folder in folders.items()}
+    if not settings.journal:
+        # The journal of rows that are replaced would hide those that have none.
+        waiting.setdefault(journal_beside(settings.output, settings.output_format), [])
     has_rows = rows and (deletions or bool(waiting[settings.output]))
     if not has_rows:
         waiting |= {prefix: [] for prefix in waiting if prefix != settings.dead_letters}
     # What signals would interrupt here is no run any more, but its files would be of two runs.
     with stopping.handled_by(signal.SIG_IGN):
         return {
-            prefix: _replace(prefix, settings.output_format, files)
+            prefix: replace(prefix, settings.output_format, files)
             # Rows last: rows that replace others tell that all is in place.
             for prefix, files in reversed(waiting.items())
             if files or has_rows
         }
 
 
-def _replace(prefix: str, file_format: str, files: Sequence[str]) -> int:
+def replace(prefix: str, file_format: str, files: Sequence[str]) -> int:
+    """Rename `files` to those of a batch of `prefix`, in place of an earlier one's; the number of these.
+
+    Raises:
+        BeamIOError: if one cannot be renamed.
+    """
     before = _files(shards(prefix, file_format))
     after = [shard(prefix, number, len(files), file_format) for number in range(len(files))]
     FileSystems.rename(files, after)

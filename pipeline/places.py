@@ -1,6 +1,7 @@
 """Places to read from and write to: what their names stand for."""
 
 import contextlib
+import glob
 import itertools
 import os
 import re
@@ -18,11 +19,11 @@ from transforms.io.files.match import match
 
 # Another process finds something else under such a path, even if it is a file.
 _DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+# The folders beside rows that hold what is none.
+_DEAD_LETTERS, _JOURNAL = BESIDE_ROWS = ("dead_letters", "journal")
 
-# The folders beside rows.
-_JOURNAL, _DEAD_LETTERS = _BESIDE = ("journal", "dead_letters")
-# What follows the prefix in the name of a batch's file, and of a stream's.
-_NUMBER = re.compile(r"-(\d{5}-of-\d{5}|\d{8}T\d{6}-[0-9a-f]{12})\Z")
+# How a stream and a compaction, and how a batch and a compaction, number the files of a prefix.
+_NAME = re.compile(r"(.+?)((?:-\d{8}T\d{6}-[0-9a-f]{12})?(?:-\d{5}-of-\d{5})?)\.([^.]+)", re.DOTALL)
 
 
 def dead_letters_beside(output: str, output_format: str) -> str:
@@ -44,44 +45,6 @@ def _beside(output: str, folder: str) -> str:
     return f"{above}/{folder}/{name}" if above else f"{folder}/{name}"
 
 
-class RowFiles(NamedTuple):
-    """What a place of rows stands for: files or patterns to read."""
-
-    rows: Sequence[str]
-    journal: Sequence[str]
-
-
-def row_files(place: str) -> RowFiles:
-    """The rows in `place`, a path, folder or pattern, without the journal and dead letters in folders beside them."""
-    found = [file.path for file in match(place).files]
-    folders = {os.path.dirname(path) for path in found}
-    rows = [path for path in found if not _is_beside(path, folders)]
-    journal = itertools.chain.from_iterable(map(_journal_files, sorted({_prefix(path) for path in rows})))
-    return RowFiles([place] if len(rows) == len(found) else rows, list(journal))
-
-
-def _is_beside(path: str, folders: Collection[str]) -> bool:
-    above, folder = os.path.split(os.path.dirname(path))
-    return folder in _BESIDE and above in folders
-
-
-def _prefix(path: str) -> tuple[str, str]:
-    """The prefix under which a run wrote the file, and its format."""
-    stem, _, file_format = path.rpartition(".")
-    return _NUMBER.sub("", stem), file_format
-
-
-def _journal_files(written: tuple[str, str]) -> Sequence[str]:
-    """The files, or a pattern of them, of the journal beside the rows of a prefix and a format."""
-    prefix, file_format = written
-    beside = journal_beside(prefix, file_format)
-    pattern = f"{literal(beside)}-*.{file_format}"
-    found = [file.path for file in match(pattern).files]
-    # The prefix of another run may begin with this one.
-    ours = [path for path in found if _prefix(path) == (beside, file_format)]
-    return [pattern] if found and len(ours) == len(found) else ours
-
-
 def literal(path: str) -> str:
     """The pattern that only `path` matches."""
     # Beam does not escape a bracket in a set, and Python warns of a set that begins with one.
@@ -98,6 +61,61 @@ def shards(prefix: str, file_format: str) -> str:
 def shard(prefix: str, number: int, total: int, file_format: str) -> str:
     """The name of file `number` of `total` that a batch writes under `prefix`."""
     return f"{FileSystems.join(*FileSystems.split(prefix))}-{number:05}-of-{total:05}.{file_format}"
+
+
+class Place(NamedTuple):
+    """What the name of a file says: the prefix that a run writes under, and the format."""
+
+    prefix: str
+    format: str
+    numbered: bool
+
+
+def place_of(path: str) -> Place:
+    """The place that a file of the pipeline is of; of another file, its name is the prefix."""
+    folder, name = os.path.split(path)
+    match = _NAME.fullmatch(name)
+    prefix, suffix, file_format = match.groups() if match else (name, "", "")
+    return Place(os.path.join(folder, prefix), file_format, bool(suffix))
+
+
+def written_under(prefix: str, file_format: str) -> list[str]:
+    """The files that runs wrote under a local prefix, whatever numbers they gave them."""
+    found = glob.glob(f"{glob.escape(prefix)}-*.{file_format}")
+    return sorted(path for path in found if place_of(path) == (prefix, file_format, True))
+
+
+class RowFiles(NamedTuple):
+    """What a place of rows stands for: files or patterns to read."""
+
+    rows: Sequence[str]
+    journal: Sequence[str]
+
+
+def row_files(place: str) -> RowFiles:
+    """The rows in `place`, a path, folder or pattern, without the journal and dead letters in folders beside them."""
+    found = [file.path for file in match(place).files]
+    folders = {os.path.dirname(path) for path in found}
+    rows = [path for path in found if not _is_beside(path, folders)]
+    journal = itertools.chain.from_iterable(
+        map(_journal_files, sorted({place_of(path)._replace(numbered=True) for path in rows}))
+    )
+    return RowFiles([place] if len(rows) == len(found) else rows, list(journal))
+
+
+def _is_beside(path: str, folders: Collection[str]) -> bool:
+    above, folder = os.path.split(os.path.dirname(path))
+    return folder in BESIDE_ROWS and above in folders
+
+
+def _journal_files(rows: Place) -> Sequence[str]:
+    """The files, or a pattern of them, of the journal beside the rows of a place."""
+    beside = Place(journal_beside(rows.prefix, rows.format), rows.format, True)
+    pattern = f"{literal(beside.prefix)}-*.{rows.format}"
+    found = [file.path for file in match(pattern).files]
+    # The prefix of another run may begin with this one.
+    ours = [path for path in found if place_of(path) == beside]
+    return [pattern] if found and len(ours) == len(found) else ours
 
 
 def is_pipe(place: str) -> bool:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_outputs(settings)
         with contextlib.ExitStack() as stack:
             files = settings.output_format in FILE_FORMATS
-            waiting = stack.enter_context(waiting_files(settings)) if files else {}
+            waiting = stack.enter_context(waiting_files(settings.places)) if files else {}
             return _run(elements, settings, settings.parser, waiting)
     except ValueError as error:
         print(f"python -m pipeline.replay: {in_command_line(str(error))}", file=sys.stderr)

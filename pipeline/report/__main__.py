@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import console
+from pipeline.current import add_current_options, left_out
 from pipeline.report.analysis import clusters, histogram, near_duplicates, normalized, project, reduced
 from pipeline.report.data import Field, RunRows, fields, read_dead_letters, read_rows, read_summary
 
@@ -28,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _need({"sklearn": "scikit-learn", "openTSNE": "openTSNE"})
         if not 0 < arguments.duplicates <= 1:
             raise ValueError(f"expected --duplicates above 0 and up to 1, got {arguments.duplicates}")
-        rows = read_rows(arguments.embeddings, arguments.limit, arguments.model_version)
+        rows = read_rows(
+            arguments.embeddings, arguments.limit, arguments.model_version, arguments.journal, arguments.all_versions
+        )
         data = page_data(
             rows,
             title=arguments.title,
@@ -45,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m pipeline.report: {error}", file=sys.stderr)
         return 2
     print(f"{target}  {target.stat().st_size / 1e6:.1f} MB, {len(rows.table):,} of {rows.total:,} sentences")
+    if rows.left_out:
+        print(left_out(rows.left_out))
     return 0
 
 
@@ -62,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clusters", type=int, default=0, help="Number of clusters; 0 to choose it by size. [0]")
     parser.add_argument("--duplicates", type=float, default=0.95, help="Least cosine of near-duplicates. [0.95]")
     parser.add_argument("--model_version", default="", help="Model version whose rows to show, if there are several.")
+    add_current_options(parser)
     return parser
 
 

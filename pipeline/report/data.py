@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from pipeline.current import CurrentRows, View
 from transforms.dead_letters import cause_of
 
 Array = np.ndarray[Any, Any]
@@ -21,6 +22,7 @@ class RunRows(NamedTuple):
         table: content, message_id, sentence_index, tokens, truncated, event_time and metadata, one row per sentence.
         vectors: float32 [rows, dimension].
         total: how many rows there are; more than in `table` if they were sampled.
+        left_out: how many rows beside them are not current.
         messages: how many messages they come from.
         truncated: how many of all rows were longer than the encoder read.
         model: name, version and precision of the model.
@@ -29,47 +31,47 @@ class RunRows(NamedTuple):
     table: pa.Table
     vectors: Array
     total: int
+    left_out: int
     messages: int
     truncated: int
     model: tuple[str, str, str]
 
 
-def read_rows(pattern: str, limit: int, version: str = "") -> RunRows:
-    """The rows of the Parquet files that match `pattern`; of more than `limit`, a sample that is the same every time.
+def read_rows(pattern: str, limit: int, version: str = "", journal: str = "", all_versions: bool = False) -> RunRows:
+    """The current rows of the Parquet files that match `pattern`; of more than `limit`, always the same sample.
+
+    `journal` is the prefix of their journal, "" for the default; with `all_versions`, rows of every version are read.
+    A row that was written twice is read once.
 
     Raises:
         ValueError: if there are none, or several models made them and `version` chooses none of these.
     """
-    import duckdb
 
-    paths = sorted(glob.glob(pattern))
-    if not paths:
-        raise ValueError(f"expected --embeddings to match Parquet files, {pattern!r} matches none; check the path")
-    connection = duckdb.connect()
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
-        models = connection.execute(
-            "SELECT model, model_version, any_value(precision), count(*), count(DISTINCT message_id), "
-            "count(*) FILTER (WHERE truncated) FROM read_parquet(?) "
-            "WHERE ? IN ('', model_version) GROUP BY ALL ORDER BY ALL",
-            [paths, version],
+    def rows(view: View) -> RunRows:
+        models = view.query(
+            "SELECT model, model_version, any_value(precision), count(DISTINCT (id, revision)), "
+            "count(DISTINCT message_id), count(DISTINCT (id, revision)) FILTER (WHERE truncated) "
+            "FROM rows WHERE ? IN ('', model_version) GROUP BY ALL ORDER BY ALL",
+            [version],
         ).fetchall()
         if len(models) != 1:
             listed = ", ".join(f"{name} version {found}" for name, found, *_ in models) or "none"
             raise ValueError(f"expected rows of one model, got {listed}; choose one with --model_version")
         name, found, precision, total, messages, truncated = models[0]
         # Ids are hashes, so the first of them are a random sample.
-        table = connection.sql(
+        table = view.query(
             "SELECT content, message_id, sentence_index, tokens, truncated, event_time, metadata, embedding "
-            "FROM (FROM read_parquet(?) WHERE model_version = ? ORDER BY id LIMIT ?) "
-            "ORDER BY message_id, sentence_index",
-            params=[paths, found, limit],
+            "FROM rows SEMI JOIN ("
+            "SELECT unnest(min({'filename': filename, 'file_row_number': file_row_number})) "
+            "FROM rows WHERE model_version = ? GROUP BY id, revision ORDER BY id, revision LIMIT ?"
+            ") USING (filename, file_row_number) ORDER BY message_id, sentence_index",
+            [found, limit],
         ).to_arrow_table()
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"expected rows of the pipeline in {pattern!r}: {reason}") from error
-    vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
-    return RunRows(table.drop_columns(["embedding"]), vectors, total, messages, truncated, (name, found, precision))
+        vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
+        model = (name, found, precision)
+        return RunRows(table.drop_columns(["embedding"]), vectors, total, view.left_out(), messages, truncated, model)
+
+    return CurrentRows(pattern, journal, all_versions).read(rows)
 
 
 class Cause(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline import console
 from pipeline.command_line import add_options, check_values, in_command_line
+from pipeline.current import add_current_options, left_out
 from pipeline.options import OPTIONS
 from pipeline.search.bigquery import BigQueryRows
 from pipeline.search.parquet import ParquetRows
@@ -61,13 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_values(arguments, _HOW)
         if arguments.limit < 1:
             raise ValueError(f"expected --limit of at least 1, got {arguments.limit}")
-        rows: Rows = (
-            BigQueryRows(arguments.bigquery, where) if arguments.bigquery else ParquetRows(arguments.embeddings, where)
-        )
         encoder = made(EncoderOptions, arguments)
+        files = None
+        if not arguments.bigquery:
+            files = ParquetRows(arguments.embeddings, where, arguments.journal, arguments.all_versions)
+        rows: Rows = files or BigQueryRows(arguments.bigquery, where)
         for found in search(rows, arguments.query, encoder, arguments.cleanup, arguments.limit):
             fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
             print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
+        if files and files.left_out:
+            print(left_out(files.left_out), file=sys.stderr)
     except ValueError as error:
         print(f"python -m pipeline.search: {in_command_line(str(error))}", file=sys.stderr)
         return 2
@@ -95,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="Search only rows with this metadata. May be repeated.",
     )
+    add_current_options(parser)
     add_options(parser, _HOW)
     return parser
 

@@ -23,6 +23,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from pipeline import replay
 from pipeline.__main__ import main
 from pipeline.command_line import parse
+from pipeline.current import current_rows
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.settings import Settings, settings_of
 from tests.conftest import ROOT, as_arguments
@@ -177,7 +178,7 @@ def test_a_second_run_into_a_place_where_one_is_at_work_is_refused(
     make_outputs(first)
     places = {"output": tmp_path / "other" / "rows", "dead_letters": tmp_path / "other" / "letters"}
     places[common] = tmp_path / "alias" / pathlib.Path(getattr(first, common)).name
-    with waiting_files(first):
+    with waiting_files(first.places):
         assert main(arguments(tmp_path, text_encoder, **places)) == 2
         printed = capsys.readouterr().err
         assert f"expected --{common} apart from that of a run at work, got {places[common]}, where another" in printed
@@ -197,7 +198,7 @@ def test_one_run_at_a_time_holds_a_place(tmp_path: pathlib.Path) -> None:
     def run() -> None:
         nonlocal inside, most, held
         for _ in range(200):
-            with contextlib.suppress(ValueError), waiting_files(chosen):
+            with contextlib.suppress(ValueError), waiting_files(chosen.places):
                 with counting:
                     inside += 1
                     most, held = max(most, inside), held + 1
@@ -361,14 +362,104 @@ def test_a_directory_is_no_prefix(
     assert printed.count("\n") == 1
 
 
-def test_rows_and_dead_letters_do_not_share_a_prefix(
-    in_directory: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "place", "other"),
+    [
+        ("dead_letters", "out/rows", "output"),
+        ("journal", "out/rows", "output"),
+        ("journal", "out/dead_letters/rows", "dead_letters"),
+    ],
+)
+def test_no_two_places_share_a_prefix(
+    in_directory: pathlib.Path,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    place: str,
+    other: str,
 ) -> None:
     """Their files would have the same names."""
     write_messages(in_directory, GOOD)
-    options = {"output": in_directory / "out" / "rows", "dead_letters": "out/rows"}
-    assert main(arguments(in_directory, text_encoder, **options)) == 2
-    assert "expected --dead_letters apart from --output" in capsys.readouterr().err
+    assert main(arguments(in_directory, text_encoder, **{option: place})) == 2
+    assert f"expected --{option} apart from --{other}, got {place!r} for both" in capsys.readouterr().err
+
+
+def journal(folder: pathlib.Path) -> list[tuple[str, bool, int]]:
+    """Message, deleted and rows of the entries of folder/out, in order."""
+    entries = [entry for path in (folder / "out" / "journal").iterdir() for entry in pq.read_table(path).to_pylist()]
+    return sorted((entry["message_id"], entry["deleted"], entry["rows"]) for entry in entries)
+
+
+def test_a_run_that_only_deletes_ends_well_with_its_journal_in_place(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has no row to make; those of an earlier run are replaced, as by any run."""
+    write_messages(good_run, {"id": "good", "gone": True}, {"id": "other", "gone": "yes"})
+    capsys.readouterr()
+    assert main(arguments(good_run, text_encoder, delete_field="gone")) == 0
+    assert journal(good_run) == [("good", True, 0), ("other", True, 0)]
+    assert contents(good_run) == []
+    printed = capsys.readouterr()
+    assert "records       2: 0 messages, 2 deletions" in printed.out
+    assert f"journal       2 versions of messages in {good_run}/out/journal/rows" in printed.out
+    assert printed.err == ""
+
+
+def test_a_run_of_blank_messages_alone_ends_with_1_and_replaces_no_journal(
+    good_run: pathlib.Path, text_encoder: pathlib.Path
+) -> None:
+    """A wrong --text_field looks like that."""
+    write_messages(good_run, {"id": "good", "text": " "})
+    assert main(arguments(good_run, text_encoder)) == 1
+    assert (contents(good_run), journal(good_run)) == (["A good row."], [("good", False, 1)])
+
+
+def test_without_a_journal_versions_are_not_told_apart(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """No journal, and rows as of a release that had none: readers see all of them."""
+    write_messages(tmp_path, GOOD, {"id": "b", "text": ""}, {"id": "good", "text": "A better row."})
+    assert main(arguments(tmp_path, text_encoder, journal="none")) == 0
+    assert names(tmp_path / "out") == {"dead_letters", "rows-00000-of-00001.parquet"}
+    assert {row["revision"] for row in read_rows(tmp_path)} == {""}
+    assert sorted(current_rows(f"{tmp_path}/out/*.parquet")["content"].to_pylist()) == ["A better row.", "A good row."]
+
+
+def test_the_journal_of_rows_that_are_replaced_by_rows_without_one_goes_with_them(
+    good_run: pathlib.Path, text_encoder: pathlib.Path
+) -> None:
+    """Else it would hide them."""
+    write_messages(good_run, GOOD)
+    assert main(arguments(good_run, text_encoder, journal="none")) == 0
+    assert names(good_run / "out" / "journal") == set()
+    assert current_rows(f"{good_run}/out/*.parquet")["content"].to_pylist() == ["A good row."]
+
+
+def test_rows_without_a_journal_beside_one_that_stays_are_refused(
+    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a stream or a compaction wrote, a batch does not replace."""
+    journal = good_run / "out" / "journal"
+    (path,) = journal.iterdir()
+    os.rename(path, journal / "rows-20261126T081500-0123456789ab.parquet")
+    assert main(arguments(good_run, text_encoder, journal="none")) == 2
+    expected = (
+        f"expected --journal with an --output that has one, {journal}/rows, by which readers take rows for current"
+    )
+    assert expected in capsys.readouterr().err
+    assert contents(good_run) == ["A good row."]
+
+
+def test_a_journal_needs_a_sink_that_says_when_rows_are_written(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beam's Storage Write, and topics."""
+    write_messages(tmp_path, GOOD)
+    topics = {"output": "projects/p/topics/rows", "dead_letters": "projects/p/topics/bad", "output_format": "pubsub"}
+    table = {"output": "p:d.t", "output_format": "bigquery", "bigquery_write_method": "STORAGE_WRITE_API"}
+    for options in (topics, table):
+        assert main(arguments(tmp_path, text_encoder, **options, journal="p:d.journal")) == 2
+        printed = capsys.readouterr().err
+        assert "expected --journal with a sink that says when rows are written" in printed
+        assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from pipeline.report.analysis import (
     reduced,
 )
 from pipeline.report.data import category, read_dead_letters, read_rows, read_summary
+from tests.pipeline.stories import version, write_bundle
 from tests.shared import Shared
 from transforms.dead_letters import dead_letters
 from transforms.schema import dead_letters_to_arrow, embeddings_to_arrow
@@ -74,6 +75,21 @@ def test_a_sample_is_always_the_same(run_files: pathlib.Path) -> None:
     assert (len(found.table), found.total, found.messages, found.truncated) == (50, 400, 134, 4)
     assert found.vectors.shape == (50, 8)
     assert found.model == ("model", "v1", "float32")
+
+
+def test_only_current_rows_are_shown_each_once(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless all are asked for; the counts are of what is shown, and one line says how many rows are not."""
+    for number in range(2):
+        bundle = [version(number, f"Edit {number}. Same of {message}.", str(message)) for message in range(50)]
+        write_bundle(tmp_path / "rows", *bundle, bundle[0])
+    found = read_rows(f"{tmp_path}/rows*", 1000)
+    assert (len(found.table), found.total, found.messages, found.left_out) == (100, 100, 50, 102)
+    assert (read_rows(f"{tmp_path}/rows*", 30).total, len(read_rows(f"{tmp_path}/rows*", 30).table)) == (100, 30)
+    found = read_rows(f"{tmp_path}/rows*", 1000, all_versions=True)
+    assert (len(found.table), found.total, found.messages, found.left_out) == (200, 200, 50, 0)
+    options = [f"--embeddings={tmp_path}/rows*", f"--to={tmp_path}/report.html", "--projection=pca"]
+    assert report.main(options) == 0
+    assert "100 of 100 sentences\nleft out 102 rows that are not current" in capsys.readouterr().out
 
 
 def test_dead_letters_are_gathered_by_cause(run_files: pathlib.Path) -> None:

@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlglot
 
+from pipeline.__main__ import main as pipeline
 from pipeline.search import __main__ as search
 from pipeline.search.bigquery import BigQueryRows, models_sql, search_sql
 from pipeline.search.parquet import ParquetRows
+from tests.pipeline.test_cli import arguments, write_messages
 from transforms.schema import embeddings_to_arrow
 from transforms.types import SentenceEmbedding
 
@@ -92,6 +94,26 @@ def test_rows_of_several_models_need_a_choice(
     assert "expected rows of one model, got model version" in capsys.readouterr().err
     assert search.main([f"--embeddings={glob}", "x", f"--model={text_encoder}"]) == 0
     assert capsys.readouterr().out == "1.000  right  [m0]  genre=mail  n=0\n"
+
+
+def test_only_current_rows_are_searched_unless_all_are_asked_for(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one line says how many others there are."""
+    for number, text in ((1, "Old text. Same."), (2, "New text. Same.")):
+        write_messages(tmp_path, {"id": "a", "text": text, "at": number})
+        options = {"timestamp_field": "at", "output": tmp_path / "out" / str(number)}
+        assert pipeline(arguments(tmp_path, text_encoder, **options)) == 0
+    capsys.readouterr()
+    ask = [f"--embeddings={tmp_path}/out/*.parquet", f"--model={text_encoder}", "text"]
+    assert search.main(ask) == 0
+    printed = capsys.readouterr()
+    assert sorted(line.split("  ")[1] for line in printed.out.splitlines()) == ["New text.", "Same."]
+    assert printed.err == "left out 2 rows that are not current; --all_versions shows them\n"
+    assert search.main([*ask, "--all_versions"]) == 0
+    printed = capsys.readouterr()
+    assert sorted(line.split("  ")[1] for line in printed.out.splitlines()) == ["New text.", "Old text.", "Same."]
+    assert printed.err == ""
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,10 @@ histories = st.lists(
 @given(histories, st.randoms(use_true_random=False))
 def test_whatever_the_history_the_newest_version_that_was_finished_goes_on(histories: Any, random: Any) -> None:
     """Rows and entries may come in any order and several times, of several models, and without their end."""
-    rows, entries, expected, clock = [], [], [], itertools.count(1)
+    rows: list[Any] = []
+    entries: list[Any] = []
+    expected: list[Any] = []
+    clock = itertools.count(1)
     for number, history in enumerate(histories):
         current: tuple[Any, ...] = ()
         for made, model, times in history:
