@@ -171,13 +171,17 @@ def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:
     )
 
 
+# Those of our names that BigQuery reserves.
+_RESERVED = ("end", "rows")
+
+
 def _ddl_column(column: Column) -> str:
     kind = column.type
     if column.fields:
         kind = f"STRUCT<{', '.join(_ddl_column(field) for field in column.fields)}>"
     if column.mode == "REPEATED":
         kind = f"ARRAY<{kind}>"
-    name = f"`{column.name}`" if column.name == "end" else column.name
+    name = f"`{column.name}`" if column.name in _RESERVED else column.name
     required = " NOT NULL" if column.mode == "REQUIRED" else ""
     return f"{name} {kind}{required} OPTIONS (description = {sql_string(column.description)})"
 

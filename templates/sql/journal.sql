@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS `PROJECT.DATASET.embeddings_journal` (
   model STRING NOT NULL OPTIONS (description = 'name or handle of the model that made its vectors'),
   model_version STRING NOT NULL OPTIONS (description = 'digest of that model\'s files, as in its rows'),
   sentences INT64 NOT NULL OPTIONS (description = 'how many sentences the version has'),
-  rows INT64 NOT NULL OPTIONS (description = 'how many of them have a row'),
+  `rows` INT64 NOT NULL OPTIONS (description = 'how many of them have a row'),
   dead_letters INT64 NOT NULL OPTIONS (description = 'how many of them became dead letters'),
   deleted BOOL NOT NULL OPTIONS (description = 'whether the version says that the message is gone'),
   written_at TIMESTAMP NOT NULL OPTIONS (description = 'when this was written, after the rows')

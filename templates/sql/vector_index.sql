@@ -4,5 +4,5 @@
 -- Put in your own names: sed 's/PROJECT/my-project/g; s/DATASET/my_dataset/g' vector_index.sql | bq query --nouse_legacy_sql
 CREATE VECTOR INDEX IF NOT EXISTS embeddings_by_cosine
 ON `PROJECT.DATASET.embeddings` (embedding)
-STORING (id, message_id, content, model, model_version, event_time, metadata)
+STORING (id, message_id, content, model, model_version, event_time, metadata, revision)
 OPTIONS (index_type = 'IVF', distance_type = 'COSINE');

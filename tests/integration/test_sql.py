@@ -170,6 +170,7 @@ class ExactClient:
 
     def __init__(self, client: bigquery.Client) -> None:
         self._client = client
+        self.get_table = client.get_table
 
     def query(self, sql: str, job_config: bigquery.QueryJobConfig) -> Any:
         """The job of `sql` in words that the emulator has."""
@@ -191,7 +192,7 @@ def test_a_search_finds_what_is_nearest(tables: str, client: bigquery.Client) ->
     mail = rows[1::2]
     score = cosines(mail, query)
     best = np.argsort(-score)[:5]
-    source = BigQueryRows(f"{tables}.embeddings", {"genre": "mail"}, ExactClient(client))
+    source = BigQueryRows(f"{tables}.embeddings", {"genre": "mail"}, client=ExactClient(client))
     assert sorted(source.models()) == [("minilm", "v0"), ("minilm", "v1")]
     found = source.nearest(query, "v1", 5)
     assert [content for _, content, _, _ in found] == [mail[i].content for i in best]
@@ -213,7 +214,7 @@ def test_the_shipped_search_finds_what_is_nearest(tables: str, run: Callable[...
 
 def test_the_stand_in_is_of_the_search_that_is_sent() -> None:
     """Nothing of a statement but VECTOR_SEARCH itself is replaced."""
-    ours, replaced = search_sql("p.d.t", 1, 5), exact(search_sql("p.d.t", 1, 5))
+    ours, replaced = search_sql("p.d.t", 1, 5, 50), exact(search_sql("p.d.t", 1, 5, 50))
     assert "VECTOR_SEARCH" not in replaced
     assert [name for name in ("@query", "@model_version", "@key0", "@value0", "LIMIT 50") if name not in replaced] == []
     assert ours.split("QUALIFY")[1].split() == replaced.split("QUALIFY")[1].split()

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import sqlglot
+from google.api_core.exceptions import NotFound
 
 from pipeline.__main__ import main as pipeline
 from pipeline.search import __main__ as search
@@ -138,7 +139,7 @@ def test_a_wrong_search_is_refused_with_one_line(
 
 def test_bigquerys_statements_are_bigquerys_sql() -> None:
     """They parse in its dialect, filter before they search, and name every parameter."""
-    (parsed,) = sqlglot.parse(search_sql("p-1.d.t", 2, 5), dialect="bigquery")
+    (parsed,) = sqlglot.parse(search_sql("p-1.d.t", 2, 5, 50), dialect="bigquery")
     assert parsed is not None
     names = {parameter.name for parameter in parsed.find_all(sqlglot.exp.Parameter)}
     assert names == {"query", "model_version", "key0", "value0", "key1", "value1"}
@@ -156,6 +157,10 @@ class Client:
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
+    def get_table(self, name: str) -> None:
+        """Nothing has a journal."""
+        raise NotFound(name)
+
     def query(self, sql: str, job_config: Any) -> Any:
         """Keep the statement with its parameters in the REST API's form."""
         parameters = {p["name"]: p for p in (p.to_api_repr() for p in job_config.query_parameters)}
@@ -171,7 +176,8 @@ class Client:
 def test_bigquery_gets_the_query_as_parameters() -> None:
     """Nothing of the user's goes into the statement but the table."""
     client = Client()
-    found = BigQueryRows("example.com:p:d.t", {"genre": "a'b"}, client).nearest(np.array([1, 2], np.float32), "v", 5)
+    rows = BigQueryRows("example.com:p:d.t", {"genre": "a'b"}, client=client)
+    found = rows.nearest(np.array([1, 2], np.float32), "v", 5)
     assert found == [(0.5, "c", "m", {"k": "v"})]
     ((sql, parameters),) = client.sent
     assert "`example.com:p.d.t`" in sql

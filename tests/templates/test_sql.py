@@ -9,7 +9,7 @@ from sqlglot import expressions
 
 from pipeline.search.bigquery import search_sql
 from tests.conftest import ROOT
-from transforms.io.bigquery.tables import newest_rows_view
+from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
 from transforms.schema import (
     DEAD_LETTER_COLUMNS,
     DEAD_LETTER_LAYOUT,
@@ -46,13 +46,129 @@ EXPECTED = {
         "-- them, write model_version = 'DIGEST' for TRUE.",
         newest_rows_view("PROJECT.DATASET.newest_embeddings", _TABLE),
     ),
+    "current_embeddings.sql": (
+        "The view to read where there is a journal: of each message, the sentences of its newest version that was\n"
+        "-- carried to its end, for each model and model_version; none of a message that was deleted. To read one version\n"
+        "-- of a model, use switch_model.sql, or write model_version = 'DIGEST' for TRUE.",
+        current_rows_view("PROJECT.DATASET.current_embeddings", _TABLE, f"{_TABLE}_journal"),
+    ),
 }
-# Written by hand: what each is.
+# Written by hand: the statements of each.
 BY_HAND = {
-    "vector_search.sql": expressions.Select,
-    "error_records_by_reason.sql": expressions.Select,
-    "error_records_payloads.sql": expressions.Select,
+    "vector_search.sql": [expressions.Select],
+    "error_records_by_reason.sql": [expressions.Select],
+    "error_records_payloads.sql": [expressions.Select],
+    "status.sql": [expressions.Select],
+    "delete_retired.sql": [expressions.Delete, expressions.Delete],
+    # sqlglot takes ASSERT as a command, whose text it does not read.
+    "switch_model.sql": [expressions.Select, expressions.Create],
 }
+_COLUMNS = {
+    "embeddings": EMBEDDING_COLUMNS,
+    "embeddings_journal": JOURNAL_COLUMNS,
+    "embeddings_error_records": DEAD_LETTER_COLUMNS,
+}
+
+_RESERVED = set(
+    [
+        "ALL",
+        "AND",
+        "ANY",
+        "ARRAY",
+        "AS",
+        "ASC",
+        "ASSERT_ROWS_MODIFIED",
+        "AT",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CAST",
+        "COLLATE",
+        "CONTAINS",
+        "CREATE",
+        "CROSS",
+        "CUBE",
+        "CURRENT",
+        "DEFAULT",
+        "DEFINE",
+        "DESC",
+        "DISTINCT",
+        "ELSE",
+        "END",
+        "ENUM",
+        "ESCAPE",
+        "EXCEPT",
+        "EXCLUDE",
+        "EXISTS",
+        "EXTRACT",
+        "FALSE",
+        "FETCH",
+        "FOLLOWING",
+        "FOR",
+        "FROM",
+        "FULL",
+        "GROUP",
+        "GROUPING",
+        "GROUPS",
+        "HASH",
+        "HAVING",
+        "IF",
+        "IGNORE",
+        "IN",
+        "INNER",
+        "INTERSECT",
+        "INTERVAL",
+        "INTO",
+        "IS",
+        "JOIN",
+        "LATERAL",
+        "LEFT",
+        "LIKE",
+        "LIMIT",
+        "LOOKUP",
+        "MERGE",
+        "NATURAL",
+        "NEW",
+        "NO",
+        "NOT",
+        "NULL",
+        "NULLS",
+        "OF",
+        "ON",
+        "OR",
+        "ORDER",
+        "OUTER",
+        "OVER",
+        "PARTITION",
+        "PRECEDING",
+        "PROTO",
+        "QUALIFY",
+        "RANGE",
+        "RECURSIVE",
+        "RESPECT",
+        "RIGHT",
+        "ROLLUP",
+        "ROWS",
+        "SELECT",
+        "SET",
+        "SOME",
+        "STRUCT",
+        "TABLESAMPLE",
+        "THEN",
+        "TO",
+        "TREAT",
+        "TRUE",
+        "UNBOUNDED",
+        "UNION",
+        "UNNEST",
+        "USING",
+        "WHEN",
+        "WHERE",
+        "WINDOW",
+        "WITH",
+        "WITHIN",
+    ]
+)
 
 
 def expected(file: str) -> str:
@@ -79,10 +195,15 @@ def test_a_file_is_one_statement_of_bigquery_sql(file: str) -> None:
     assert [type(statement) for statement in statements] == [expressions.Create]
 
 
-def statement(file: str) -> expressions.Expression:
-    """The one statement of a file; what sqlglot cannot read stops the test."""
-    (parsed,) = filter(None, sqlglot.parse((DIRECTORY / file).read_text(), dialect="bigquery"))
-    return parsed
+def statements(file: str) -> list[expressions.Expression]:
+    """The statements of a file; what sqlglot cannot read stops the test."""
+    text = asserted((DIRECTORY / file).read_text())
+    return [parsed for parsed in sqlglot.parse(text, dialect="bigquery") if parsed]
+
+
+def asserted(sql: str) -> str:
+    """`sql` with each ASSERT, which neither sqlglot nor the emulator knows, as a SELECT that fails where it does."""
+    return re.sub(r"ASSERT (.*?)\n\) AS ('.*');", r"SELECT IF(\1\n), 'done', ERROR(\2));", sql, flags=re.DOTALL)
 
 
 def vector_index() -> tuple[str, list[str]]:
@@ -106,7 +227,9 @@ def test_the_vector_index_is_of_columns_that_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "sql", [(DIRECTORY / "vector_search.sql").read_text(), search_sql("p.d.t", 2, 5)], ids=["shipped", "sent"]
+    "sql",
+    [(DIRECTORY / "vector_search.sql").read_text(), search_sql("p.d.t", 2, 5, 50, "p.d.t_journal")],
+    ids=["shipped", "sent"],
 )
 def test_a_vector_search_is_one_that_the_index_serves(sql: str) -> None:
     """BigQuery filters first only by stored columns and without a subquery, and joins the table for any other column.
@@ -127,26 +250,41 @@ def test_a_vector_search_is_one_that_the_index_serves(sql: str) -> None:
 
 
 @pytest.mark.parametrize("file", BY_HAND)
-def test_a_query_is_one_statement_of_bigquery_sql(file: str) -> None:
+def test_a_file_is_statements_of_bigquery_sql(file: str) -> None:
     """As sqlglot reads BigQuery's dialect."""
-    assert isinstance(statement(file), BY_HAND[file])
+    assert [type(statement) for statement in statements(file)] == BY_HAND[file]
 
 
 @pytest.mark.parametrize("file", BY_HAND)
 def test_a_query_names_columns_that_there_are(file: str) -> None:
-    """Of the table that it reads, or made by itself."""
-    parsed = statement(file)
-    tables = {table.name for table in parsed.find_all(expressions.Table) if table.db == "DATASET"}
-    assert tables <= {"embeddings", "embeddings_error_records"}
-    columns = DEAD_LETTER_COLUMNS if "embeddings_error_records" in tables else EMBEDDING_COLUMNS
-    known = {column.name for column in columns}
-    known |= {alias.alias for alias in parsed.find_all(expressions.Alias)} | {
-        "distance",
-        "top_k",
-        "distance_type",
-        "base",
-    }
-    assert {column.name for column in parsed.find_all(expressions.Column)} <= known
+    """Of the tables that it reads, or made by itself."""
+    for parsed in statements(file):
+        tables = {table.name for table in parsed.find_all(expressions.Table) if table.db == "DATASET"}
+        known = {column.name for name in tables - {"current_embeddings"} for column in _COLUMNS[name]}
+        known |= {alias.alias for alias in parsed.find_all(expressions.Alias)}
+        known |= {"distance", "top_k", "distance_type", "base", "*"}
+        assert {column.name for column in parsed.find_all(expressions.Column)} <= known
+
+
+@pytest.mark.parametrize("file", [*EXPECTED, *BY_HAND])
+def test_no_name_is_a_word_that_bigquery_reserves(file: str) -> None:
+    """Unless it is quoted; sqlglot takes more.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
+    """
+    names = [
+        name.this
+        for parsed in sqlglot.parse(asserted((DIRECTORY / file).read_text()), dialect="bigquery")
+        for name in (parsed.find_all(expressions.Identifier) if parsed else ())
+        if not name.quoted
+    ]
+    assert not {name.upper() for name in names} & _RESERVED
+
+
+def test_the_switch_makes_the_view_of_one_version() -> None:
+    """The one that the code makes."""
+    names = ("PROJECT.DATASET.current_embeddings", _TABLE, f"{_TABLE}_journal", "NEW_VERSION")
+    assert (DIRECTORY / "switch_model.sql").read_text().endswith(";\n\n" + current_rows_view(*names))
 
 
 @pytest.mark.parametrize(

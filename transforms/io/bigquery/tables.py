@@ -1,6 +1,7 @@
 """BigQuery tables: parses their names, creates them, and checks whether an existing table has our columns."""
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from transforms.io.google_clients import bigquery_client
-from transforms.schema import Column, Partitioning, bigquery_schema
+from transforms.schema import Column, Partitioning, bigquery_schema, sql_string
 
 # Old projects may have a domain as a prefix. The expression uses only syntax that Python, Java and RE2 share.
 TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
@@ -60,9 +61,18 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
         found = client.create_table(wanted, exists_ok=True)
     misfits = _misfits(bigquery_schema(columns)["fields"], [field.to_api_repr() for field in found.schema])
     if misfits:
-        raise ValueError(
-            f"expected table {name} to take our rows, got {'; '.join(misfits)}; alter the table or name another one"
-        )
+        names = {field.name.lower() for field in found.schema}
+        absent = [column for column in columns if column.name not in names]
+        remedy = "alter the table or name another one"
+        # A table that was made before a column was, and needs nothing else, can have it added.
+        if len(absent) == len(misfits) and all(column.mode == "NULLABLE" for column in absent):
+            remedy = f"run {add_columns(str(name), absent)}"
+        raise ValueError(f"expected table {name} to take our rows, got {'; '.join(misfits)}; {remedy}")
+
+
+def add_columns(table: str, columns: Sequence[Column]) -> str:
+    """The SQL statement that adds `columns`, which may be null, to `table`."""
+    return f"ALTER TABLE `{table}` " + ", ".join(f"ADD COLUMN {column.name} {column.type}" for column in columns)
 
 
 def exists(table: str) -> bool:
@@ -112,6 +122,47 @@ def newest_rows_view(view: str, table: str) -> str:
         "  PARTITION BY id, model\n"
         "  ORDER BY event_time DESC NULLS LAST, model_version DESC\n"
         ") = 1;\n"
+    )
+
+
+def current_rows_view(view: str, table: str, journal: str, model_version: str = "") -> str:
+    """The SQL statement that creates `view` with the rows of `table` that are current by `journal`, each once.
+
+    Of each message, model and model_version it shows all rows of the newest entry's revision; that of a deletion is no
+    row's. A filter by `message_id`, `model` or `model_version` can be pushed down below both windows, as
+    both partition by them; one by `event_time`, which all rows of a revision share, below that of the rows, so that
+    only the table's partitions of those days are read.
+
+    Args:
+        view: the view, as project.dataset.view.
+        table: the table of rows.
+        journal: the table of the journal.
+        model_version: the only one to show; "" for each.
+    """
+    condition = f"model_version = {sql_string(model_version)}" if model_version else "TRUE"
+    return (
+        f"CREATE OR REPLACE VIEW `{view}` AS\n"
+        "SELECT found.*\n"
+        f"FROM `{table}` AS found\n"
+        f"JOIN (\n{textwrap.indent(newest_entries(journal, condition), '  ')}\n) AS newest\n"
+        "USING (message_id, model, model_version, revision)\n"
+        "QUALIFY ROW_NUMBER() OVER (\n"
+        "  PARTITION BY message_id, model, model_version, revision, event_time, id\n"
+        "  ORDER BY precision\n"
+        ") = 1;\n"
+    )
+
+
+def newest_entries(journal: str, condition: str = "TRUE") -> str:
+    """The SQL query for the newest entry of each message, model and model_version among those with `condition`."""
+    return (
+        "SELECT message_id, model, model_version, revision\n"
+        f"FROM `{journal}`\n"
+        f"WHERE {condition}\n"
+        "QUALIFY ROW_NUMBER() OVER (\n"
+        "  PARTITION BY message_id, model, model_version\n"
+        "  ORDER BY version DESC, written_at DESC, revision DESC\n"
+        ") = 1"
     )
 
 
