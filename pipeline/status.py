@@ -1,7 +1,7 @@
 """`python -m pipeline.status`: how far each model is with the messages that any model has seen, by the journal."""
 
 import argparse
-import contextlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from google.auth.exceptions import GoogleAuthError
 from pipeline import console
 from pipeline.current import read_batches
 from pipeline.places import check_files, journal_beside, row_files
-from transforms.io.bigquery.tables import parse_table
+from transforms.io.bigquery.tables import TABLE_REGEX, parse_table
 from transforms.io.disk import is_local
 from transforms.io.files.match import match
 from transforms.io.files.write import JOURNAL
@@ -199,10 +199,8 @@ def status(rows: str, journal: str = "") -> list[Status]:
     Raises:
         ValueError: if there is none, or it cannot be read.
     """
-    with contextlib.suppress(ValueError):
-        table = str(parse_table(rows))
-        if not match(rows).files:
-            return _of_table(str(parse_table(journal)) if journal else journal_beside(table, "bigquery"))
+    if re.fullmatch(TABLE_REGEX, rows) and not match(rows).files:
+        return _of_table(journal or journal_beside(rows, "bigquery"))
     if not is_local(rows) or not is_local(journal):
         raise ValueError(f"expected --rows of files on this machine or a table, got {rows!r}; copy the journal")
     check_files("rows", rows)
@@ -232,12 +230,13 @@ def _of_files(paths: Sequence[str]) -> list[Status]:
 
 
 def _of_table(journal: str) -> list[Status]:
+    name = parse_table(journal)
     try:
-        client = bigquery_client(parse_table(journal).project)
-        return list(_statuses(row.values() for row in client.query(status_sql(journal)).result()))
+        answer = bigquery_client(name.project).query(status_sql(str(name))).result()
+        return list(_statuses(row.values() for row in answer))
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"expected a journal in {journal}: {reason}") from error
+        raise ValueError(f"expected a journal in {name}: {reason}") from error
 
 
 def _statuses(rows: Any) -> Iterator[Status]:
