@@ -18,13 +18,13 @@ import grpc
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from transforms.schema import EMBEDDING_COLUMNS, bigquery_schema
+from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, bigquery_schema
 
 
 class FakeGoogle:
-    """Cloud Storage with one object to read, BigQuery with one table, and Pub/Sub that lets nobody look.
+    """Cloud Storage with one object to read, BigQuery with two tables, and Pub/Sub that lets nobody look.
 
-    The table is called "written", whatever its project and dataset, and has the columns of rows.
+    The tables are "written", with the columns of rows, and "written_journal", whatever their project and dataset.
 
     Attributes:
         uploads: what was written to Cloud Storage, by object name.
@@ -113,8 +113,9 @@ class FakeGoogle:
             if method == "GET":
                 project, _, dataset, _, table = path.split("/")[-5:]
                 reference = {"projectId": project, "datasetId": dataset, "tableId": table}
-                found = {"tableReference": reference, "schema": bigquery_schema(EMBEDDING_COLUMNS), "type": "TABLE"}
-                return found if table == "written" else None
+                columns = {"written": EMBEDDING_COLUMNS, "written_journal": JOURNAL_COLUMNS}.get(table)
+                found = {"tableReference": reference, "schema": bigquery_schema(columns or ()), "type": "TABLE"}
+                return found if columns else None
             table = json.loads(body)
             self.tables.append(table["tableReference"]["tableId"])
             return dict(table)

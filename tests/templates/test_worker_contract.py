@@ -21,7 +21,7 @@ from tests.shared import Shared
 from tests.templates.fake_google import FakeGoogle
 from tests.templates.replay_dockerfile import context_files
 from transforms.encoder.catalogue import models_directory
-from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
+from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence, SentenceEmbedding
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
 REQUIRED = {
@@ -32,6 +32,7 @@ REQUIRED = {
         "--input=my-project:texts.written",
         "--input_format=bigquery",
         "--already_written=my-project:texts.written",
+        "--reuse=my-project:texts.written",
     ],
 }
 FILES = REQUIRED["batch"][0]
@@ -121,7 +122,7 @@ def steps(launched: Launch) -> str:
     return "".join(sorted(lines))
 
 
-_ELEMENTS: tuple[Any, ...] = (Record, Message, Sentence, SentenceEmbedding, DeadLetter)
+_ELEMENTS: tuple[Any, ...] = (Record, Message, Sentence, SentenceEmbedding, JournalEntry, DeadLetter)
 _NAMES = {element._beam_schema_id: element.__name__ for element in _ELEMENTS}
 
 
@@ -143,7 +144,7 @@ def test_the_launcher_starts_the_job_and_returns(launched: Launch) -> None:
     assert launched.job["name"] == "embeddings-1"
     assert not [call for call in launched.calls if "/jobs" in call]
     assert "left out --an_option_of_a_later_launcher=1" in launched.errors
-    assert launched.tables == ["embeddings", "embeddings_error_records"]
+    assert launched.tables == ["embeddings", "embeddings_error_records", "embeddings_journal"]
 
 
 def test_the_job_is_of_the_templates_kind(name: str, launched: Launch) -> None:
