@@ -67,6 +67,13 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
         "metavar": "project:dataset.table",
         "regex": TABLE_REGEX,
     },
+    "journal": {
+        "help": "Table to write the journal to, one line per message and version that was carried to its end; by "
+        "default, the output's name and _journal. Without it (none), versions of a message are not told apart.",
+        "label": "Journal table",
+        "metavar": "project:dataset.table",
+        "regex": f"none|{TABLE_REGEX}",
+    },
 }
 # Beam's options that are parameters of the templates; all others belong to the job's environment.
 BEAM_OPTIONS = (

@@ -10,8 +10,8 @@ import numpy as np
 from transforms.io.bigquery.tables import newest_entries, parse_table
 from transforms.io.google_clients import bigquery_client
 
-# How many times the limit is fetched, because equal contents are printed once, and rows that are not current are left out.
-# Where too few of the latter are left, as many times more are fetched, up to _MOST.
+# How many times the limit is fetched: equal contents are printed once, and rows that are not current not at all. If
+# that leaves too few, as many times more are fetched, up to _MOST.
 _SPARE = 10
 _MOST = 10_000
 
@@ -67,7 +67,7 @@ class BigQueryRows:
             rows = list(self._query(sql, parameters))
             if not journal or top_k >= _MOST:
                 break
-            top_k *= _SPARE
+            top_k = min(_SPARE * top_k, _MOST)
         return [
             (
                 row["score"],
@@ -153,7 +153,8 @@ FROM VECTOR_SEARCH(
   top_k => {top_k},
   distance_type => 'COSINE'
 )
-{only_current}QUALIFY ROW_NUMBER() OVER (PARTITION BY base.content ORDER BY distance) = 1
+{only_current}WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY base.content ORDER BY distance) = 1
 ORDER BY distance
 LIMIT {limit}
 """

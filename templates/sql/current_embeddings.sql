@@ -1,6 +1,6 @@
--- The view to read where there is a journal: of each message, the sentences of its newest version that was
--- carried to its end, for each model and model_version; none of a message that was deleted. To read one version
--- of a model, use switch_model.sql, or write model_version = 'DIGEST' for TRUE.
+-- The view to read where there is a journal: the sentences of the newest version of each message that was
+-- carried to its end, for each model and model_version; none of a message that was deleted. To read one
+-- model_version only, use switch_model.sql, or write model_version = 'DIGEST' for TRUE.
 -- Put in your own names: sed 's/PROJECT/my-project/g; s/DATASET/my_dataset/g' current_embeddings.sql | bq query --nouse_legacy_sql
 CREATE OR REPLACE VIEW `PROJECT.DATASET.current_embeddings` AS
 SELECT found.*
@@ -15,6 +15,7 @@ JOIN (
   ) = 1
 ) AS newest
 USING (message_id, model, model_version, revision)
+WHERE found.revision IS NOT NULL
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY message_id, model, model_version, revision, event_time, id
   ORDER BY precision

@@ -43,6 +43,7 @@ JOIN (
   ) = 1
 ) AS newest
 USING (message_id, model, model_version, revision)
+WHERE found.revision IS NOT NULL
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY message_id, model, model_version, revision, event_time, id
   ORDER BY precision

@@ -5,10 +5,7 @@
 -- fewer are left. Once delete_retired.sql has run, it may be lowered.
 -- Put in your own names: sed 's/PROJECT/my-project/g; s/DATASET/my_dataset/g' vector_search.sql |
 --     bq query --project_id=my-project --nouse_legacy_sql --parameter=id::ID --parameter=model_version::VERSION
-SELECT
-  ANY_VALUE(base.content) AS content,
-  base.message_id AS message_id,
-  MIN(distance) AS distance
+SELECT base.content, base.message_id, distance
 FROM VECTOR_SEARCH(
   (
     SELECT id, message_id, content, model, model_version, revision, embedding
@@ -33,6 +30,7 @@ ON newest.message_id = base.message_id
   AND newest.model = base.model
   AND newest.model_version = base.model_version
   AND newest.revision = base.revision
-GROUP BY base.id, base.message_id
+WHERE TRUE
+QUALIFY ROW_NUMBER() OVER (PARTITION BY base.id ORDER BY distance) = 1
 ORDER BY distance
 LIMIT 10;

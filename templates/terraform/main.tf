@@ -2,7 +2,7 @@ locals {
   dataset = google_bigquery_dataset.embeddings.dataset_id
   # The SQL files, with this dataset's names.
   sql = {
-    for name in ["newest_embeddings", "vector_index"] :
+    for name in ["newest_embeddings", "current_embeddings", "vector_index", "delete_retired"] :
     name => replace(replace(file("${path.module}/../sql/${name}.sql"), "PROJECT", var.project), "DATASET", local.dataset)
   }
 }
@@ -129,6 +129,86 @@ resource "google_bigquery_table" "newest_embeddings" {
   depends_on = [google_bigquery_table.embeddings]
 }
 
+resource "google_bigquery_table" "journal" {
+  project             = var.project
+  dataset_id          = local.dataset
+  table_id            = "embeddings_journal"
+  schema              = file("${path.module}/journal_schema.json")
+  clustering          = ["model", "message_id"]
+  deletion_protection = var.deletion_protection
+  labels              = var.labels
+
+  time_partitioning {
+    type  = "DAY"
+    field = "written_at"
+  }
+}
+
+resource "google_bigquery_table" "current_embeddings" {
+  project             = var.project
+  dataset_id          = local.dataset
+  table_id            = "current_embeddings"
+  deletion_protection = false
+  labels              = var.labels
+
+  view {
+    query = replace(
+      regex("(?s) AS\n(SELECT .*);", local.sql["current_embeddings"])[0],
+      "TRUE", var.model_version == null ? "TRUE" : "model_version = '${var.model_version}'",
+    )
+    use_legacy_sql = false
+  }
+
+  depends_on = [google_bigquery_table.embeddings, google_bigquery_table.journal]
+}
+
+resource "google_bigquery_data_transfer_config" "delete_retired" {
+  count = var.delete_retired_schedule == null ? 0 : 1
+
+  project              = var.project
+  location             = var.region
+  display_name         = "${var.name}: delete retired rows"
+  data_source_id       = "scheduled_query"
+  schedule             = var.delete_retired_schedule
+  service_account_name = google_service_account.deletion[0].email
+
+  params = {
+    query = local.sql["delete_retired"]
+  }
+
+  depends_on = [google_project_iam_member.deletion, google_bigquery_table_iam_member.deletion]
+}
+
+# Runs the scheduled deletion; the job's own account may run no queries.
+resource "google_service_account" "deletion" {
+  count = var.delete_retired_schedule == null ? 0 : 1
+
+  project      = var.project
+  account_id   = "${var.name}-del"
+  display_name = "Deletes retired rows of ${var.name}"
+}
+
+resource "google_project_iam_member" "deletion" {
+  count = var.delete_retired_schedule == null ? 0 : 1
+
+  project = var.project
+  role    = "roles/bigquery.jobUser"
+  member  = google_service_account.deletion[0].member
+}
+
+resource "google_bigquery_table_iam_member" "deletion" {
+  for_each = var.delete_retired_schedule == null ? {} : {
+    rows    = google_bigquery_table.embeddings.table_id
+    journal = google_bigquery_table.journal.table_id
+  }
+
+  project    = var.project
+  dataset_id = local.dataset
+  table_id   = each.value
+  role       = "roles/bigquery.dataEditor"
+  member     = google_service_account.deletion[0].member
+}
+
 # The provider has no resource for a vector index, so a job makes it. A job's id can never be used again; with the table's
 # creation time in it, a table that is made again gets another one.
 resource "google_bigquery_job" "vector_index" {
@@ -183,11 +263,12 @@ resource "google_pubsub_subscription_iam_member" "messages" {
   member       = google_service_account.job.member
 }
 
-# The role is on the two tables and not on the dataset, because the job makes no tables.
+# The role is on the tables and not on the dataset, because the job makes no tables.
 resource "google_bigquery_table_iam_member" "tables" {
   for_each = {
     rows         = google_bigquery_table.embeddings.table_id
     dead_letters = google_bigquery_table.error_records.table_id
+    journal      = google_bigquery_table.journal.table_id
   }
 
   project    = var.project
@@ -229,6 +310,7 @@ resource "google_dataflow_flex_template_job" "streaming" {
     input_format       = var.input_format
     output             = "${var.project}:${local.dataset}.${google_bigquery_table.embeddings.table_id}"
     dead_letters       = "${var.project}:${local.dataset}.${google_bigquery_table.error_records.table_id}"
+    journal            = "${var.project}:${local.dataset}.${google_bigquery_table.journal.table_id}"
   })
 
   depends_on = [

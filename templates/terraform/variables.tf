@@ -91,6 +91,18 @@ variable "create_vector_index" {
   default     = true
 }
 
+variable "model_version" {
+  description = "The model_version that current_embeddings shows, to be set after templates/sql/switch_model.sql. Null for each."
+  type        = string
+  default     = null
+}
+
+variable "delete_retired_schedule" {
+  description = "When rows that a newer version of their message has retired are deleted, as \"every 24 hours\". Null for never. Needs the API bigquerydatatransfer.googleapis.com."
+  type        = string
+  default     = null
+}
+
 variable "partition_expiration_days" {
   description = "Number of days, by event time, after which rows are deleted. Null for never."
   type        = number

@@ -5,7 +5,13 @@ from google.cloud import bigquery
 
 from tests.templates.test_sql import DIRECTORY, EXPECTED
 from transforms.io.bigquery.tables import _misfits, create_table
-from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, bigquery_schema
+from transforms.schema import (
+    DEAD_LETTER_COLUMNS,
+    EMBEDDING_COLUMNS,
+    EMBEDDING_LAYOUT,
+    JOURNAL_COLUMNS,
+    bigquery_schema,
+)
 
 
 def test_a_table_is_made_once(dataset: str, client: bigquery.Client) -> None:
@@ -28,6 +34,17 @@ def test_a_table_that_does_not_fit_is_refused(dataset: str, client: bigquery.Cli
     assert "\n" not in str(error.value)
 
 
+def test_a_table_from_before_a_column_is_refused_with_what_adds_it(dataset: str, client: bigquery.Client) -> None:
+    """The very statement; the emulator's REST API tells nothing of it, but its SQL does."""
+    older = [column for column in EMBEDDING_COLUMNS if column.name != "revision"]
+    create_table(f"{dataset}.older", older, EMBEDDING_LAYOUT)
+    statement = f"ALTER TABLE `{dataset}.older` ADD COLUMN revision STRING"
+    with pytest.raises(ValueError, match=rf"got no column revision \(STRING NULLABLE\); run {statement}$"):
+        create_table(f"{dataset}.older", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
+    client.query(statement).result()
+    assert list(client.query(f"SELECT revision FROM `{dataset}.older`").result()) == []
+
+
 def test_the_shipped_sql_makes_what_the_code_makes(dataset: str, client: bigquery.Client) -> None:
     """Tables that take our rows, and a view on them."""
     project, name = dataset.split(".")
@@ -35,7 +52,12 @@ def test_the_shipped_sql_makes_what_the_code_makes(dataset: str, client: bigquer
         statement = (DIRECTORY / file).read_text().replace("PROJECT", project).replace("DATASET", name)
         # The emulator has no NOT NULL within a STRUCT.
         client.query(statement.replace("key STRING NOT NULL", "key STRING")).result()
-    for table, columns in (("embeddings", EMBEDDING_COLUMNS), ("embeddings_error_records", DEAD_LETTER_COLUMNS)):
+    for table, columns in {
+        "embeddings": EMBEDDING_COLUMNS,
+        "embeddings_error_records": DEAD_LETTER_COLUMNS,
+        "embeddings_journal": JOURNAL_COLUMNS,
+    }.items():
         made = [field.to_api_repr() for field in client.get_table(f"{dataset}.{table}").schema]
         assert _misfits(bigquery_schema(columns)["fields"], made) == []
-    assert list(client.query(f"SELECT * FROM `{dataset}.newest_embeddings`").result()) == []
+    for view in ("newest_embeddings", "current_embeddings"):
+        assert list(client.query(f"SELECT * FROM `{dataset}.{view}`").result()) == []

@@ -25,6 +25,7 @@ from transforms.io.bigquery import write
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.bigquery.write import METHODS
 from transforms.io.bundle_writer import BundleWriter
+from transforms.schema import vector_of
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
 from transforms.types import Message, SentenceEmbedding
@@ -273,28 +274,58 @@ def bundle(model: str, *messages: Message) -> Step:
     return Step(model, messages, times=1, killed_after=None, deletes=False)
 
 
-def test_a_search_finds_what_is_nearest_of_the_view(table: Table, client: bigquery.Client, dataset: str) -> None:
-    """Among many retired rows that are nearer, more than are fetched at first."""
+def versions_around(query: Any) -> list[SentenceEmbedding]:
+    """Four versions of each of 40 messages: all but the last are nearer to `query` than any that is current."""
     random = np.random.default_rng(3)
-    query = random.standard_normal(8, np.float32)
-    ended = []
+    rows = []
     for number in range(40):
         for version in range(4):
-            vector = query + random.standard_normal(8, np.float32) * (0.1 if version < 3 else 3)
+            vector = query + random.standard_normal(8, np.float32) * (3 if version == 3 else 0.1)
             (row, end) = rows_of(Message(f"m{number}", f"Sentence {number} of {version}.", {}, None, version), "old")
-            ended += [row._replace(embedding=vector.astype("<f4").tobytes()), end]
-    table.write(ended)
-    view = [row for row in ended if row.content and row.revision.startswith("3-")]
-    assert sorted(row[3] for row in table.read("current_embeddings")) == sorted(row.content for row in view)
-    best = [view[i].content for i in np.argsort(-cosines(view, query))]
-    name = f"{dataset}.embeddings"
-    found = BigQueryRows(name, {}, client=ExactClient(client)).nearest(query, "old-1", 5)
-    assert [content for _, content, _, _ in found] == best[:5]
-    found = BigQueryRows(name, {}, all_versions=True, client=ExactClient(client)).nearest(query, "old-1", 5)
-    assert not {content for _, content, _, _ in found} & set(best)
+            rows += [row._replace(embedding=vector.astype("<f4").tobytes()), end]
+    return rows
+
+
+def nearest(rows: Sequence[SentenceEmbedding], query: Any) -> list[str]:
+    """What the current rows of `versions_around` say, nearest first."""
+    current = [row for row in rows if row.content and row.revision.startswith("3-")]
+    return [current[i].content for i in np.argsort(-cosines(current, query))]
+
+
+def test_a_search_finds_what_is_nearest_of_the_view(table: Table, client: bigquery.Client) -> None:
+    """However many retired rows are nearer: more than are fetched at first."""
+    query = np.random.default_rng(1).standard_normal(8, np.float32)
+    rows = versions_around(query)
+    table.write(rows)
+    best = nearest(rows, query)
+    assert sorted(row[3] for row in table.read("current_embeddings")) == sorted(best)
+
+    def contents(**options: Any) -> list[str]:
+        source = BigQueryRows(table.name, {}, client=ExactClient(client), **options)
+        return [content for _, content, _, _ in source.nearest(query, "old-1", 5)]
+
+    assert contents() == best[:5]
+    assert not set(contents(all_versions=True)) & set(best)
     table.delete_retired()
-    found = BigQueryRows(name, {}, all_versions=True, client=ExactClient(client)).nearest(query, "old-1", 5)
-    assert [content for _, content, _, _ in found] == best[:5]
+    assert contents(all_versions=True) == best[:5]
+
+
+def test_the_shipped_search_finds_what_is_nearest_of_the_view(table: Table, client: bigquery.Client) -> None:
+    """The sentence itself first, each once, however often it was written; none of another version of the model."""
+    query = np.ones(8, np.float32)
+    rows = versions_around(query)
+    for _ in range(2):
+        table.write(rows)
+    table.write([row._replace(model="new", model_version="new-1") for row in rows])
+    (own,) = (row for row in rows if row.content == "Sentence 7 of 3.")
+    sql = for_emulator(shipped("vector_search.sql", table.name.removesuffix(".embeddings")))
+    # More rows than these are nearer: its top_k is too small here.
+    sql = sql.replace("LIMIT 100", "LIMIT 1000")
+    parameters = {"id": own.id, "model_version": own.model_version}
+    made = [bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in parameters.items()]
+    found = [dict(row) for row in client.query(sql, bigquery.QueryJobConfig(query_parameters=made)).result()]
+    assert [row["content"] for row in found] == nearest(rows, vector_of(own))[:10]
+    assert found[0]["distance"] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_journal_that_is_not_there_is_refused_if_it_was_named(table: Table, client: bigquery.Client) -> None:

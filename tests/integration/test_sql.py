@@ -98,7 +98,8 @@ def refused(payload: bytes, stage: str = "Parse messages", error: str = "no", **
 )
 def test_the_emulator_still_lacks_it(file: str, reason: str, dataset: str, client: bigquery.Client) -> None:
     """Once it does not, the statement itself can be run here."""
-    client.query(for_emulator(shipped("error_records.sql", dataset))).result()
+    for made_first in ("error_records.sql", "journal.sql"):
+        client.query(for_emulator(shipped(made_first, dataset))).result()
     made = [bigquery.ScalarQueryParameter(name, "STRING", "x") for name in ("id", "model_version")]
     parameters = made if file == "vector_search.sql" else []
     with pytest.raises(BadRequest, match=reason):
@@ -199,17 +200,6 @@ def test_a_search_finds_what_is_nearest(tables: str, client: bigquery.Client) ->
     np.testing.assert_allclose([row[0] for row in found], score[best], atol=1e-6)
     assert found[0][2:] == (mail[best[0]].message_id, {"genre": "mail"})
     assert source.nearest(query, "v2", 5) == []
-
-
-def test_the_shipped_search_finds_what_is_nearest(tables: str, run: Callable[..., list[dict[str, Any]]]) -> None:
-    """The sentence itself first, each sentence once, none of another version of the model."""
-    rows = [embedding(number) for number in range(30)]
-    others = [embedding(7, model_version="v0", content="of another version")]
-    write([*rows, *rows, *others], f"{tables}.embeddings")
-    score = cosines(rows, vector_of(rows[7]))
-    found = run("vector_search.sql", id="id-7", model_version="v1")
-    assert [row["content"] for row in found] == [rows[i].content for i in np.argsort(-score)[:10]]
-    assert found[0]["distance"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_stand_in_is_of_the_search_that_is_sent() -> None:

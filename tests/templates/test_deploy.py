@@ -14,8 +14,8 @@ from templates import render
 from tests.conftest import ROOT
 from tests.templates.test_dockerfile import ARGUMENTS
 from tests.templates.test_render import parameters, takes
-from transforms.io.bigquery.tables import newest_rows_view
-from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, Partitioning
+from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
+from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, JOURNAL_LAYOUT, Partitioning
 
 TERRAFORM = render.DIRECTORY / "terraform"
 MAIN = (TERRAFORM / "main.tf").read_text()
@@ -56,7 +56,10 @@ def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment(
     assert {name for name, parameter in known.items() if not parameter["isOptional"]} <= names
 
 
-@pytest.mark.parametrize(("table", "layout"), [("embeddings", EMBEDDING_LAYOUT), ("error_records", DEAD_LETTER_LAYOUT)])
+@pytest.mark.parametrize(
+    ("table", "layout"),
+    [("embeddings", EMBEDDING_LAYOUT), ("error_records", DEAD_LETTER_LAYOUT), ("journal", JOURNAL_LAYOUT)],
+)
 def test_tables_are_laid_out_as_the_program_lays_them_out(table: str, layout: Partitioning) -> None:
     """The same partitions, clusters and columns, whoever makes the table."""
     text = block("google_bigquery_table", table)
@@ -80,7 +83,9 @@ def test_the_service_account_has_no_role_that_administers() -> None:
         "roles/pubsub.subscriber",
         "roles/pubsub.viewer",
         "roles/bigquery.dataEditor",
+        "roles/bigquery.jobUser",
     }
+    assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "deletion")) == ["roles/bigquery.jobUser"]
     assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job")) == ["roles/dataflow.worker"]
 
 
@@ -98,16 +103,35 @@ def test_view_and_index_are_the_kept_sql(tmp_path: pathlib.Path) -> None:
         kept = kept.replace(reference, value)
     (tmp_path / "main.tf").write_text(kept.replace(f'${{"{TERRAFORM}"}}', str(TERRAFORM)))
     (view,) = re.findall(r"query += (regex\(.*)", block("google_bigquery_table", "newest_embeddings"))
+    current = re.search(
+        r"query = (replace\(.*?\n    \))", block("google_bigquery_table", "current_embeddings"), re.DOTALL
+    )
+    assert current
+    one, each = (current[1].replace("var.model_version", value).replace("\n", "") for value in ('"0a"', "null"))
     (index,) = re.findall(r"query += (local.*)", block("google_bigquery_job", "vector_index"))
+    (deletion,) = re.findall(r"query += (local.*)", block("google_bigquery_data_transfer_config", "delete_retired"))
     command = ["terraform", f"-chdir={tmp_path}", "console"]
-    asked = f"jsonencode([{view}, {index}])\n"
+    asked = f"jsonencode([{view}, {one}, {each}, {index}, {deletion}])\n"
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
-    names = ("my-project.texts.newest_embeddings", "my-project.texts.embeddings")
-    sql = (render.DIRECTORY / "sql" / "vector_index.sql").read_text()
-    assert json.loads(json.loads(done.stdout)) == [
-        newest_rows_view(*names).split(" AS\n")[1].removesuffix(";\n"),
-        sql.replace("PROJECT", "my-project").replace("DATASET", "texts"),
+    table, journal = "my-project.texts.embeddings", "my-project.texts.embeddings_journal"
+    views = [
+        newest_rows_view("my-project.texts.newest_embeddings", table),
+        *[current_rows_view("my-project.texts.current_embeddings", table, journal, version) for version in ("0a", "")],
     ]
+    files = [(render.DIRECTORY / "sql" / name).read_text() for name in ("vector_index.sql", "delete_retired.sql")]
+    assert json.loads(json.loads(done.stdout)) == [
+        *[view.split(" AS\n", 1)[1].removesuffix(";\n") for view in views],
+        *[sql.replace("PROJECT", "my-project").replace("DATASET", "texts") for sql in files],
+    ]
+
+
+def test_retired_rows_are_deleted_only_if_a_schedule_says_so() -> None:
+    """By an account that may run queries and change the two tables, and nothing else."""
+    condition = "var.delete_retired_schedule == null"
+    kinds = ("google_bigquery_data_transfer_config", "google_service_account", "google_project_iam_member")
+    names = ("delete_retired", "deletion", "deletion")
+    assert all(f"count = {condition} ? 0 : 1\n" in block(*pair) for pair in zip(kinds, names, strict=True))
+    assert f"for_each = {condition} ? {{}} :" in block("google_bigquery_table_iam_member", "deletion")
 
 
 def test_the_index_is_made_again_with_its_table() -> None:

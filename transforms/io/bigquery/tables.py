@@ -146,6 +146,7 @@ def current_rows_view(view: str, table: str, journal: str, model_version: str = 
         f"FROM `{table}` AS found\n"
         f"JOIN (\n{textwrap.indent(newest_entries(journal, condition), '  ')}\n) AS newest\n"
         "USING (message_id, model, model_version, revision)\n"
+        "WHERE found.revision IS NOT NULL\n"
         "QUALIFY ROW_NUMBER() OVER (\n"
         "  PARTITION BY message_id, model, model_version, revision, event_time, id\n"
         "  ORDER BY precision\n"
