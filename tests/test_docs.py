@@ -10,7 +10,7 @@ import re
 import pytest
 
 import transforms
-from pipeline import evaluate, expansion_service
+from pipeline import evaluate, expansion_service, status
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
@@ -25,6 +25,7 @@ PARSERS: list[argparse.ArgumentParser] = [
     expansion_service._parser(),
     report._parser(),
     search._parser(),
+    status._parser(),
     scale._parser(),
     throughput._parser(),
 ]
