@@ -31,7 +31,7 @@ from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
 from transforms.schema import JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
-from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal
 
 _NOWHERE: Mapping[str, str] = {}
@@ -309,7 +309,7 @@ _TABLE_WRITERS: dict[type, tuple[str, Any]] = {
 def _without_ends(pcoll: Any, kind: Kind) -> Any:
     if kind is not ROWS:
         return pcoll
-    return pcoll | "Leave out ends" >> beam.Filter(lambda row: not row.is_end).with_output_types(kind.element)
+    return pcoll | "Leave out ends" >> beam.Filter(lambda row: not is_end(row)).with_output_types(kind.element)
 
 
 def _write_by_beam(pcoll: Any, what: str, target: str, method: str, kind: Kind) -> Sequence[Any]:

@@ -24,7 +24,7 @@ from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded
 from transforms.encoder.options import EncoderOptions, check_fields
 from transforms.options import sort_out, takes
-from transforms.types import DeadLetter, Sentence, SentenceEmbedding
+from transforms.types import DeadLetter, Sentence, SentenceEmbedding, is_end
 
 STAGE = "Embed sentences"
 # How many fields of a SentenceEmbedding are those of its sentence.
@@ -103,20 +103,20 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
         inference_args: Optional[dict[str, Any]] = None,
     ) -> list[Embedded]:
         """The outcome for each sentence, in order; the end of a version has none but the model that it was given to."""
-        sentences = [_sentence(each) for each in batch if not (each.is_end or _vector(each))]
+        sentences = [_sentence(each) for each in batch if not (is_end(each) or _vector(each))]
         self._counters.observe("batch_size", len(sentences))
         following = iter(self._embed(sentences, model) if sentences else [])
         return [self._known(each, model) or next(following) for each in batch]
 
     def _known(self, element: Any, model: CurrentEncoder) -> Optional[Embedded]:
         """The outcome for what the encoder is not needed for: an end, or a sentence that has a vector."""
-        if element.is_end:
+        if is_end(element):
             return self._row(_sentence(element), model.encode([]), b"", 0, False)
         if not _vector(element):
             return None
         self._counters.count("rows")
         self._counters.count("truncated", int(element.truncated))
-        return Embedded(element)
+        return Embedded(SentenceEmbedding(*element))
 
     def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
         try:

@@ -14,7 +14,7 @@ from transforms.encoder.text_encoder import name_and_version
 from transforms.ids import stable_id
 from transforms.parsing import parse_time
 from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, Column
-from transforms.types import Record, Sentence, SentenceEmbedding
+from transforms.types import Record, Sentence, SentenceEmbedding, is_end
 from transforms.versions import digest_of
 
 # What an encoder has not yet made of a sentence.
@@ -195,7 +195,7 @@ class _LeaveOut(beam.DoFn):
         yield from (once[place] for place in sorted(once))
 
     def _count(self, name: str, sentence: Any) -> None:
-        if not sentence.is_end:
+        if not is_end(sentence):
             self._counters.count(name)
 
 

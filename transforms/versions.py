@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from transforms.counters import Counters
 from transforms.ids import stable_id
-from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding, is_end
 
 # What stands for the digest of a version that says that its message is gone.
 _DELETED = "deleted"
@@ -87,7 +87,7 @@ class KeepJournal(beam.DoFn):
         if not row.revision:
             return
         version = row.message_id, row.revision
-        if not row.is_end:
+        if not is_end(row):
             self._rows[version][row.model_version] += 1
             return
         written = self._rows.pop(version, collections.Counter())

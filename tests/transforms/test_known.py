@@ -218,6 +218,23 @@ def test_what_is_written_is_left_out_and_of_the_rest_what_is_known_is_not_encode
     assert "batches       1 of 1 sentences on average" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.subprocess
+def test_several_processes_leave_out_and_use_again_what_one_would(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where elements are decoded by another process than the one that made them, their types are others."""
+    assert embed(tmp_path, text_encoder, hundred(), "first") == 0
+    first = tmp_path / "first" / "rows*"
+    changed = hundred("The cat barks.")
+    changed[4]["at"] = 2
+    several = {"direct_running_mode": "multi_processing", "direct_num_workers": 2}
+    assert embed(tmp_path, text_encoder, changed, "second", already_written=first, reuse=first, **several) == 0
+    assert len(by_id(tmp_path / "second")) == 10
+    (entry,) = rows_of(tmp_path / "second" / "journal")
+    assert (entry["sentences"], entry["rows"], entry["version"]) == (10, 10, 2000)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
