@@ -25,7 +25,7 @@ from pipeline.runners.jobs import run_job, submit
 from pipeline.running import run_locally
 from pipeline.settings import settings_of
 from pipeline.summary import Progress
-from transforms.encoder.hot_swap import CurrentEncoder
+from transforms.encoder.hot_swap import current_encoder
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub import read as pubsub
 from transforms.runners.fused_stream import check_one_stage
@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks.check_model(settings)
             checks.check_inputs(settings, runner, here)
             inputs = stack.enter_context(open_inputs(settings, checks.is_native(settings, runner)))
-            checks.check_outputs(settings, inputs)
-            make_outputs(settings)
+            checks.check_outputs(settings, inputs, here=here)
+            make_outputs(settings, here)
             waiting = {}
             if here and not inputs.is_stream and settings.output_format in FILE_FORMATS:
                 waiting = stack.enter_context(waiting_files(settings.places))
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if here and in_memory:
                 # This process will run the encoder, so a model that cannot be loaded is reported now.
                 console.import_tensorflow()
-                CurrentEncoder(settings.encoder)
+                current_encoder(settings.encoder, settings.embedding.model_poll_seconds)
             if inputs.is_stream and not local:
                 beam_options.view_as(StandardOptions).streaming = True
             pipeline = beam.Pipeline(runner=local_runner(beam_options) if local else None, options=beam_options)

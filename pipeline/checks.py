@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
+from pipeline import console
 from pipeline.inputs import Inputs
 from pipeline.places import (
     dead_letters_beside,
@@ -19,13 +20,15 @@ from pipeline.places import (
 )
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
+from transforms.encoder.hot_swap import check_watchable
 from transforms.encoder.options import check_model as check_model_options
-from transforms.io.bigquery.tables import check_readable
+from transforms.encoder.text_encoder import name_and_version
+from transforms.io.bigquery.tables import READ, check_readable, check_right
 from transforms.io.disk import is_local
 from transforms.io.files.encodings import known_encoding
 from transforms.io.files.match import would_read
 from transforms.io.files.read import FILE_FORMATS
-from transforms.io.pubsub.resources import check_subscription, check_topic
+from transforms.io.pubsub.resources import CONSUME, PUBLISH, check_subscription, check_topic
 from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS
 from transforms.reembedding import ROW_FORMATS, SENTENCE_COLUMNS
 from transforms.schema import Column
@@ -83,7 +86,10 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
     known_encoding(settings.encoding)
     local, native = runner in LOCAL_RUNNERS, is_native(settings, runner)
     if settings.input_format == "bigquery":
-        _check_tables("input", [settings.input], SENTENCE_COLUMNS)
+        with looking_at("input", settings.input):
+            check_readable(settings.input, SENTENCE_COLUMNS)
+            if here:
+                check_right(settings.input, READ)
     elif not here and is_pipe(settings.input):
         raise ValueError(
             f"expected --input=GLOB on a remote runner, got {settings.input}; standard input is read locally only"
@@ -96,15 +102,16 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
     if settings.input_topic and not native and not here:
         raise ValueError("expected --input_subscription with --source=splittable on a remote runner, got --input_topic")
     if settings.input_subscription:
-        check_subscription(settings.input_subscription)
+        # Elsewhere it is the workers' account that reads.
+        check_subscription(settings.input_subscription, [CONSUME] if here else [])
     if settings.input_topic and native:
         check_topic(settings.input_topic)
 
 
-def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> None:
+def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here: bool = True) -> None:
     """Check that rows and dead letters can be written where they go, and that a run does not replace its own input.
 
-    `read` is the option that names the patterns of `inputs`.
+    `read` is the option that names the patterns of `inputs`. `here`: as in check_inputs.
 
     Raises:
         ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, a
@@ -121,7 +128,7 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input") -> No
         if not settings.dead_letters:
             raise ValueError("expected --dead_letters=projects/P/topics/T with --output_format=pubsub, got none")
         for topic in settings.places.values():
-            check_topic(topic)
+            check_topic(topic, [PUBLISH] if here else [])
     else:
         places = settings.places
         for option, prefix in places.items():
@@ -221,7 +228,13 @@ def check_model(settings: Settings) -> None:
     """Check that the model exists and can do what is asked, as far as that can be told without loading it.
 
     Raises:
-        ValueError: if it does not exist, or cannot do it.
+        ValueError: if it does not exist, cannot do it, or is here in another version than the one that is asked for.
     """
     encoder = settings.encoder
-    check_model_options(find_model(encoder.model, encoder.preprocessor), encoder)
+    model = find_model(encoder.model, encoder.preprocessor, encoder.allow_http)
+    check_model_options(model, encoder)
+    if encoder.model_version and not any("://" in handle for handle in (model.encoder, model.preprocessor)):
+        console.import_tensorflow()
+        name_and_version(encoder)
+    if settings.embedding.model_poll_seconds:
+        check_watchable(encoder.model)

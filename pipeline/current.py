@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from pipeline.places import BESIDE_ROWS, Place, journal_beside, place_of, written_under
+from transforms.encoder.reasons import reason_of
 from transforms.io.files.write import JOURNAL, ROWS, Kind
 from transforms.schema import arrow_schema
 
@@ -170,7 +171,7 @@ class CurrentRows:
                     return answer
                 if type(error) is ValueError:
                     raise error
-                reason = (str(error) or type(error).__name__).splitlines()[0]
+                reason = reason_of(error)
                 raise ValueError(f"expected rows of the pipeline in {self._pattern!r}: {reason}") from error
             self._view, self._states = None, {}
         raise ValueError(f"expected --{self._option} of files that stay, {self._pattern!r} was replaced all the time")
@@ -258,7 +259,7 @@ def current_rows(pattern: str, journal: str = "") -> pa.Table:
 def add_current_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a tool that shows current rows."""
     parser.add_argument(
-        "--journal", default="", metavar="PREFIX", help="The files' journal, if the run named one. [beside the rows]"
+        "--journal", default="", metavar="PLACE", help="The journal, if the run named one. [beside the rows]"
     )
     parser.add_argument("--all_versions", action="store_true", help="Show edited and deleted messages' old rows too.")
 

@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="A model that the pipeline's --model takes, or one whose weights are in a Python package, such as minilm.",
     )
     parser.add_argument("--preprocessor", default="", help="The preprocessor of --model, if it is not the model's own.")
+    parser.add_argument("--allow_http", action="store_true", help="Take handles that begin with http://, too.")
     parser.add_argument("--to", metavar="DIR", help="Where to write the pair. [where --model=NAME looks for it]")
     parser.add_argument(
         "--license",
@@ -65,7 +66,7 @@ def _maker(
         return functools.partial(export_checkpoint, pathlib.Path(arguments.source))
     if entry and entry.package:
         return functools.partial(export_checkpoint, _download(entry, folder))
-    return functools.partial(export_pair, find_model(arguments.model, arguments.preprocessor))
+    return functools.partial(export_pair, find_model(arguments.model, arguments.preprocessor, arguments.allow_http))
 
 
 def _export(make: Callable[[pathlib.Path, str], Model], target: pathlib.Path, licence: str) -> None:

@@ -43,7 +43,7 @@ def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: 
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
     else:
         sentences, refused = _sentences_of_messages(pipeline, settings, settings.parser, inputs)
-    rows = embed(_without_known(sentences, pipeline, settings, inputs), settings)
+    rows = embed(without_written(pipeline, sentences, settings, inputs), settings)
     write(rows.output, refused | {"embed": rows.dead_letters}, settings, inputs.is_stream, waiting)
 
 
@@ -55,16 +55,7 @@ def _sentences_of_messages(
     if inputs.is_stream:
         messages = parse(_read_stream(pipeline, settings, inputs), parser, settings)
     else:
-        files = ReadFiles(
-            inputs.patterns,
-            settings.input_format,
-            settings.csv_multiline,
-            inputs.names,
-            encoding=settings.encoding,
-            is_quoted=parser.is_quoted,
-            text_column=parser.text_field,
-        )
-        read = pipeline | "Read files" >> files.with_dead_letters()
+        read = read_files(pipeline, settings, inputs)
         messages = parse(read.output, parser, settings)
         refused = {"read": read.dead_letters}
     sentences = split(messages.output, settings)
@@ -79,28 +70,53 @@ def _sentences_of_rows(
     if settings.input_format == "bigquery":
         records = pipeline | "Read table" >> ReadTable(settings.input, SENTENCE_COLUMNS)
     else:
-        patterns = inputs.rows or inputs.patterns
-        files = ReadFiles(patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
-        read = pipeline | "Read files" >> files.with_dead_letters()
+        read = read_files(pipeline, settings, inputs)
         records, refused = read.output, {"read": read.dead_letters}
     if inputs.journal:
         source_format = "bigquery" if settings.input_format == "bigquery" else "parquet"
         records = records, pipeline | "Read journal" >> _earlier(inputs.journal, source_format, JOURNAL_COLUMNS)
-    parse_rows = ParseRows()
-    if settings.journal:
-        parse_rows = parse_rows.with_versions()
-    sentences = records | "Parse rows" >> parse_rows.with_dead_letters()
-    fields = settings.splitting.metadata_fields
-    if fields is not None:
-        keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
-        sentences = sentences._replace(output=sentences.output | "Keep metadata" >> keep)
+    sentences = parse_rows(records, settings)
     return sentences.output, refused | {"rows": sentences.dead_letters}
 
 
-def _without_known(sentences: Any, pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
+def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> WithDeadLetters[Record]:
+    """From the files of `inputs` to records: of messages, or of rows written earlier if there is no parser."""
+    parser = settings.parser
+    if parser is None:
+        patterns = inputs.rows or inputs.patterns
+        files = ReadFiles(patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+    else:
+        files = ReadFiles(
+            inputs.patterns,
+            settings.input_format,
+            settings.csv_multiline,
+            inputs.names,
+            encoding=settings.encoding,
+            is_quoted=parser.is_quoted,
+            text_column=parser.text_field,
+        )
+    outputs: WithDeadLetters[Record] = pipeline | "Read files" >> files.with_dead_letters()
+    return outputs
+
+
+def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
+    """From rows written earlier, alone or in a pair with the entries of their journal, to their sentences."""
+    transform = ParseRows()
+    if settings.journal:
+        transform = transform.with_versions()
+    sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> transform.with_dead_letters()
+    fields = settings.splitting.metadata_fields
+    if fields is None:
+        return sentences
+    keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+    return sentences._replace(output=sentences.output | "Keep metadata" >> keep)
+
+
+def without_written(pipeline: beam.Pipeline, sentences: Any, settings: Settings, inputs: Inputs) -> Any:
     """The sentences less those that are written, with the vectors that are known."""
     made_by = settings.encoder, settings.embedding.cleanup
-    name = find_model(settings.encoder.model, settings.encoder.preprocessor).name
+    encoder = settings.encoder
+    name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
 
     def read(places: Sequence[str], columns: Sequence[Column]) -> Any:
         return _earlier(places, settings.output_format, columns, f"model = {sql_string(name)}")
@@ -186,8 +202,11 @@ def write(
     settings: Settings,
     is_stream: bool,
     waiting: Mapping[str, str] = _NOWHERE,
+    entries: Sequence[Any] = (),
 ) -> None:
     """Write rows to their sink, the journal after them, and the dead letters of each stage, the sinks' too, to theirs.
+
+    `entries` go into the journal too.
 
     In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
     Flatten would break it up.
@@ -196,10 +215,12 @@ def write(
     written = into(rows, "rows", settings.output, kind=ROWS)
     dead_letters = {**dead_letters, **written.dead_letters}
     if settings.journal:
-        entries = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
+        kept = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
         if written.jobs:
-            entries |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
-        dead_letters |= dict(into(entries, "journal", settings.journal, kind=JOURNAL).dead_letters)
+            kept |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
+        if entries:
+            kept = (kept, *entries) | "Add entries" >> beam.Flatten()
+        dead_letters |= dict(into(kept, "journal", settings.journal, kind=JOURNAL).dead_letters)
     if not is_stream:
         gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
         into(gathered, "dead letters", settings.dead_letters, kind=DEAD_LETTERS)
@@ -229,6 +250,7 @@ def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) ->
         inputs.subscription,
         max_messages=settings.embedding.batch_size,
         max_wait_seconds=settings.max_wait_seconds,
+        retry_for_seconds=settings.retry_for_seconds,
         readers=_readers(settings, pipeline.options),
     )
 

@@ -68,7 +68,7 @@ def open_inputs(settings: Settings, native: bool) -> Iterator[Inputs]:
             if settings.input_format == "rows":
                 found = _with_journal(found, place, settings.input_journal)
         if settings.already_written:
-            found = found._replace(written=_written(stack, settings))
+            found = found._replace(written=written_before(stack, settings))
         if settings.reuse and settings.output_format != "pubsub":
             is_table = settings.output_format == "bigquery"
             reused = [settings.reuse] if is_table else row_files(_files(stack, "reuse", settings.reuse)).rows
@@ -103,7 +103,7 @@ def _if_there(option: str, table: str) -> Sequence[str]:
     return [table]
 
 
-def _written(stack: contextlib.ExitStack, settings: Settings) -> Sequence[str]:
+def written_before(stack: contextlib.ExitStack, settings: Settings) -> Sequence[str]:
     """The journal of the rows that are written already; the rows themselves if this run keeps no journal.
 
     Raises:

@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     more += [f"--model={arguments.model}", f"--preprocessor={arguments.preprocessor}"]
     try:
         texts = _texts(pathlib.Path(arguments.messages))
-        find_model(arguments.model, arguments.preprocessor)
+        # Whether http is allowed is among the options of the pipeline.
+        find_model(arguments.model, arguments.preprocessor, allow_http=True)
         with pubsub_emulator() as pubsub, bigquery_emulator() as bigquery:
             os.environ |= {REST_EMULATOR: bigquery.rest, STORAGE_EMULATOR: bigquery.storage}
             bigquery_client(_PROJECT).create_dataset(f"{_PROJECT}.local")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from transforms.embedding import EmbeddingOptions
-from transforms.encoder.options import EncoderOptions
+from transforms.encoder.options import VERSION_REGEX, EncoderOptions
 from transforms.io.bigquery.write import METHODS, BigQueryOptions
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
@@ -160,6 +160,8 @@ OPTIONS = (
                "metavar": "NAME|HANDLE|DIRECTORY"},
         preprocessor={"metavar": "HANDLE|DIRECTORY"},
         max_seq_length={"label": "Most tokens per sentence"},
+        model_version={"metavar": "DIGEST", "regex": VERSION_REGEX},
+        allow_http={"label": "Allow http handles"},
     ),
     *_options_of(
         EmbeddingOptions, "Vectors",

@@ -18,7 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline import stopping
 from pipeline.places import journal_beside, literal, looking_at, shard, shards
 from pipeline.settings import Settings
-from transforms.io.bigquery.tables import create_table
+from transforms.io.bigquery.tables import WRITE, check_right, create_table
 from transforms.io.disk import is_local
 from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS
 
@@ -28,8 +28,10 @@ _log = logging.getLogger(__name__)
 _KINDS = {"output": ROWS, "dead_letters": DEAD_LETTERS, "journal": JOURNAL}
 
 
-def make_outputs(settings: Settings) -> None:
+def make_outputs(settings: Settings, here: bool = True) -> None:
     """Make the tables or the directories of rows and dead letters that do not exist yet.
+
+    `here`: whether the workers are in this process, or at least on this machine.
 
     Raises:
         ValueError: if one cannot be made or written to, or an existing table has other columns.
@@ -40,6 +42,9 @@ def make_outputs(settings: Settings) -> None:
         for option, name in settings.places.items():
             with looking_at(option, name):
                 create_table(name, _KINDS[option].columns, _KINDS[option].layout)
+            if here:
+                with looking_at(option, name):
+                    check_right(name, WRITE)
     elif settings.output_format != "pubsub":
         for option, prefix in settings.places.items():
             if is_local(prefix):

@@ -1,13 +1,11 @@
 """`python -m pipeline.replay`: play dead letters again, from the stage that rejected them and with the same ids."""
 
 import argparse
-import base64
-import collections
 import contextlib
 import functools
-import json
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,29 +13,51 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph, stopping
 from pipeline.command_line import add_options, check_values, in_command_line
-from pipeline.inputs import Inputs
+from pipeline.inputs import Inputs, written_before
+from pipeline.letters import ENTRIES, FORMATS, Choice, Chosen, choose, read_letters
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.running import run_locally
 from pipeline.settings import Settings, settings_of
-from transforms import embedding, parsing, splitting
-from transforms.dead_letters import payload_of
-from transforms.io.bigquery.tables import parse_table
-from transforms.io.bigquery.write import STAGE as WRITE_STAGE
-from transforms.io.files.match import match
+from transforms import embedding, parsing, reembedding, splitting
+from transforms.io.bigquery import write as bigquery
+from transforms.io.files import read as files
 from transforms.io.files.write import FILE_FORMATS
-from transforms.io.google_clients import bigquery_client
-from transforms.io.pubsub.resources import check_topic
-from transforms.io.pubsub.write import Outgoing, publish
+from transforms.io.pubsub import write as pubsub
+from transforms.io.pubsub.resources import PUBLISH, check_topic
 from transforms.io.retries import deliver
-from transforms.parsing import ParserOptions
+from transforms.parsing import parse_time
 from transforms.runners.local import local_runner
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 _PUBLISH_SECONDS = 300.0
+_SHOWN_IDS = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns 0 if it played, 1 if it made no row or left letters out, 2 if it was refused."""
+    arguments = _parser().parse_args(argv)
+    console.prepare()
+    try:
+        letters = list(read_letters(arguments.letters_format, arguments.letters))
+        choice = _choice(arguments)
+        if arguments.to_topic:
+            check_topic(arguments.to_topic, [PUBLISH])
+            chosen = _chosen(letters, choice, _without_all_but(parsing.STAGE))
+            code = _publish(chosen.elements[parsing.STAGE], arguments.to_topic)
+        else:
+            check_values(arguments)
+            settings = settings_of(arguments)
+            checks.check_model(settings)
+            chosen = _chosen(letters, choice, _without(settings))
+            read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
+            code = _run(chosen.elements, settings, read)
+    except ValueError as error:
+        print(f"python -m pipeline.replay: {in_command_line(str(error))}", file=sys.stderr)
+        return 2
+    return code or (1 if chosen.left_out else 0)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.replay",
         description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
@@ -45,160 +65,142 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--letters", required=True, metavar="GLOB|project:dataset.table", help="The dead letters.")
-    parser.add_argument("--letters_format", required=True, choices=sorted(_READERS), help="Format of --letters.")
+    parser.add_argument("--letters_format", required=True, choices=sorted(FORMATS), help="Format of --letters.")
     parser.add_argument("--to_topic", default="", metavar="projects/P/topics/T", help="Publish them here, unchanged.")
+    parser.add_argument(
+        "--stages", default="", metavar="STAGE,...", help=f"Only letters of these stages: {', '.join(ENTRIES)}."
+    )
+    parser.add_argument("--since", default="", metavar="TIME", help="Only letters from this time on, in RFC 3339.")
+    parser.add_argument("--until", default="", metavar="TIME", help="Only letters before this time, in RFC 3339.")
+    parser.add_argument(
+        "--reason", default="", metavar="REGEX", help="Only letters whose error_message it is found in."
+    )
     add_options(parser)
-    arguments = parser.parse_args(argv)
-    console.prepare()
+    return parser
+
+
+def _choice(arguments: argparse.Namespace) -> Choice:
+    stages = tuple(filter(None, map(str.strip, arguments.stages.split(","))))
+    if unknown := [stage for stage in stages if stage not in ENTRIES]:
+        raise ValueError(f"expected --stages of {', '.join(ENTRIES)}, got {unknown[0]!r}")
     try:
-        letters = list(_READERS[arguments.letters_format](arguments.letters))
-        elements = elements_of(letters)
-        if arguments.to_topic:
-            check_topic(arguments.to_topic)
-            return _publish(elements, arguments.to_topic)
-        check_values(arguments)
-        settings = settings_of(arguments)
-        if settings.parser is None:
-            raise ValueError(f"expected --input_format of messages, got {settings.input_format!r}")
-        checks.check_model(settings)
-        read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
-        checks.check_outputs(settings, Inputs(read), "letters")
-        make_outputs(settings)
-        with contextlib.ExitStack() as stack:
-            files = settings.output_format in FILE_FORMATS
-            waiting = stack.enter_context(waiting_files(settings.places)) if files else {}
-            return _run(elements, settings, settings.parser, waiting)
+        reason = re.compile(arguments.reason)
+    except re.error as error:
+        raise ValueError(f"expected --reason to be a regular expression, got {arguments.reason!r}: {error}") from error
+    return Choice(stages, _time("since", arguments.since), _time("until", arguments.until), reason)
+
+
+def _time(option: str, given: str) -> int | None:
+    try:
+        return parse_time(given, option) if given else None
     except ValueError as error:
-        print(f"python -m pipeline.replay: {in_command_line(str(error))}", file=sys.stderr)
-        return 2
+        raise ValueError(f"expected --{option}=TIME in RFC 3339, got {given!r}") from error
 
 
-def _element(kind: Callable[..., Any]) -> Callable[[bytes, Any], Any]:
-    def make(payload: bytes, attributes: Any) -> Any:
-        fields = json.loads(payload)
-        if "embedding" in fields:
-            fields["embedding"] = base64.b64decode(fields["embedding"])
-        return kind(**fields)
-
-    return make
+def _without_all_but(stage: str) -> dict[str, str]:
+    reason = "expected a message to publish, got what another stage refused; play it again without --to_topic"
+    return {other: reason for other in ENTRIES if other != stage}
 
 
-# How to make the element that a stage rejected from its dead letter.
-_ELEMENTS: dict[str, tuple[type, Callable[[bytes, Any], Any]]] = {
-    parsing.STAGE: (Record, parsing.record_of),
-    splitting.STAGE: (Message, _element(Message)),
-    embedding.STAGE: (Sentence, _element(Sentence)),
-    WRITE_STAGE: (SentenceEmbedding, _element(SentenceEmbedding)),
-}
+def _without(settings: Settings) -> dict[str, str]:
+    """The stages that the input format does not have, each with a reason."""
+    needed = {} if settings.parser else {parsing.STAGE: "messages", splitting.STAGE: "messages"}
+    if settings.input_format not in (*files.FILE_FORMATS, "rows"):
+        needed[files.STAGE] = "files"
+    return {
+        stage: f"expected --input_format of {kind}, got {settings.input_format}; play it again with theirs"
+        for stage, kind in needed.items()
+    }
 
 
-def elements_of(letters: Sequence[DeadLetter]) -> dict[str, list[Any]]:
-    """The rejected elements by stage. The parts of a letter are joined, and each letter counts once.
+def _chosen(letters: Sequence[DeadLetter], choice: Choice, without: Mapping[str, str]) -> Chosen:
+    """What to play; the rest is told on standard error.
 
     Raises:
-        ValueError: if a part is missing, or letters are of a stage from which they cannot be played again.
+        ValueError: if there is nothing to play.
     """
-    parts: dict[str, dict[int, DeadLetter]] = collections.defaultdict(dict)
-    for letter in letters:
-        parts[letter.id][letter.part] = letter
-    elements: dict[str, list[Any]] = collections.defaultdict(list)
-    for identity, found in parts.items():
-        first = next(iter(found.values()))
-        if first.stage not in _ELEMENTS:
-            raise ValueError(
-                f"expected dead letters of {', '.join(_ELEMENTS)}, got {identity} of {first.stage!r}; "
-                "fix what it names, and run the pipeline on it"
-            )
-        payload = payload_of(list(found.values()))
-        elements[first.stage].append(_ELEMENTS[first.stage][1](payload, first.attributes))
-    return elements
+    chosen = choose(letters, choice, without)
+    for (stage, reason), ids in chosen.left_out.items():
+        shown = ", ".join(ids[:_SHOWN_IDS]) + (", ..." if len(ids) > _SHOWN_IDS else "")
+        print(f"left out {len(ids):,} of {stage}: {reason} ({shown})", file=sys.stderr)
+    total = len({letter.id for letter in letters})
+    if chosen.passed_over:
+        print(f"not asked for: {chosen.passed_over:,} of {total:,} dead letters", file=sys.stderr)
+    if not chosen.elements:
+        raise ValueError(f"expected dead letters that can be played, got none of {total:,}")
+    return chosen
 
 
-def _publish(elements: dict[str, list[Any]], topic: str) -> int:
-    records = elements.pop(parsing.STAGE, [])
-    messages = [Outgoing(record.data, record.attributes) for record in records]
-    send = functools.partial(publish, topic)
-    refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+def _publish(records: Sequence[Record], topic: str) -> int:
+    messages = [pubsub.Outgoing(record.data, record.attributes) for record in records]
+    send = functools.partial(pubsub.publish, topic)
+    try:
+        refused = list(deliver(send, messages, _PUBLISH_SECONDS, f"Pub/Sub topic {topic}"))
+    except TimeoutError as error:
+        print(f"python -m pipeline.replay: {error}", file=sys.stderr)
+        return 1
     print(f"published {len(messages) - len(refused):,} messages to {topic}")
     for refusal in refused:
         print(f"refused: {refusal.reason}", file=sys.stderr)
-    if left := sum(map(len, elements.values())):
-        print(
-            f"left out {left:,} of later stages, which are not messages any more; play them again without --to_topic",
-            file=sys.stderr,
-        )
-    return 1 if refused or left else 0
+    return 1 if refused else 0
 
 
-def _run(elements: dict[str, list[Any]], settings: Settings, parser: ParserOptions, waiting: Mapping[str, str]) -> int:
-    console.import_tensorflow()
-    beam_options = PipelineOptions([])
-    pipeline = beam.Pipeline(runner=local_runner(beam_options), options=beam_options)
-
-    def entering(stage: str) -> Any:
-        create = beam.Create(elements.get(stage, ())).with_output_types(_ELEMENTS[stage][0])
-        return pipeline | f"Letters of {stage.lower()}" >> create
-
-    def joined(stage: str, before: Any) -> Any:
-        return (before, entering(stage)) | f"Enter {stage.lower()}" >> beam.Flatten()
-
-    messages = graph.parse(entering(parsing.STAGE), parser, settings)
-    sentences = graph.split(joined(splitting.STAGE, messages.output), settings)
-    rows = graph.embed(joined(embedding.STAGE, sentences.output), settings)
-    refused = {"parse": messages.dead_letters, "split": sentences.dead_letters, "embed": rows.dead_letters}
-    graph.write(joined(WRITE_STAGE, rows.output), refused, settings, is_stream=False, waiting=waiting)
-    return run_locally("python -m pipeline.replay", pipeline, settings, waiting)
-
-
-def _files(pattern: str) -> list[str]:
-    paths = sorted(file.path for file in match(pattern).files)
-    if not paths:
-        raise ValueError(f"expected --letters to match files, {pattern!r} matches none; check the path")
-    return paths
+def _run(elements: Mapping[str, list[Any]], settings: Settings, letters: Sequence[str]) -> int:
+    """Run the pipeline, each element from its stage; `letters` are the patterns of files that were read for them."""
+    if settings.reuse:
+        raise ValueError("expected no --reuse with letters, whose sentences have no vectors yet; leave it out")
+    again = list(dict.fromkeys(elements.get(files.STAGE, ())))
+    with contextlib.ExitStack() as stack:
+        written = written_before(stack, settings) if settings.already_written else ()
+        checks.check_outputs(settings, Inputs([*letters, *again], written=written), "letters")
+        make_outputs(settings)
+        inputs = Inputs(again, written=written)
+        waiting = stack.enter_context(waiting_files(settings.places)) if settings.output_format in FILE_FORMATS else {}
+        checks.check_earlier(settings, inputs)
+        console.import_tensorflow()
+        beam_options = PipelineOptions([])
+        pipeline = beam.Pipeline(runner=local_runner(beam_options), options=beam_options)
+        _build(pipeline, elements, settings, inputs, waiting)
+        return run_locally("python -m pipeline.replay", pipeline, settings, waiting)
 
 
-def _read_parquet(pattern: str) -> Iterator[DeadLetter]:
-    import pyarrow.parquet as pq
+def _build(
+    pipeline: beam.Pipeline,
+    elements: Mapping[str, list[Any]],
+    settings: Settings,
+    inputs: Inputs,
+    waiting: Mapping[str, str],
+) -> None:
+    def entering(*stages: str) -> Any:
+        made = [element for stage in stages for element in elements.get(stage, ())]
+        kind = ENTRIES[stages[0]].element
+        return pipeline | f"Letters of {stages[0].lower()}" >> beam.Create(made).with_output_types(kind)
 
-    for path in _files(pattern):
-        yield from map(_letter, pq.read_table(path).to_pylist())
+    def joined(name: str, kind: type, *pcolls: Any) -> Any:
+        return pcolls | f"Enter {name}" >> beam.Flatten().with_output_types(kind)
 
-
-def _read_avro(pattern: str) -> Iterator[DeadLetter]:
-    import fastavro
-
-    for path in _files(pattern):
-        with open(path, "rb") as file:
-            yield from map(_letter, fastavro.reader(file))
-
-
-def _read_jsonl(pattern: str) -> Iterator[DeadLetter]:
-    for path in _files(pattern):
-        with open(path, encoding="utf-8") as file:
-            yield from map(_letter, map(json.loads, file))
-
-
-def _read_bigquery(table: str) -> Iterator[DeadLetter]:
-    name = parse_table(table)
-    rows = bigquery_client(name.project).list_rows(str(name))
-    yield from (_letter(dict(row.items())) for row in rows)
-
-
-_READERS: dict[str, Callable[[str], Iterator[DeadLetter]]] = {
-    "parquet": _read_parquet,
-    "avro": _read_avro,
-    "jsonl": _read_jsonl,
-    "bigquery": _read_bigquery,
-}
-
-
-def _letter(row: dict[str, Any]) -> DeadLetter:
-    """A dead letter from its row, without its time, which replay does not need."""
-    attributes = {pair["key"]: pair["value"] for pair in row["attributes"]}
-    payload = row["payload_bytes"]
-    if isinstance(payload, str):
-        payload = base64.b64decode(payload)
-    return DeadLetter(**(row | {"attributes": attributes, "payload_bytes": payload, "timestamp": 0}))
+    refused = {}
+    records = []
+    if inputs.patterns:
+        read = graph.read_files(pipeline, settings, inputs)
+        refused["read"] = read.dead_letters
+        records.append(read.output)
+    sentences = [entering(embedding.STAGE)]
+    rows_to_parse = [entering(reembedding.STAGE)]
+    if settings.parser is None:
+        rows_to_parse += records
+    else:
+        messages = graph.parse(joined("parse", Record, *records, entering(parsing.STAGE)), settings.parser, settings)
+        split = graph.split(joined("split", Message, messages.output, entering(splitting.STAGE)), settings)
+        # A letter's sentence is of a version that may be in the journal, but has no row itself.
+        sentences.append(graph.without_written(pipeline, split.output, settings, inputs))
+        refused |= {"parse": messages.dead_letters, "split": split.dead_letters}
+    parsed = graph.parse_rows(joined("parse rows", Record, *rows_to_parse), settings)
+    rows = graph.embed(joined("embed", Sentence, parsed.output, *sentences), settings)
+    refused |= {"rows": parsed.dead_letters, "embed": rows.dead_letters}
+    written = joined("write", SentenceEmbedding, rows.output, entering(bigquery.STAGE, pubsub.STAGE))
+    entries = entering(bigquery.JOURNAL_STAGE)
+    graph.write(written, refused, settings, is_stream=False, waiting=waiting, entries=[entries])
 
 
 if __name__ == "__main__":

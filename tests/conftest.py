@@ -170,22 +170,23 @@ def _export(checkpoint: pathlib.Path, pair: pathlib.Path) -> None:
 @pytest.fixture(scope="session")
 def text_encoder(shared: Shared) -> pathlib.Path:
     """A text-in encoder of 4 dimensions: raises for a text with "raise" in it, gives NaN for one with "nan"."""
+    return shared.made("text_encoder", write_text_encoder)
 
-    def make(path: pathlib.Path) -> None:
-        import tensorflow as tf
 
-        class Encoder(tf.Module):
-            @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-            def __call__(self, texts: Any) -> Any:
-                bad = tf.reduce_any(tf.strings.regex_full_match(texts, ".*raise.*"))
-                with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(bad), ["refused by the model"])]):
-                    length = tf.cast(tf.strings.length(texts), tf.float32)
-                nan = tf.where(tf.strings.regex_full_match(texts, ".*nan.*"), float("nan"), 1.0)
-                return tf.stack([length, length * 2.0, nan, tf.ones_like(length)], axis=1)
+def write_text_encoder(path: pathlib.Path) -> None:
+    """Write the text-in encoder: a text's vector is its length in bytes, twice that, and 1, 1."""
+    import tensorflow as tf
 
-        tf.saved_model.save(Encoder(), str(path))
+    class Encoder(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, texts: Any) -> Any:
+            bad = tf.reduce_any(tf.strings.regex_full_match(texts, ".*raise.*"))
+            with tf.control_dependencies([tf.debugging.Assert(tf.logical_not(bad), ["refused by the model"])]):
+                length = tf.cast(tf.strings.length(texts), tf.float32)
+            nan = tf.where(tf.strings.regex_full_match(texts, ".*nan.*"), float("nan"), 1.0)
+            return tf.stack([length, length * 2.0, nan, tf.ones_like(length)], axis=1)
 
-    return shared.made("text_encoder", make)
+    tf.saved_model.save(Encoder(), str(path))
 
 
 def as_arguments(options: Mapping[str, Any]) -> list[str]:

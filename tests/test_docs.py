@@ -6,27 +6,36 @@ import importlib
 import os
 import pathlib
 import re
+import shlex
+import subprocess
+import sys
+import tomllib
 
 import pytest
 
 import transforms
-from pipeline import evaluate, expansion_service, status
+from pipeline import compact, evaluate, expansion_service, status
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
-from tests.benchmarks import scale, throughput
+from tests.benchmarks import journal, scale, soak, streams, throughput
 from tests.conftest import ROOT
 from transforms.encoder.text_encoder import TextEncoder
+from transforms.integrations.beam_yaml import PROVIDERS
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 PARSERS: list[argparse.ArgumentParser] = [
+    compact._parser(),
     evaluate._parser(),
     expansion_service._parser(),
     report._parser(),
     search._parser(),
     status._parser(),
+    journal._parser(),
     scale._parser(),
+    soak._parser(),
+    streams._parser(),
     throughput._parser(),
 ]
 # Beam's own, and those of programs without a parser to ask.
@@ -61,22 +70,51 @@ def test_the_python_examples_run(minilm: TextEncoder, capsys: pytest.CaptureFixt
     """One after the other, as a reader would."""
     scope: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), scope)
     printed = capsys.readouterr().out
     assert "Hello there. 384" in printed
     assert "{'text': [" in printed
+    assert "m1 Hello there. (384,)" in printed
+
+
+def yaml_example() -> str:
+    """The pipeline that the documentation shows."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
+    return str(text)
+
+
+def test_the_yaml_example_lists_the_transforms_of_the_package() -> None:
+    """As the file does that can be included; that file is in the package, where its printed path says."""
+    yaml = pytest.importorskip("yaml")
+    assert yaml.safe_load(yaml_example())["providers"] == yaml.safe_load(PROVIDERS.read_text())
+    printed = subprocess.run(
+        shlex.split(re.findall(r"`(python -c .*PROVIDERS.*?)`", (DOCS / "python.md").read_text())[0]),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={
+            **os.environ,
+            "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        },
+        cwd="/",
+    )
+    assert printed.stdout == f"{PROVIDERS}\n"
+    assert (
+        PROVIDERS.name
+        in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["transforms"]
+    )
 
 
 def test_the_yaml_example_runs(minilm: TextEncoder, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the clone's directory, as it says."""
+    """From any directory in which its input is."""
     pytest.importorskip("jinja2", reason="Beam YAML needs pip install 'apache-beam[yaml]'")
     from apache_beam.yaml import main
 
-    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "python.md").read_text(), re.S)
+    text = yaml_example()
     (tmp_path / "pipeline.yaml").write_text(text)
-    (tmp_path / "transforms").symlink_to(ROOT / "transforms")
     # The first 60 of the messages: what they are does not matter here.
     (tmp_path / "examples").mkdir()
     messages = (ROOT / "examples" / "messages.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -100,6 +138,18 @@ def test_links_lead_somewhere_and_options_exist(page: pathlib.Path) -> None:
     known = {option for parser in PARSERS for action in parser._actions for option in action.option_strings}
     known |= set(re.findall(r"`(--\w+)`", options_table())) | OTHERS
     assert set(re.findall(r"--\w+", text)) - known == set()
+
+
+def test_each_promise_has_a_test() -> None:
+    """Those that docs/reliability.md names are there."""
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", (DOCS / "reliability.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"def {test}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", sorted(transforms.__all__))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transforms.encoder.catalogue import CATALOGUE, Model, find_model
     from transforms.encoder.text_encoder import TextEncoder
     from transforms.integrations.ml_transform import SentenceEmbeddings
+    from transforms.integrations.run_inference import TextEncoderHandler
     from transforms.io.bigquery.write import WriteDeadLettersToBigQuery, WriteRowsToBigQuery
     from transforms.io.pubsub.read import ReadFromSubscription
     from transforms.parsing import ParseMessages
@@ -40,6 +41,7 @@ _MODULES = {
     "SentenceSplitter": "splitter",
     "SplitSentences": "splitting",
     "TextEncoder": "encoder.text_encoder",
+    "TextEncoderHandler": "integrations.run_inference",
     "WithDeadLetters": "dead_letters",
     "WriteDeadLettersToBigQuery": "io.bigquery.write",
     "WriteRowsToBigQuery": "io.bigquery.write",
@@ -65,6 +67,7 @@ __all__ = [
     "SentenceSplitter",
     "SplitSentences",
     "TextEncoder",
+    "TextEncoderHandler",
     "WithDeadLetters",
     "WriteDeadLettersToBigQuery",
     "WriteRowsToBigQuery",

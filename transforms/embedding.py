@@ -1,6 +1,9 @@
 """EmbedSentences: computes the vector of each sentence through RunInference, with one encoder per process."""
 
 import dataclasses
+import logging
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -21,7 +24,7 @@ from transforms.dead_letters import (
 )
 from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
-from transforms.encoder.hot_swap import CurrentEncoder, Encoded
+from transforms.encoder.hot_swap import CurrentEncoder, Encoded, check_watchable, current_encoder
 from transforms.encoder.options import EncoderOptions, check_fields
 from transforms.options import sort_out, takes
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding, is_end
@@ -29,6 +32,11 @@ from transforms.types import DeadLetter, Sentence, SentenceEmbedding, is_end
 STAGE = "Embed sentences"
 # How many fields of a SentenceEmbedding are those of its sentence.
 _FIELDS = len(Sentence._fields)
+
+# How long to wait before an encoder that failed without the fault of any sentence is tried again, in seconds.
+_WAITS = (1.0, 5.0, 25.0)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +48,8 @@ class EmbeddingOptions:
             unchanged.
         batch_size: maximum number of sentences passed to the encoder at once, which sorts them by length; in a stream,
             also the maximum number of messages pulled at once.
-        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a directory
-            of versions; 0 for never.
+        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a local
+            directory of numbered versions; 0 for never.
         large_model: whether to load the model only once per machine, in one worker process that serves all the others.
 
     Raises:
@@ -75,12 +83,18 @@ def _vector(element: Any) -> bytes:
     return vector
 
 
+class EncoderFailed(RuntimeError):
+    """The encoder cannot encode any text, so a bundle fails and its sentences are tried again."""
+
+
 class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, CurrentEncoder]):
     """A model handler that loads a TextEncoder once per process and passes it a bundle's sentences in large batches.
 
     A SentenceEmbedding that has a vector is passed on as it is, in its place; one without is a sentence. A batch that
-    fails is halved until the failing sentence is isolated; all the others are embedded. With
-    `large_model` the encoder is loaded once per machine, in one process, and the other processes send it their texts.
+    fails is halved until the failing sentence is isolated; all the others are embedded. If a text made for
+    the purpose fails too, no sentence is at fault, and the batch is tried again a few times before its bundle fails.
+    With `large_model` the encoder is loaded once per machine, in one process, and the other processes send it their
+    texts.
     """
 
     def __init__(self, encoder: EncoderOptions, options: EmbeddingOptions) -> None:
@@ -94,7 +108,7 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
 
     def load_model(self) -> CurrentEncoder:
         """Loads the encoder. A failure to load fails the job, because it is not the fault of any message."""
-        return CurrentEncoder(self._encoder, self._options.model_poll_seconds)
+        return current_encoder(self._encoder, self._options.model_poll_seconds)
 
     def run_inference(
         self,
@@ -102,7 +116,12 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
         model: CurrentEncoder,
         inference_args: Optional[dict[str, Any]] = None,
     ) -> list[Embedded]:
-        """The outcome for each sentence, in order; the end of a version has none but the model that it was given to."""
+        """The outcome for each sentence, in order; the end of a version has none but the model that it was given to.
+
+        Raises:
+            EncoderFailed: if the encoder fails whatever the text.
+            ConnectionError, EOFError: if the process that holds the large model has died.
+        """
         sentences = [_sentence(each) for each in batch if not (is_end(each) or _vector(each))]
         self._counters.observe("batch_size", len(sentences))
         following = iter(self._embed(sentences, model) if sentences else [])
@@ -118,7 +137,7 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
         self._counters.count("truncated", int(element.truncated))
         return Embedded(SentenceEmbedding(*element))
 
-    def _embed(self, batch: list[Sentence], model: CurrentEncoder) -> list[Embedded]:
+    def _embed(self, batch: list[Sentence], model: CurrentEncoder, is_part: bool = False) -> list[Embedded]:
         try:
             encoded = model.encode([clean(sentence.content, self._options.cleanup) for sentence in batch])
         except (ConnectionError, EOFError):
@@ -126,26 +145,50 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
             raise
         # An encoder may raise anything, because of one sentence or for lack of memory; halving handles both.
         except Exception as error:
+            if (len(batch) == 1 or not is_part) and self._had_to_recover(model, error):
+                return self._embed(batch, model)
             if len(batch) == 1:
                 return [self._dead(batch[0], error)]
             middle = len(batch) // 2
-            return self._embed(batch[:middle], model) + self._embed(batch[middle:], model)
+            return self._embed(batch[:middle], model, True) + self._embed(batch[middle:], model, True)
         encoding = encoded.encoding
+        finite = np.isfinite(encoding.vectors.sum(axis=1)).tolist()
+        no_number = f"expected finite numbers in the vector, {encoded.name} gave NaN or Inf"
+        if not all(finite) and self._had_to_recover(model, ValueError(no_number)):
+            return self._embed(batch, model)
         self._counters.observe("model_load_ms", encoded.load_ms)
         self._counters.count("tokens", int(encoding.tokens.sum()))
         self._counters.count("padded_tokens", encoding.padded_tokens)
         self._counters.count("cache_hits", encoding.cache_hits)
         self._counters.count(f"encoded_by_{encoded.engine}_{encoded.precision}", len(batch))
-        finite = np.isfinite(encoding.vectors.sum(axis=1)).tolist()
         self._counters.count("rows", sum(finite))
         self._counters.count("truncated", int(encoding.truncated[finite].sum()))
         vectors = np.ascontiguousarray(encoding.vectors, "<f4")
         return [
             self._row(sentence, encoded, vectors[i].tobytes(), int(encoding.tokens[i]), bool(encoding.truncated[i]))
             if finite[i]
-            else self._dead(sentence, f"expected finite numbers in the vector, {encoded.name} gave NaN or Inf")
+            else self._dead(sentence, no_number)
             for i, sentence in enumerate(batch)
         ]
+
+    def _had_to_recover(self, model: CurrentEncoder, error: Exception) -> bool:
+        """Whether the encoder, which has just failed with `error`, failed for a fine text too, until it was waited for.
+
+        Raises:
+            EncoderFailed: if it has not recovered.
+        """
+        for tries, wait in enumerate((*_WAITS, None)):
+            fault = _fault_of(model)
+            if fault is None:
+                return tries > 0
+            if wait is not None:
+                self._counters.count("encoder_retries")
+                _log.warning("the encoder fails for any text: %s; trying again in %g s", fault, wait)
+                time.sleep(wait)
+        raise EncoderFailed(
+            f"expected the encoder to encode a short text, it failed: {fault}; no sentence is at fault: check the "
+            "memory of the machine, the engine and the model"
+        ) from error
 
     def _row(self, sentence: Sentence, encoded: Encoded, vector: bytes, tokens: int, truncated: bool) -> Embedded:
         return Embedded(
@@ -187,7 +230,7 @@ class EmbedSentences(DeadLetterTransform):
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
     embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model
-    that cannot be loaded fails the job.
+    that cannot be loaded fails the job, and one that cannot encode any text fails the bundle.
 
     Args:
         model: a catalogue name, a TF-Hub handle, or a directory.
@@ -201,7 +244,10 @@ class EmbedSentences(DeadLetterTransform):
     @takes(EncoderOptions, EmbeddingOptions)
     def __init__(self, model: str = DEFAULT_MODEL, **options: Any) -> None:
         super().__init__()
-        self._handler = EncoderHandler(*sort_out({"model": model, **options}, EncoderOptions, EmbeddingOptions))
+        encoder, embedding = sort_out({"model": model, **options}, EncoderOptions, EmbeddingOptions)
+        if embedding.model_poll_seconds:
+            check_watchable(model)
+        self._handler = EncoderHandler(encoder, embedding)
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[SentenceEmbedding]:
         """The rows, and as dead letters the sentences that got no vector."""
@@ -210,6 +256,19 @@ class EmbedSentences(DeadLetterTransform):
         return add_dead_letters(
             split_dead_letters(embedded, "Sort out failures", _SortOut(), SentenceEmbedding), *letters
         )
+
+
+def _fault_of(model: CurrentEncoder) -> str | None:
+    """Why the encoder cannot encode a fine text, in one line; None if it can."""
+    # The encoder remembers the vectors of texts, so each probe is a text of its own.
+    probe = f"A sentence to try the model on, {uuid.uuid4().hex}."
+    try:
+        is_fine = np.isfinite(model.encode([probe]).encoding.vectors).all()
+    except (ConnectionError, EOFError):
+        raise
+    except Exception as error:
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return None if is_fine else "its vector has NaN or Inf"
 
 
 class _SortOut(beam.DoFn):

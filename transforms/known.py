@@ -141,7 +141,7 @@ class _MadeBy:
             found = {name: row[name] for name in names}
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
-                f"expected what an earlier run wrote, with {', '.join(names)}, got {record.data[:80]!r} in "
+                f"expected what an earlier run wrote, with {', '.join(map(repr, names))}, got {record.data[:80]!r} in "
                 f"{record.origin}; name rows only"
             ) from error
         name, version = name_and_version(self._encoder)

@@ -63,9 +63,9 @@ def sort_out(given: Mapping[str, Any], *classes: type) -> list[Any]:
     ]
 
 
-def descriptions(cls: type) -> dict[str, str]:
-    """The description of each field from the docstring of an options class, each on one line."""
-    _, _, text = (inspect.getdoc(cls) or "").partition("\nAttributes:\n")
+def descriptions(cls: type, heading: str = "Attributes") -> dict[str, str]:
+    """The description of each name under `heading` in a class's docstring, such as an option's, each on one line."""
+    _, _, text = (inspect.getdoc(cls) or "").partition(f"\n{heading}:\n")
     attributes, _, _ = text.partition("\n\n")
     found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", attributes, re.M)
     return {name: re.sub(r"\s+", " ", said) for name, said in found}

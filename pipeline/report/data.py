@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.current import CurrentRows, View
 from transforms.dead_letters import cause_of
+from transforms.encoder.reasons import reason_of
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +99,7 @@ def read_dead_letters(pattern: str) -> list[Cause]:
             [paths],
         ).fetchall()
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise ValueError(f"expected dead letters of the pipeline in {pattern!r}: {reason}") from error
     causes: dict[tuple[str, str], Cause] = {}
     for stage, message, payload in letters:

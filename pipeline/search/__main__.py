@@ -19,10 +19,9 @@ from transforms.encoder.cleanup import clean, version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
-# The options of a run that change its vectors; a query must be encoded as the rows were.
-_HOW = [
-    option for option in OPTIONS if option.name in ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup")
-]
+# The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
+_NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup", "allow_http")
+_HOW = [option for option in OPTIONS if option.name in _NAMES]
 
 
 class ModelVersion(NamedTuple):
@@ -63,10 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.limit < 1:
             raise ValueError(f"expected --limit of at least 1, got {arguments.limit}")
         encoder = made(EncoderOptions, arguments)
-        files = None
-        if not arguments.bigquery:
-            files = ParquetRows(arguments.embeddings, where, arguments.journal, arguments.all_versions)
-        rows: Rows = files or BigQueryRows(arguments.bigquery, where)
+        how = where, arguments.journal, arguments.all_versions
+        files = None if arguments.bigquery else ParquetRows(arguments.embeddings, *how)
+        rows: Rows = files or BigQueryRows(arguments.bigquery, *how)
         for found in search(rows, arguments.query, encoder, arguments.cleanup, arguments.limit):
             fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
             print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")

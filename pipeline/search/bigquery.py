@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from transforms.encoder.reasons import reason_of
 from transforms.io.bigquery.tables import newest_entries, parse_table
 from transforms.io.google_clients import bigquery_client
 
@@ -113,7 +114,7 @@ class BigQueryRows:
         try:
             yield self._client or bigquery_client(self._table.project)
         except (GoogleAPIError, GoogleAuthError, OSError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = reason_of(error)
             raise ValueError(f"expected to search --bigquery={self._table}: {reason}") from error
 
 

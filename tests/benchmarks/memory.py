@@ -42,7 +42,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "texts.txt").write_text(_sentences(arguments.count), encoding="utf-8")
+        (folder / "texts.txt").write_text(sentences(arguments.count), encoding="utf-8")
         for size in arguments.sizes.split(","):
             model = _made(size, folder) if size in SIZES else str(models_directory() / size)
             weights = sum(path.stat().st_size for path in pathlib.Path(model).rglob("variables.data*"))
@@ -62,7 +62,7 @@ def main() -> None:
                 print(f"| {size} | {name} | {weights / 1e6:,.0f} MB | {peak / 1e9:.2f} GB | {rate} |", flush=True)
 
 
-def _sentences(count: int) -> str:
+def sentences(count: int) -> str:
     """`count` different lines of one sentence each, from the examples' texts."""
     messages = (ROOT / "examples" / "messages.jsonl").read_text(encoding="utf-8").splitlines()
     splitter = SentenceSplitter("en")
@@ -96,7 +96,7 @@ def measure(folder: pathlib.Path, model: str, *options: str) -> tuple[int, str]:
     with (folder / "log.txt").open("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            peak = max(peak, sum(map(_proportional, _with_children(process.pid))))
+            peak = max(peak, sum(map(proportional, with_children(process.pid))))
             time.sleep(_SAMPLE_SECONDS)
         log.seek(0)
         said = log.read()
@@ -106,17 +106,18 @@ def measure(folder: pathlib.Path, model: str, *options: str) -> tuple[int, str]:
     return peak, rate[1]
 
 
-def _with_children(process: int) -> list[int]:
+def with_children(process: int) -> list[int]:
+    """A process, and those that it and they have started."""
     found = [process]
     # A process may end at any time.
     with contextlib.suppress(OSError):
         for task in pathlib.Path(f"/proc/{process}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += _with_children(int(child))
+                found += with_children(int(child))
     return found
 
 
-def _proportional(process: int) -> int:
+def proportional(process: int) -> int:
     """Bytes of memory of a process; a shared page is divided by the number of processes that share it."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pipeline import console
-from tests.benchmarks.memory import _sentences as sentences
+from tests.benchmarks.memory import sentences
 from tests.benchmarks.throughput import uncached
 from transforms.encoder.text_encoder import TextEncoder
 

@@ -9,7 +9,7 @@ import http.server
 import json
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ FAULTS = {
     "quota": Fault(403, "quotaExceeded", grpc.StatusCode.RESOURCE_EXHAUSTED, in_response=True),
     "internal": Fault(500, "internalError", grpc.StatusCode.INTERNAL),
     "aborted": Fault(502, "badGateway", grpc.StatusCode.ABORTED, in_response=True),
+    "no login": Fault(401, "authError", grpc.StatusCode.UNAUTHENTICATED),
     "no right": Fault(403, "accessDenied", grpc.StatusCode.PERMISSION_DENIED),
     "no table": Fault(404, "notFound", grpc.StatusCode.NOT_FOUND),
 }
@@ -49,7 +50,8 @@ class FaultProxy:
     """The proxy; `rest` and `storage` are its addresses, host:port.
 
     It tells what it saw: how many `writes`, how many of them it `failed`, how many bytes the `largest` had, and how
-    many gRPC `streams` were opened.
+    many gRPC `streams` were opened. `granted` are the permissions that the account has; None leaves that to the
+    emulator, which knows none.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -58,9 +60,11 @@ class FaultProxy:
         self._failing = 0
         self._refused_text = ""
         self._refusal = "row"
+        self._renamed = ""
         self._cut_after_write = False
         self._ignored = 0.0
         self._closed = threading.Event()
+        self.granted: list[str] | None = None
         self.writes = 0
         self.failed = 0
         self.largest = 0
@@ -77,6 +81,10 @@ class FaultProxy:
         """From now on rows whose content has `text` are refused: by their number ("row"), or with all the "batch"."""
         self._refused_text = text
         self._refusal = as_a
+
+    def rename(self, column: str) -> None:
+        """From now on the tables' `column` has another name, and writes that name it are refused; "" for none."""
+        self._renamed = column
 
     def cut_after_next_write(self) -> None:
         """The next write reaches the emulator, but its acknowledgement is lost with every connection."""
@@ -120,6 +128,19 @@ class FaultProxy:
         """The numbers of the rows to refuse."""
         return [row for row, text in enumerate(contents) if self._refused_text and self._refused_text in text]
 
+    def unknown(self, columns: Collection[str]) -> str:
+        """The one of `columns` that the tables have under another name; "" if there is none."""
+        return self._renamed if self._renamed in columns else ""
+
+    def shown(self, table: bytes) -> bytes:
+        """What BigQuery says of a table, as JSON, with its column renamed."""
+        if not (self._renamed and table):
+            return table
+        described = json.loads(table)
+        for field in described.get("schema", {}).get("fields", []):
+            field["name"] += "_renamed" if field["name"] == self._renamed else ""
+        return json.dumps(described).encode()
+
     @property
     def refuses_batches(self) -> bool:
         """Whether a refused row takes its batch with it, without its number."""
@@ -146,8 +167,15 @@ def _serve_rest(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) -> 
 
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if proxy.granted is not None and self.path.split("?")[0].endswith(":testIamPermissions"):
+                asked = json.loads(body)["permissions"]
+                granted = [one for one in asked if one in proxy.granted]
+                # BigQuery leaves the list out where it would be empty.
+                self.answer(200, json.dumps({"permissions": granted} if granted else {}).encode())
+                return
             if not self.path.split("?")[0].endswith("/insertAll"):
-                self.answer(*_pass_on(target, self.command, self.path, body))
+                status, answer = _pass_on(target, self.command, self.path, body)
+                self.answer(status, proxy.shown(answer) if "/tables/" in self.path else answer)
                 return
             fault = proxy.fault_now(len(body))
             if proxy.ignored_now():
@@ -156,6 +184,9 @@ def _serve_rest(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) -> 
                 self.answer(fault.status, _error_body(fault.status, fault.reason))
                 return
             given = json.loads(body)
+            if column := proxy.unknown({name for row in given["rows"] for name in row["json"]}):
+                self.answer(200, _no_such_field(column, len(given["rows"])))
+                return
             bad = proxy.refused([row["json"].get("content", "") for row in given["rows"]])
             if bad and proxy.refuses_batches:
                 self.answer(400, _error_body(400, "invalid"))
@@ -207,6 +238,11 @@ def _error_body(status: int, reason: str) -> bytes:
     return json.dumps({"error": {"code": status, "message": f"injected {reason}", "errors": errors}}).encode()
 
 
+def _no_such_field(column: str, rows: int) -> bytes:
+    errors = [{"reason": "invalid", "location": column, "message": f"no such field: {column}."}]
+    return json.dumps({"insertErrors": [{"index": row, "errors": errors} for row in range(rows)]}).encode()
+
+
 def _serve_storage(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) -> str:
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     channel = stack.enter_context(grpc.insecure_channel(target, options))
@@ -230,6 +266,9 @@ def _serve_storage(proxy: FaultProxy, target: str, stack: contextlib.ExitStack) 
             if fault:
                 context.abort(fault.code, f"injected {fault.reason}")
             table = pa.ipc.open_stream(schema + arrow.rows.serialized_record_batch).read_all()
+            if column := proxy.unknown(table.column_names):
+                said = f"Input schema has more fields than BigQuery schema, extra fields: '{column}'"
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, said)
             contents = table["content"].to_pylist() if "content" in table.column_names else []
             if bad := proxy.refused(contents):
                 rows = [] if proxy.refuses_batches else bad

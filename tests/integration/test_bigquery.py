@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from google.cloud import bigquery
 
-from pipeline import replay
+from pipeline.letters import read_letters
 from tests.integration.fault_proxy import FAULTS, FaultProxy
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, element_json
@@ -136,6 +137,56 @@ def test_a_refused_row_alone_is_a_dead_letter(
     assert (counted("rows_written"), counted("rows_refused")) == (98, 2)
 
 
+def rename(client: bigquery.Client, name: str, column: str, to: str) -> None:
+    """Renames a column in what the emulator says of the table; ALTER TABLE would not change that."""
+    table = client.get_table(name)
+    fields = [field.to_api_repr() for field in table.schema]
+    table.schema = [field | {"name": to} if field["name"] == column else field for field in fields]
+    client.update_table(table, ["schema"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_a", ["row", "batch"])
+def test_a_renamed_column_is_waited_out(
+    method: str, as_a: str, dataset: str, client: bigquery.Client, proxy: FaultProxy, counted: Callable[[str], int]
+) -> None:
+    """No row is at fault, so none is a dead letter, and few requests are made until the column is back."""
+    rows = [embedding(number, "text") for number in range(2048)]
+    rename(client, f"{dataset}.rows", "content", "sentence")
+    # The emulator itself does not mind an unknown column.
+    proxy.refuse("text", as_a)
+
+    def mend() -> None:
+        rename(client, f"{dataset}.rows", "sentence", "content")
+        proxy.refuse("")
+
+    timer = threading.Timer(2, mend)
+    timer.start()
+    write(rows, f"{dataset}.rows", method=method)
+    timer.join()
+    assert ids(client, f"{dataset}.rows") == ids_of(rows)
+    assert (counted("rows_written"), counted("rows_refused")) == (2048, 0)
+    assert proxy.writes < 20
+
+
+@pytest.mark.parametrize("fault", ["renamed", "unknown"])
+def test_a_table_that_refuses_every_row_fails_the_bundle_at_last(
+    method: str, fault: str, dataset: str, client: bigquery.Client, proxy: FaultProxy
+) -> None:
+    """Even if its schema does not tell why; the line says what is wrong."""
+    if fault == "renamed":
+        rename(client, f"{dataset}.rows", "content", "sentence")
+    proxy.refuse("text", "batch")
+    reason = "no column content" if fault == "renamed" else "it rejects every row"
+    with pytest.raises(
+        Exception, match=rf"expected BigQuery table .* to take rows within 1 s of retries, got {reason}"
+    ):
+        write(
+            [embedding(number, "text") for number in range(2048)], f"{dataset}.rows", method=method, retry_for_seconds=1
+        )
+    assert proxy.writes < 35
+
+
 def test_a_refused_row_without_dead_letters_fails_the_pipeline(method: str, dataset: str, proxy: FaultProxy) -> None:
     """As Beam's own transforms do."""
     proxy.refuse("poison")
@@ -247,7 +298,7 @@ def test_a_refused_dead_letter_is_spilled(
     names = ("dead_letters_written", "dead_letters_refused", "dead_letters_spilled")
     assert tuple(map(counted, names)) == (1, 1, 1)
     (path,) = (tmp_path / "spill").iterdir()
-    (spilled,) = replay._READERS["jsonl"](str(path))
+    (spilled,) = read_letters("jsonl", str(path))
     assert spilled._replace(timestamp=letters[1].timestamp) == letters[1]
 
 

@@ -233,7 +233,10 @@ def test_only_what_is_asked_for_is_read(dataset: str) -> None:
     ("table", "reason"),
     [
         ("nothing", "nothing does not; check its name"),
-        ("letters", "has no column begin, content, end, message_id, metadata, sentence_index"),
+        (
+            "letters",
+            "has no column 'begin', 'content', 'end', 'message_id', 'metadata', 'sentence_index'",
+        ),
         ("view", "is a view; name the table behind it"),
     ],
 )

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from google.cloud import bigquery
 
 from pipeline.emulators.pubsub import PubsubEmulator
+from tests.benchmarks.soak_account import BigQuerySink, account, message
 from tests.conftest import ROOT
 from tests.integration.test_stream import SECONDS, payloads, publish, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.subprocess]
 RUNNERS = ("prism", "flink")
+MESSAGES = 600
 
 
 @pytest.fixture(params=RUNNERS)
@@ -102,3 +105,53 @@ def test_a_batch_that_is_stopped_is_cancelled(prism: str, text_encoder: pathlib.
     assert process.returncode == 1
     assert "cancelling job" in errors
     assert errors.endswith("the pipeline failed: the job was cancelled\n")
+
+
+def test_poison_is_kept_and_all_else_is_there_once(
+    runner: list[str], dataset: str, client: bigquery.Client, text_encoder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """A batch in which one message in twenty is poison: each of the others has its rows, and each poison a letter."""
+    (tmp_path / "in.jsonl").write_bytes(b"\n".join(map(message, range(MESSAGES))))
+    with program(
+        f"--input={tmp_path}/in.jsonl", "--input_format=jsonl", *to_tables(dataset, text_encoder), *runner
+    ) as process:
+        out, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, errors
+    assert f"dead letters  {MESSAGES // 20} (" in out
+    check_account(BigQuerySink(client, dataset))
+
+
+def test_poison_in_a_stream_is_kept_and_all_else_is_there_once(
+    pubsub_server: PubsubEmulator, stream_options: list[str], dataset: str, client: bigquery.Client,
+    text_encoder: pathlib.Path,
+) -> None:  # fmt: skip
+    """The same in a stream, and nothing is left once it has ended."""
+    subscription, sink = pubsub_server.subscription(), BigQuerySink(client, dataset)
+    pubsub_server.publish(subscription.topic, [message(number) for number in range(MESSAGES)])
+    with program(
+        f"--input_subscription={subscription.name}", "--input_format=json", *to_tables(dataset, text_encoder),
+        *stream_options,
+    ) as process:  # fmt: skip
+        good = MESSAGES - MESSAGES // 20
+        wait_for(
+            lambda: (sink.count() >= 2 * good and len(sink.letters()) >= MESSAGES // 20) or process.poll() is not None
+        )
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, errors
+    assert f"acknowledged  {MESSAGES} of {MESSAGES} pulled" in out
+    assert pubsub_server.left(subscription.name) == 0
+    check_account(sink)
+
+
+def to_tables(dataset: str, model: pathlib.Path) -> list[str]:
+    """The options of a run that writes to rows and letters of a dataset."""
+    tables = [f"--output={dataset}.rows", f"--dead_letters={dataset}.letters"]
+    return ["--id_field=id", f"--model={model}", "--output_format=bigquery", *tables]
+
+
+def check_account(sink: BigQuerySink) -> None:
+    """Of the messages of the soak, nothing is lost, wrong, or doubled in the view."""
+    found = account(MESSAGES, sink.rows(), sink.letters())
+    assert found.is_clean(), found
+    assert found.letters == MESSAGES // 20

@@ -311,6 +311,12 @@ def test_a_directory_is_read_whole(tmp_path: pathlib.Path, text_encoder: pathlib
         ({"custom_bounds": "("}, "custom_bounds"),
         ({"runner": "DaskRunner"}, "expected a runner that keeps its data, got --runner=DaskRunner"),
         ({"preprocessor": "/no/such/directory"}, "expected a SavedModel at /no/such/directory"),
+        ({"model": "http://models.example/bert/1"}, "expected --model as an https handle, "),
+        ({"model_version": "0123456789ab"}, "expected --model_version=0123456789ab, got "),
+        (
+            {"model_poll_seconds": 60},
+            "expected --model as a local directory of numbered versions with --model_poll",
+        ),
     ],
 )
 def test_a_wrong_run_is_refused_with_one_line_before_any_work(

@@ -185,3 +185,17 @@ def test_bigquery_gets_the_query_as_parameters() -> None:
     assert parameters["query"]["parameterValue"]["arrayValues"] == [{"value": 1.0}, {"value": 2.0}]
     assert parameters["value0"]["parameterValue"] == {"value": "a'b"}
     assert parameters["model_version"]["parameterType"] == {"type": "STRING"}
+
+
+def test_a_table_is_searched_by_the_journal_that_was_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As files are; a name that is none is refused at once."""
+    given: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(search, "search", lambda *_: [])
+    monkeypatch.setattr(search, "BigQueryRows", lambda *how: given.append(how))
+    assert search.main(["--bigquery=p:d.t", "--journal=p:d.j", "--all_versions", "query"]) == 0
+    assert given == [("p:d.t", {}, "p:d.j", True)]
+    monkeypatch.undo()
+    assert search.main(["--bigquery=p:d.t", "--journal=j", "query"]) == 2
+    assert "--journal: expected a table as project:dataset.table, got 'j'" in capsys.readouterr().err

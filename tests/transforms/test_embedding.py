@@ -1,5 +1,6 @@
 import json
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 
 from tests.beam import run
 from tests.conftest import sentence
-from transforms.embedding import EmbeddingOptions, EmbedSentences, EncoderHandler
+from transforms import embedding
+from transforms.embedding import Embedded, EmbeddingOptions, EmbedSentences, EncoderFailed, EncoderHandler
+from transforms.encoder.hot_swap import Encoded
 from transforms.encoder.options import EncoderOptions
-from transforms.encoder.text_encoder import TextEncoder
+from transforms.encoder.text_encoder import Encoding, TextEncoder
 from transforms.types import Sentence
 
 
@@ -45,6 +48,69 @@ def test_a_lost_model_makes_no_dead_letters(gone: Exception) -> None:
     handler = EncoderHandler(EncoderOptions(), EmbeddingOptions(large_model=True))
     with pytest.raises(type(gone)):
         handler.run_inference([sentence("fine")], Lost())  # type: ignore[arg-type]
+
+
+class Engine:
+    """An encoder that raises or gives what a function of the texts says, unless that is None."""
+
+    def __init__(self, fails: Callable[[Sequence[str]], Exception | float | None]) -> None:
+        self._fails = fails
+        self.calls = 0
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Vectors of one number."""
+        self.calls += 1
+        failure = self._fails(texts)
+        if isinstance(failure, Exception):
+            raise failure
+        counts, vectors = np.ones(len(texts), np.int64), np.full((len(texts), 1), failure or 1.0, np.float32)
+        return Encoded(Encoding(vectors, counts, counts < 0, 0), "model", "v1", "tensorflow", "float32", 0)
+
+
+def embed(engine: Engine, texts: Sequence[str]) -> list[Embedded]:
+    """The outcomes for sentences of `texts`, in one batch."""
+    handler = EncoderHandler(EncoderOptions(), EmbeddingOptions())
+    return handler.run_inference([sentence(text, i) for i, text in enumerate(texts)], engine)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("failure", [MemoryError("out of memory"), RuntimeError(), float("nan"), float("inf")])
+@pytest.mark.parametrize("count", [1, 2048])
+def test_a_broken_encoder_makes_no_dead_letters(
+    failure: Exception | float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again a few times, and then the bundle fails, with one line."""
+    monkeypatch.setattr(embedding, "_WAITS", (0.0, 0.0))
+    engine = Engine(lambda texts: failure)
+    with pytest.raises(EncoderFailed, match="^expected the encoder to encode a short text, it failed: .*$"):
+        embed(engine, ["fine"] * count)
+    assert engine.calls == 4
+
+
+def test_an_encoder_that_recovers_embeds_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sentence has its row."""
+    monkeypatch.setattr(embedding, "_WAITS", (0.0, 0.0))
+    failures = [MemoryError(), MemoryError()]
+    outcomes = embed(Engine(lambda texts: failures.pop() if failures else None), ["fine"] * 100)
+    assert all(outcome.row and not outcome.dead_letters for outcome in outcomes)
+
+
+def test_an_encoder_that_breaks_while_a_sentence_is_sought_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more sentences are taken for those at fault."""
+    monkeypatch.setattr(embedding, "_WAITS", ())
+    found: list[str] = []
+
+    def fails(texts: Sequence[str]) -> Exception | None:
+        found.extend(texts if len(texts) == 1 else ())
+        return RuntimeError("broken") if "bad" in texts or "bad" in found else None
+
+    with pytest.raises(EncoderFailed):
+        embed(Engine(fails), ["fine"] * 9 + ["bad"] + ["fine"] * 9)
+
+
+def test_a_batch_that_is_too_large_for_the_memory_is_halved() -> None:
+    """A smaller one fits."""
+    outcomes = embed(Engine(lambda texts: MemoryError() if len(texts) > 10 else None), ["fine"] * 100)
+    assert all(outcome.row for outcome in outcomes)
 
 
 def test_a_vector_with_nan_is_a_dead_letter(text_encoder: pathlib.Path) -> None:

@@ -9,7 +9,15 @@ import pytest
 from pipeline.command_line import add_options, in_command_line
 from pipeline.options import OPTIONS
 from pipeline.settings import Settings, settings_of
-from transforms import EmbedSentences, ParseMessages, SentenceEmbeddings, SentenceSplitter, SplitSentences, TextEncoder
+from transforms import (
+    EmbedSentences,
+    ParseMessages,
+    SentenceEmbeddings,
+    SentenceSplitter,
+    SplitSentences,
+    TextEncoder,
+    TextEncoderHandler,
+)
 from transforms.dataframe import embed
 from transforms.embedding import EmbeddingOptions
 from transforms.encoder.options import EncoderOptions
@@ -25,6 +33,7 @@ SURFACES: list[tuple[Callable[..., Any], tuple[type, ...]]] = [
     (EmbedSentences, (EncoderOptions, EmbeddingOptions)),
     (embed, (EncoderOptions,)),
     (SentenceEmbeddings, (EncoderOptions,)),
+    (TextEncoderHandler, (EncoderOptions,)),
     (YamlEmbedSentences, (EncoderOptions, EmbeddingOptions)),
     (SentenceSplitter, (SplitterOptions,)),
     (SplitSentences, (SplitterOptions, SplittingOptions)),
@@ -34,6 +43,8 @@ SURFACES: list[tuple[Callable[..., Any], tuple[type, ...]]] = [
 # A value of each option that is not its default, and one that no option of its kind has.
 OTHER: dict[str, Any] = {
     "model": "minilm",
+    "model_version": "0123456789ab",
+    "allow_http": True,
     "preprocessor": "/p",
     "pooling": "cls",
     "normalize": True,
@@ -174,6 +185,7 @@ def test_an_option_that_there_is_not_is_refused_with_the_nearest() -> None:
         ("expected max_length of at least min_length", "expected --max_length of at least --min_length"),
         ("expected --input to match a file, '/a/model=3/x' matches none", None),
         ("expected a field 'text_field', got ['id_field']", None),
+        ("expected table p.d.t to take our rows, got no column 'model_version' (STRING REQUIRED)", None),
         ("expected a model's name, handle or directory, got 'x'", None),
         ("expected --dead_letters=projects/P/topics/T with --output_format=pubsub, got none", None),
     ],

@@ -435,8 +435,8 @@ def test_something_else_than_rows_is_not_taken_for_rows_written(
     assert embed(tmp_path, text_encoder, TEXTS, "a", max_message_bytes=1) == 1
     letters = {option: tmp_path / "a" / "dead_letters" / "*.parquet"}
     assert embed(tmp_path, text_encoder, TEXTS, "b", journal="none", **letters) == 1
-    names = {"already_written": "id", "reuse": "content, embedding"}[option]
-    assert f"expected what an earlier run wrote, with {names}, model, model_version" in capsys.readouterr().err
+    names = {"already_written": "'id'", "reuse": "'content', 'embedding'"}[option]
+    assert f"expected what an earlier run wrote, with {names}, 'model', 'model_version'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["already_written", "reuse"])
@@ -464,4 +464,7 @@ def test_a_broken_journal_of_rows_written_fails_the_run(
     journal.write_bytes((tmp_path / "a" / "rows-00000-of-00001.parquet").read_bytes())
     pq.write_table(pq.read_table(journal).drop_columns(["revision"]), journal)
     assert embed(tmp_path, text_encoder, TEXTS, "b", **written) == 1
-    assert "expected what an earlier run wrote, with message_id, version, revision, model" in capsys.readouterr().err
+    assert (
+        "expected what an earlier run wrote, with 'message_id', 'version', 'revision', 'model'"
+        in capsys.readouterr().err
+    )

@@ -11,7 +11,7 @@ from apache_beam.transforms.fully_qualified_named_transform import FullyQualifie
 from apache_beam.typehints.schemas import named_fields_to_schema, named_tuple_from_schema
 
 from transforms.integrations.beam_yaml import YamlEmbedSentences, YamlSplitSentences
-from transforms.integrations.schema_transforms import EMBED, SPLIT, discovered, made, named
+from transforms.integrations.schema_transforms import EMBED, SPLIT, discovered, made, named, options_tables
 
 OFFERED = {SPLIT: YamlSplitSentences, EMBED: YamlEmbedSentences}
 
@@ -19,6 +19,20 @@ OFFERED = {SPLIT: YamlSplitSentences, EMBED: YamlEmbedSentences}
 def called(name: str, *arguments: Any, **options: Any) -> beam.PTransform:
     """What `named` makes of a call as Java's PythonExternalTransform writes it."""
     return named(FullyQualifiedNamedTransform(name, arguments, options).to_runner_api_parameter(None)[1])
+
+
+def test_the_tables_describe_each_option_once() -> None:
+    """With its type, default and meaning, in the order of the signature."""
+    tables = options_tables().split("### ")[1:]
+    assert [table.split("\n")[0] for table in tables] == ["`SplitSentences`", "`EmbedSentences`"]
+    for table, transform in zip(tables, OFFERED.values(), strict=True):
+        rows = [[cell.strip() for cell in line.split(" | ")] for line in table.split("\n")[4:] if line]
+        assert [row[0].strip("| `") for row in rows] == list(inspect.signature(transform).parameters)
+        assert all(len(row) == 4 and row[1] and row[3].strip("| ") for row in rows)
+    assert "| `normalize` | boolean |  |" in tables[1]
+    assert "| `max_seq_length` | integer | `128` |" in tables[1]
+    assert "| `abbreviations` | list of strings |  |" in tables[0]
+    assert "One of `sentence`, `soft`, `ignore`." in tables[0]
 
 
 @pytest.mark.parametrize("identifier", OFFERED)

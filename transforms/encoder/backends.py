@@ -11,6 +11,7 @@ from transforms.encoder.catalogue import Model
 from transforms.encoder.engines import Probes, load_engine
 from transforms.encoder.options import EncoderOptions, check_max_seq_length
 from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.reasons import reason_of
 from transforms.encoder.recipe import Recipe
 from transforms.encoder.saved_model import BertVectors, TextVectors
 
@@ -84,7 +85,7 @@ def load(model: Model, options: EncoderOptions, recipe: Recipe) -> Backend:
     except tf.errors.OpError as error:
         # Its files can be read, and its graph fails when it runs.
         raise ValueError(
-            f"expected {model.encoder} to encode a few sentences, it failed: {str(error).strip().splitlines()[0]}; "
+            f"expected {model.encoder} to encode a few sentences, it failed: {reason_of(error)}; "
             "copy or export the model again"
         ) from error
 

@@ -1,6 +1,7 @@
 """The catalogue of models, which describes each without loading it, and the lookup from a name to its SavedModels."""
 
 import dataclasses
+import difflib
 import itertools
 import json
 import os
@@ -170,7 +171,7 @@ def models_directory() -> pathlib.Path:
     return pathlib.Path(cache) / "sentence-embeddings" / "models"
 
 
-def find_model(model: str, preprocessor: str = "") -> Model:
+def find_model(model: str, preprocessor: str = "", allow_http: bool = False) -> Model:
     """The description of a catalogue name, a TF-Hub handle or a directory, with the locations of its SavedModels.
 
     A name refers to the directory of that name under `models_directory()`, if it exists, or else to the model's
@@ -178,8 +179,10 @@ def find_model(model: str, preprocessor: str = "") -> Model:
     `preprocessor` may name the other; or a directory of numbered versions, of which the highest is used.
 
     Raises:
-        ValueError: if there is no such model, or a file of it is missing or broken; the message says what to do.
+        ValueError: if there is no such model, a file of it is missing or broken, or a handle is refused as in
+            check_names; the message says what to do.
     """
+    check_names(model, preprocessor, allow_http)
     try:
         return _find(model, preprocessor)
     except OSError as error:
@@ -187,6 +190,8 @@ def find_model(model: str, preprocessor: str = "") -> Model:
 
 
 def _find(model: str, preprocessor: str) -> Model:
+    if preprocessor and "://" not in preprocessor and not os.path.exists(preprocessor):
+        raise ValueError(f"expected a SavedModel at {preprocessor}, there is no such directory; check the path")
     name = _ALIASES.get(model, model)
     entry = CATALOGUE.get(name)
     if entry:
@@ -204,13 +209,44 @@ def _find(model: str, preprocessor: str) -> Model:
         return dataclasses.replace(known, preprocessor=preprocessor or known.preprocessor)
     if os.path.isdir(model):
         return _from_directory(pathlib.Path(newest_version(model)[0]), None, preprocessor)
-    raise ValueError(
-        f"expected a model's name, handle or directory, got {model!r}; `python -m pipeline.models` lists the names"
-    )
+    raise _unknown(model)
+
+
+def check_names(model: str, preprocessor: str, allow_http: bool) -> None:
+    """Checks what can be told of a model on a machine that need not have it.
+
+    A path may be that of a worker. A model "" is left to whoever looks for it.
+
+    Raises:
+        ValueError: if a word is neither a name of the catalogue nor a directory, or a handle begins with http://, where
+            anyone on the way can replace the model, and that is not allowed.
+    """
+    if model and _is_word(model) and model not in CATALOGUE and model not in _ALIASES:
+        raise _unknown(model)
+    if preprocessor and _is_word(preprocessor):
+        raise ValueError(f"expected preprocessor as a handle or directory, got {preprocessor!r}; check the path")
+    for option, handle in {"model": model, "preprocessor": preprocessor}.items():
+        if handle.lower().startswith("http://") and not allow_http:
+            raise ValueError(
+                f"expected {option} as an https handle, a gs:// path, a directory or a name, got {handle!r}; "
+                "allow_http takes it, and whatever the network puts in its place"
+            )
+
+
+def _is_word(given: str) -> bool:
+    """Whether this is no path or handle, and nothing that is here."""
+    return "/" not in given and not os.path.exists(given)
+
+
+def _unknown(model: str) -> ValueError:
+    near = difflib.get_close_matches(model, [*CATALOGUE, *_ALIASES], 3)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    hint += "`python -m pipeline.models` lists the names"
+    return ValueError(f"expected a model's name, handle or directory, got {model!r}; {hint}")
 
 
 def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
-    """The path that `model` currently refers to, and a fingerprint (path, size and time) of its files.
+    """The path that `model` currently refers to, and a fingerprint (path, size, time of change) of its files.
 
     A local directory of numbered versions refers to the version with the highest number. Anything else refers to
     itself, with an empty fingerprint.
@@ -221,7 +257,7 @@ def newest_version(model: str) -> tuple[str, tuple[tuple[str, int, int], ...]]:
         return model, ()
     newest = path / str(max(versions))
     files = sorted(file for file in newest.rglob("*") if file.is_file())
-    return str(newest), tuple((str(f.relative_to(newest)), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    return str(newest), tuple((str(f.relative_to(newest)), f.stat().st_size, f.stat().st_ctime_ns) for f in files)
 
 
 def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) -> Model:

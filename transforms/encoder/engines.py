@@ -22,6 +22,7 @@ import numpy as np
 
 from transforms.encoder.options import PRECISIONS
 from transforms.encoder.packing import Batch, lay_out
+from transforms.encoder.reasons import reason_of
 
 if TYPE_CHECKING:
     from transforms.encoder.preprocessor import Preprocessor
@@ -176,7 +177,7 @@ def choose(makers: Sequence[Maker], expected: Array, probes: Probes) -> Engine:
             reached = agreement(engine(*probes.batch(engine)), expected)
         # A third-party converter or compiler may raise any exception.
         except Exception as error:
-            reason = f"{name} in {precision} cannot run this model: {str(error).strip().splitlines()[-1]}"
+            reason = f"{name} in {precision} cannot run this model: {reason_of(error, -1)}"
             _log.warning("%s", reason)
             continue
         if reached >= AGREEMENT[precision]:

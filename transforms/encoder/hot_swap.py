@@ -5,7 +5,9 @@ pair or a SavedModel. The version with the highest number is used.
 """
 
 import dataclasses
+import functools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ import numpy as np
 
 from transforms.encoder.catalogue import newest_version
 from transforms.encoder.options import EncoderOptions
+from transforms.encoder.reasons import reason_of
 from transforms.encoder.text_encoder import Encoding, TextEncoder, load_encoder
 
 _PROBES = ["A sentence to try the model on.", ""]
@@ -38,30 +41,36 @@ class CurrentEncoder:
 
     If `poll_seconds` is greater than 0, calls start a background thread that looks for another version, at most once
     per `poll_seconds`. A version is loaded when its files are the same in two successive looks, and it replaces the
-    current one only after it has encoded two probes. A version that fails is refused with a one-line error, and is not
-    tried again until its files change.
+    current one, which is freed, only after it has encoded two probes. A version that fails is refused with a one-line
+    error, freed, and not tried again until its files change. The files of the version in use are not looked at.
 
     Args:
-        options: the options of the encoder; for a hot swap, `model` is a directory of versions.
+        options: the options of the encoder; for a hot swap, `model` is a local directory of versions.
         poll_seconds: how often to look for another version, in seconds; 0 for never.
-        load: a function that loads the TextEncoder for given options.
+        load: a function that loads the TextEncoder for given options; by default, one of a watched model is not cached.
+
+    Raises:
+        ValueError: if the model cannot be found or loaded, or is to be watched and is no directory of versions.
     """
 
     def __init__(
         self,
         options: EncoderOptions,
         poll_seconds: float = 0,
-        load: Callable[[EncoderOptions], TextEncoder] = load_encoder,
+        load: Callable[[EncoderOptions], TextEncoder] | None = None,
     ) -> None:
+        if poll_seconds:
+            check_watchable(options.model)
         self._options = options
         self._poll_seconds = poll_seconds
-        self._load = load
+        # What a cache held would be neither read again nor freed.
+        self._load = load or (load_unshared if poll_seconds else load_encoder)
         self._path, _ = newest_version(options.model)
         self._last: tuple[str, Any] | None = None
         self._refused: tuple[str, Any] | None = None
         self._looking = threading.Lock()
         self._looked = time.monotonic()
-        self._encoder = load(dataclasses.replace(options, model=self._path))
+        self._encoder = self._load(dataclasses.replace(options, model=self._path))
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Encodes `texts` with the current encoder; the result has only plain values, so it can cross processes.
@@ -104,7 +113,43 @@ class CurrentEncoder:
         # A broken model may raise any exception.
         except Exception as error:
             self._refused = (path, seen)
-            _log.error("refused the model version %s, keeping %s: %s", path, self._path, str(error).splitlines()[0])
+            _log.error("refused the model version %s, keeping %s: %s", path, self._path, reason_of(error))
             return
         _log.warning("switched to the model version %s (%s) from %s", path, encoder.version, self._path)
         self._path, self._encoder = path, encoder
+
+
+def current_encoder(options: EncoderOptions, poll_seconds: float = 0) -> CurrentEncoder:
+    """The CurrentEncoder for these arguments; all who watch a model in a process share one.
+
+    Raises:
+        ValueError: as in CurrentEncoder.
+    """
+    return _watching(options, poll_seconds) if poll_seconds else CurrentEncoder(options)
+
+
+_watching = functools.lru_cache(maxsize=2)(CurrentEncoder)
+
+
+def load_unshared(options: EncoderOptions) -> TextEncoder:
+    """A TextEncoder for `options` that no cache holds.
+
+    Raises:
+        ValueError: as in TextEncoder.
+    """
+    return TextEncoder(**vars(options))
+
+
+def check_watchable(model: str) -> None:
+    """Checks that versions of `model` can be looked for, unless it is a path that only workers may have.
+
+    Raises:
+        ValueError: if it is a handle, a name, or a directory without versions.
+    """
+    is_elsewhere = os.sep in model and "://" not in model and not os.path.isdir(model)
+    if is_elsewhere or newest_version(model)[0] != model:
+        return
+    raise ValueError(
+        f"expected model as a local directory of numbered versions with model_poll_seconds, got {model!r}; put its "
+        "versions under one as 1, 2, ..., or leave model_poll_seconds out"
+    )

@@ -6,12 +6,15 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+import urllib.request
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+from transforms.encoder.reasons import reason_of
 
 # Where a SavedModel keeps its weights, as the prefix of their files.
 _WEIGHTS = ("variables", "variables")
@@ -41,9 +44,27 @@ def resolve(handle: str) -> str:
         # It imports pkg_resources, which warns that it is deprecated.
         warnings.simplefilter("ignore")
         import tensorflow_hub as hub
+        from tensorflow_hub.compressed_module_resolver import HttpCompressedFileResolver
+
+    class Resolver(HttpCompressedFileResolver):
+        def _call_urlopen(self, request: urllib.request.Request) -> Any:
+            https = urllib.request.HTTPSHandler(context=self._context)
+            return urllib.request.build_opener(https, _Encrypted()).open(request)
 
     with failures_of(handle):
-        return str(hub.resolve(handle))
+        download = Resolver()
+        return str(download(handle) if download.is_supported(handle) else hub.resolve(handle))
+
+
+class _Encrypted(urllib.request.HTTPRedirectHandler):
+    """Follows an https address to no other kind: anyone on the way could replace what is downloaded."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.type == "https" and not newurl.startswith("https://"):
+            raise ValueError(f"it leads to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @contextlib.contextmanager
@@ -58,7 +79,7 @@ def failures_of(handle: str, path: str = "") -> Iterator[None]:
         yield
     # A damaged file makes TensorFlow raise exceptions of any kind.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         if damaged := path and _damaged(path):
             raise ValueError(
                 f"expected a SavedModel at {handle}, {damaged} is missing, damaged or not readable ({reason}); "

@@ -2,13 +2,15 @@
 
 import dataclasses
 import importlib.util
+import re
 from typing import Any
 
-from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model
+from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model, check_names
 
 ENGINES = ("tensorflow", "openvino", "auto")
 PRECISIONS = ("float32", "bfloat16", "auto")
 DEFAULT_MAX_SEQ_LENGTH = 128
+VERSION_REGEX = "[0-9a-f]{12}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +28,9 @@ class EncoderOptions:
             suits the device.
         engine: the engine that runs the encoder; auto chooses the fastest that agrees with TensorFlow in float32.
         precision: the precision of matrix products; auto chooses the fastest that agrees with float32.
+        model_version: the only version of the model to be loaded, as the digest that rows carry which were made with
+            the same options and without cleanup; by default, any version.
+        allow_http: whether a handle may begin with http://, over which anyone on the way can replace the model.
 
     Raises:
         ValueError: if an option has an invalid value; one line names the option, what was expected and what was given.
@@ -40,10 +45,17 @@ class EncoderOptions:
     token_budget: int = dataclasses.field(default=0, metadata={"minimum": 0})
     engine: str = dataclasses.field(default=ENGINES[0], metadata={"choices": ENGINES})
     precision: str = dataclasses.field(default=PRECISIONS[0], metadata={"choices": PRECISIONS})
+    model_version: str = ""
+    allow_http: bool = False
 
     def __post_init__(self) -> None:
         """Checks the options."""
         check_fields(self)
+        check_names(self.model, self.preprocessor, self.allow_http)
+        if self.model_version and not re.fullmatch(VERSION_REGEX, self.model_version):
+            raise ValueError(
+                f"expected model_version as 12 hexadecimal digits, as rows carry it, got {self.model_version!r}"
+            )
         if self.engine == "openvino" and not importlib.util.find_spec("openvino"):
             raise ValueError(
                 "expected the package openvino for engine=openvino, it is not installed; "
@@ -83,6 +95,19 @@ def check_model(model: Model, options: EncoderOptions) -> None:
             f"expected pooling={' or '.join(model.poolings)}, which {model.name} has, got {options.pooling!r}"
         )
     check_max_seq_length(options.max_seq_length, model.max_seq_length, model.name)
+
+
+def check_version(version: str, name: str, options: EncoderOptions) -> None:
+    """Checks that `version`, that of the model called `name`, is the one in `options`, if they name one.
+
+    Raises:
+        ValueError: if it is another; one line names both.
+    """
+    if options.model_version not in ("", version):
+        raise ValueError(
+            f"expected model_version={options.model_version}, got {version} of {name}; restore the files of that "
+            "version, and its pooling, normalize and max_seq_length, or pass the one that you trust"
+        )
 
 
 def check_max_seq_length(max_seq_length: int, limit: int, name: str) -> None:

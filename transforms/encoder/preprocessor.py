@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from transforms.encoder.hub import load
 from transforms.encoder.packing import Batch
+from transforms.encoder.reasons import reason_of
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +38,7 @@ class Preprocessor:
         except Exception as error:
             raise ValueError(
                 f"expected a preprocessor with tokenize and bert_pack_inputs, got {handle} "
-                f"({str(error).strip().splitlines()[0]}); "
+                f"({reason_of(error)}); "
                 "pass preprocessor=HANDLE of one with TF-Hub's text preprocessing interface"
             ) from error
 

@@ -10,6 +10,7 @@ from transforms.encoder.bert.graph import INPUT_NAMES, Bert, BertConfig, l2_norm
 from transforms.encoder.bert.weights import config_of, lift
 from transforms.encoder.catalogue import Model
 from transforms.encoder.hub import load
+from transforms.encoder.reasons import reason_of
 
 Array = np.ndarray[Any, Any]
 
@@ -111,8 +112,7 @@ def _dimension(encoder: Any, model: Model, pooling: str) -> int:
         outputs = encoder({name: tf.ones([1, 3], tf.int32) for name in INPUT_NAMES})
     except (TypeError, ValueError, tf.errors.OpError) as error:
         raise ValueError(
-            f"expected an encoder of {', '.join(INPUT_NAMES)} at {model.encoder}, it refused them: "
-            f"{str(error).splitlines()[0]}"
+            f"expected an encoder of {', '.join(INPUT_NAMES)} at {model.encoder}, it refused them: {reason_of(error)}"
         ) from error
     needed = {"mean": "sequence_output", "cls": "sequence_output", "model_default": "default"}.get(pooling, pooling)
     if needed not in outputs:
@@ -135,7 +135,7 @@ class TextVectors:
             self.dimension = int(call(tf.constant(["probe"])).shape[-1])
         except (TypeError, ValueError, KeyError, tf.errors.OpError) as error:
             raise ValueError(
-                f"expected an encoder of texts at {model.encoder}, it refused them: {str(error).splitlines()[0]}; "
+                f"expected an encoder of texts at {model.encoder}, it refused them: {reason_of(error)}; "
                 "if it is one of word ids, pass its preprocessor"
             ) from error
         self._encoder = encoder

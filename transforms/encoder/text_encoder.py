@@ -12,7 +12,7 @@ import numpy as np
 from transforms.encoder.cache import Known, VectorCache
 from transforms.encoder.catalogue import DEFAULT_MODEL, find_model
 from transforms.encoder.engines import streams
-from transforms.encoder.options import EncoderOptions, check_model
+from transforms.encoder.options import EncoderOptions, check_model, check_version
 from transforms.encoder.scheduler import Scheduler
 
 Array = np.ndarray[Any, Any]
@@ -75,15 +75,15 @@ class TextEncoder:
             options: the other fields of EncoderOptions.
 
         Raises:
-            ValueError: if an option has an invalid value, the model cannot be found or loaded, or it does not support
-                the pooling or the length.
+            ValueError: if an option has an invalid value, the model cannot be found or loaded, is not of the
+                `model_version`, or does not support the pooling or the length.
         """
         start = time.monotonic()
         # Imported here because they import TensorFlow.
         from transforms.encoder import backends, hub, recipe
 
         chosen = EncoderOptions(model, **options)
-        entry = find_model(chosen.model, chosen.preprocessor)
+        entry = find_model(chosen.model, chosen.preprocessor, chosen.allow_http)
         check_model(entry, chosen)
         self.name = entry.name
         self.max_seq_length = chosen.max_seq_length
@@ -95,6 +95,9 @@ class TextEncoder:
         self.normalize = made_by.normalize
         # The files are hashed while the model is loaded.
         version = pool.submit(recipe.version_of, entry, made_by)
+        if chosen.model_version:
+            # A graph may do anything, so another one is not loaded.
+            check_version(version.result(), self.name, chosen)
         backend = backends.load(entry, chosen, made_by)
         self.dimension, self.pooling = backend.dimension, backend.pooling
         self.engine, self.precision = backend.engine, backend.precision
@@ -151,9 +154,11 @@ def name_and_version(options: EncoderOptions) -> tuple[str, str]:
     """The `name` and `version` of a TextEncoder, without loading the model; its files are read once per process.
 
     Raises:
-        ValueError: if the model cannot be found or read.
+        ValueError: if the model cannot be found or read, or is not of the `model_version`.
     """
     from transforms.encoder import recipe
 
-    entry = find_model(options.model, options.preprocessor)
-    return entry.name, recipe.version_of(entry, recipe.recipe_of(entry, options))
+    entry = find_model(options.model, options.preprocessor, options.allow_http)
+    version = recipe.version_of(entry, recipe.recipe_of(entry, options))
+    check_version(version, entry.name, options)
+    return entry.name, version

@@ -1,1 +1,1 @@
-"""The transforms in the forms that MLTransform and Beam YAML use."""
+"""The transforms in the forms that MLTransform, RunInference, Beam YAML and other languages use."""

@@ -3,9 +3,11 @@
 Their inputs, outputs and options are those of Beam YAML, each option typed and nullable: null is its default.
 """
 
+import dataclasses
 import inspect
 import types
 import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
@@ -84,19 +86,67 @@ def _configured(identifier: str, row: Any) -> beam.PTransform:
 
 
 def _config_schema(identifier: str) -> schema_pb2.Schema:
-    transform, options = _OFFERED[identifier]
-    described = {name: said for each in options for name, said in descriptions(each).items()}
+    described = _described(identifier)
+    transform = _OFFERED[identifier].transform
     fields = [(name, _nullable(each.annotation)) for name, each in inspect.signature(transform).parameters.items()]
     return named_fields_to_schema(fields, schema_id=schema_id(identifier), field_descriptions=described)
 
 
+def _described(identifier: str) -> dict[str, str]:
+    """What each option does, by its name."""
+    transform, options = _OFFERED[identifier]
+    said = descriptions(transform, "Args")
+    return {**said, **{name: text for each in options for name, text in descriptions(each).items()}}
+
+
 def _nullable(annotation: Any) -> Any:
     """The type of a schema's field for what an option takes, None included."""
+    return Optional[_kind(annotation)]
+
+
+def _kind(annotation: Any) -> Any:
+    """The type of what an option takes beside None."""
     kinds = set(typing.get_args(annotation) if _is_union(annotation) else (annotation,)) - {type(None)}
     # An integer is a float of a schema, too.
     kind = float if kinds == {int, float} else kinds.pop()
-    return Optional[str if typing.get_origin(kind) is typing.Literal else kind]
+    return str if typing.get_origin(kind) is typing.Literal else kind
 
 
 def _is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+_YAML_TYPES = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    Sequence[str]: "list of strings",
+    Mapping[str, str]: "map",
+}
+
+
+def options_tables() -> str:
+    """The options of each transform as a Markdown table under its name, for the documentation."""
+    return "\n".join(f"### `{name.rpartition('.')[2]}`\n\n{_table(identifier)}" for name, identifier in _NAMES.items())
+
+
+def _table(identifier: str) -> str:
+    transform, options = _OFFERED[identifier]
+    described = _described(identifier)
+    choices = {field.name: field.metadata.get("choices", ()) for each in options for field in dataclasses.fields(each)}
+    lines = ["| option | type | default | what it does |", "| --- | --- | --- | --- |"]
+    for name, option in inspect.signature(transform).parameters.items():
+        default = "" if option.default in (None, "", (), False) else f"`{_yaml(option.default)}`"
+        values = f" One of {', '.join(f'`{choice}`' for choice in choices[name])}." if choices.get(name) else ""
+        said = described[name][0].upper() + described[name][1:]
+        lines.append(f"| `{name}` | {_YAML_TYPES[_kind(option.annotation)]} | {default} | {said}{values} |")
+    return "\n".join(lines) + "\n"
+
+
+def _yaml(value: Any) -> str:
+    return "true" if value is True else str(value)
+
+
+if __name__ == "__main__":
+    print(options_tables(), end="")

@@ -8,7 +8,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.counters import Counters
 from transforms.dead_letters import TAG
-from transforms.io.retries import Answer, deliver
+from transforms.io.retries import Answer, Evidence, deliver
 from transforms.types import DeadLetter, is_end
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -23,6 +23,7 @@ class Sink(Protocol[T_contra]):
         refused_counter: the counter of rows that the sink rejected.
         max_rows: maximum number of rows that are buffered and sent together.
         max_bytes: maximum number of bytes that are buffered and sent together; a larger row is sent alone.
+        keeps_refused: whether rejected rows are kept elsewhere, so that a fault of the sink is not waited out.
     """
 
     name: str
@@ -30,9 +31,13 @@ class Sink(Protocol[T_contra]):
     refused_counter: str
     max_rows: int
     max_bytes: int
+    keeps_refused: bool
 
     def open(self) -> Callable[[Sequence[T_contra]], Answer]:
         """Returns the function that sends rows for `retries.deliver`; called once per DoFn instance, on the worker."""
+
+    def find_fault(self) -> str | None:
+        """Why the sink would reject every row; "" if it would not, None if that is unknown."""
 
     def size(self, row: T_contra) -> int:
         """The approximate size of a row, in bytes."""
@@ -65,6 +70,7 @@ class BundleWriter(beam.DoFn):
         """Opens the sink."""
         self._counters = Counters()
         self._send = self._sink.open()
+        self._evidence: Evidence[Any] = Evidence(self._sink.find_fault)
 
     def start_bundle(self) -> None:
         """Clears the buffer, in which a failed bundle may have left rows."""
@@ -89,7 +95,10 @@ class BundleWriter(beam.DoFn):
         yield from self._flush()
 
     def _flush(self) -> Iterator[Any]:
-        refusals = list(deliver(self._send, self._rows, self._retry_for_seconds, self._sink.name))
+        sink = self._sink
+        refusals = list(
+            deliver(self._send, self._rows, self._retry_for_seconds, sink.name, self._evidence, sink.keeps_refused)
+        )
         self._counters.count(self._sink.written_counter, len(self._rows) - len(refusals))
         reasons = dict(refusals)
         written = -1

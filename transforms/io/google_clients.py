@@ -7,7 +7,7 @@ emulator use neither credentials nor TLS.
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
@@ -58,6 +58,14 @@ def emulator_address(variable: str) -> str | None:
     if not (host and colon and port.isdecimal()) or "/" in address:
         raise ValueError(f"expected {variable} as host:port, got {given!r}; set it to 127.0.0.1:9050, say, or unset it")
     return address
+
+
+def missing_rights(name: str, rights: Iterable[str]) -> ValueError:
+    """The error for an account that lacks `rights`, which are permissions, on the resource `name`."""
+    return ValueError(
+        f"expected the right {' and '.join(sorted(rights))} on {name}, which this account lacks; grant it a role that "
+        "has it, or use another account"
+    )
 
 
 def _bigquery_address(variable: str, other: str) -> str | None:

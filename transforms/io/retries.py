@@ -4,13 +4,17 @@ There are three kinds of errors. A rejection (some rows are invalid) is final: t
 rows are isolated. A transient error (an outage, a quota, a lost connection, a missing permission, a missing table) says
 nothing about the rows: the batch is retried with exponential backoff for as long as the caller allows. Any other error
 is a bug and is raised.
+
+A sink that rejects every row, because a column was renamed for instance, is at fault itself, and that is a transient
+error. So a row is rejected only if the sink accepts another one after it, or says that nothing else is wrong.
 """
 
+import dataclasses
 import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import google.auth.exceptions
 import grpc
@@ -19,12 +23,14 @@ from google.api_core.exceptions import GoogleAPICallError
 
 from transforms.counters import Counters
 
-# How long transient errors of a sink are retried by default.
+# How long transient errors of a sink or a source are retried by default.
 RETRY_FOR_SECONDS = 6 * 3600.0
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 10.0
 _SECONDS_BETWEEN_WARNINGS = 30.0
+# So many rejections in a row cast doubt on the sink: more than it takes to halve the largest batch to a single row.
+_MOST_REJECTIONS = 24
 
 _REFUSING_GRPC = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE)
 REFUSING_CODES = frozenset(code.value[0] for code in _REFUSING_GRPC)
@@ -50,7 +56,11 @@ T = TypeVar("T")
 
 
 class Refused(Exception):
-    """The sink rejects these rows together, although it may accept some of them separately."""
+    """These rows cannot be sent together, whatever the sink is like; some of them may be fine separately."""
+
+
+class RefusedBySink(Exception):
+    """The sink rejects these rows together. Some of them may be invalid, or the sink accepts no rows at all."""
 
 
 class Transient(Exception):
@@ -71,6 +81,19 @@ class Answer(NamedTuple):
 
 WRITTEN = Answer({}, ())
 
+# Whatever a service says may change: an administrator can grant a permission or create a table meanwhile.
+_TRANSIENT = (
+    Transient,
+    grpc.RpcError,
+    GoogleAPICallError,
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    google.auth.exceptions.TransportError,
+    google.auth.exceptions.RefreshError,
+    ConnectionError,
+)
+
 
 class Refusal(NamedTuple):
     """A rejected row: its position among the rows, and the reason."""
@@ -79,8 +102,33 @@ class Refusal(NamedTuple):
     reason: str
 
 
+def _no_answer() -> str | None:
+    return None
+
+
+@dataclasses.dataclass
+class Evidence(Generic[T]):
+    """What distinguishes a fault of a sink from a fault of rows; a writer has one for all its batches.
+
+    Attributes:
+        find_fault: asks the sink why it would reject every row; "" if it would not, None if that is unknown.
+        accepted: a row that the sink accepted, which is sent once more in case of doubt; None before the first one.
+        was_at_fault: whether the sink was at fault and has accepted no row since. It may go on for minutes after its
+            schema is right again.
+    """
+
+    find_fault: Callable[[], str | None] = _no_answer
+    accepted: T | None = None
+    was_at_fault: bool = False
+
+
 def deliver(
-    send: Callable[[Sequence[T]], Answer], rows: Sequence[T], retry_for_seconds: float, sink: str
+    send: Callable[[Sequence[T]], Answer],
+    rows: Sequence[T],
+    retry_for_seconds: float,
+    sink: str,
+    evidence: Evidence[T] | None = None,
+    gives_up: bool = False,
 ) -> Iterator[Refusal]:
     """Sends `rows` until each of them is written or rejected, and yields the rejected ones.
 
@@ -89,45 +137,173 @@ def deliver(
         rows: the rows to write.
         retry_for_seconds: how long transient errors are retried; each success restarts the period.
         sink: the name of the sink, for messages.
+        evidence: what is known about the sink from earlier batches; it is updated.
+        gives_up: whether a sink that rejects every row is given up at once, and all rows are rejected, because the
+            caller keeps them elsewhere.
 
     Raises:
         TimeoutError: if transient errors last longer than `retry_for_seconds`. Some rows may already be written.
     """
-    patience = _Patience(retry_for_seconds, sink)
-    pending: list[Sequence[int]] = [range(len(rows))] if rows else []
-    while pending:
-        batch = pending.pop()
-        try:
-            answer = send([rows[index] for index in batch])
-        except Exception as error:
-            if is_refusal(error):
+    patience = Patience(retry_for_seconds, sink, "take rows", "write_retries")
+    return _Delivery(send, rows, patience, evidence or Evidence(), gives_up).run()
+
+
+class _Delivery(Generic[T]):
+    """One call of `deliver`."""
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[T]], Answer],
+        rows: Sequence[T],
+        patience: "Patience",
+        evidence: Evidence[T],
+        gives_up: bool,
+    ) -> None:
+        self._send = send
+        self._rows = rows
+        self._patience = patience
+        self._evidence = evidence
+        self._gives_up = gives_up
+        self._pending: list[Sequence[int]] = [range(len(rows))] if rows else []
+        # Rows that the sink rejected since it last accepted one, and the number of requests with which it did so.
+        self._suspects: list[Refusal] = []
+        self._rejections = 0
+        self._has_looked = False
+        self._has_accepted = False
+        self._reason = ""
+        # Whether the sink rejected the suspects by their numbers, which it would not do for a fault of its own.
+        self._are_named = True
+
+    def run(self) -> Iterator[Refusal]:
+        while self._pending or self._suspects:
+            if not self._pending or self._rejections >= _MOST_REJECTIONS:
+                yield from self._judge()
+                continue
+            batch = self._pending.pop()
+            try:
+                answer = self._send([self._rows[index] for index in batch])
+            except Refused as error:
                 if len(batch) == 1:
                     yield Refusal(batch[0], _text(error))
                 else:
-                    middle = len(batch) // 2
-                    pending += [batch[middle:], batch[:middle]]
-            elif _is_transient(error):
-                patience.wait(error)
-                pending.append(batch)
-            else:
-                raise
-            continue
-        for position, reason in answer.refused.items():
-            yield Refusal(batch[position], reason)
-        if answer.unwritten:
-            pending.append([batch[position] for position in answer.unwritten])
-        if answer.unwritten and not answer.refused:
-            patience.wait(Transient(f"{len(answer.unwritten)} rows were not written"))
+                    self._halve(batch)
+                continue
+            except Exception as error:
+                if is_refusal(error):
+                    self._reject(batch, error)
+                    yield from self._look()
+                elif is_transient(error):
+                    self._patience.wait(error)
+                    self._pending.append(batch)
+                else:
+                    raise
+                continue
+            unwritten = set(answer.unwritten)
+            self._suspects += [Refusal(batch[position], reason) for position, reason in answer.refused.items()]
+            if unwritten:
+                self._pending.append([batch[position] for position in answer.unwritten])
+            accepted = next((one for one in range(len(batch)) if one not in unwritten | answer.refused.keys()), None)
+            if accepted is not None:
+                self._evidence.accepted = self._rows[batch[accepted]]
+                self._evidence.was_at_fault = False
+                yield from self._acquit()
+            elif answer.refused:
+                self._rejections += 1
+                yield from self._look()
+            if unwritten and not answer.refused:
+                self._patience.wait(Transient(f"{len(unwritten)} rows were not written"))
+
+    def _halve(self, batch: Sequence[int]) -> None:
+        middle = len(batch) // 2
+        self._pending += [batch[middle:], batch[:middle]]
+
+    def _reject(self, batch: Sequence[int], error: Exception) -> None:
+        self._rejections += 1
+        self._reason = _text(error)
+        if len(batch) == 1:
+            self._suspects.append(Refusal(batch[0], self._reason))
+            self._are_named = False
+        # In a random order, bad rows that came together do not look like a fault of the sink.
+        elif self._rejections == 1:
+            self._halve(random.sample(batch, len(batch)))
         else:
-            patience.renew()
+            self._halve(batch)
+
+    def _acquit(self) -> Iterator[Refusal]:
+        """The sink has accepted a row, so the suspects are at fault themselves."""
+        yield from self._suspects
+        self._suspects = []
+        self._are_named = True
+        self._has_accepted = True
+        self._rejections = 0
+        self._patience.renew()
+
+    def _look(self) -> Iterator[Refusal]:
+        """Asks the sink for a fault of its own, once in each delivery, before many requests are made."""
+        if not self._has_looked:
+            self._has_looked = True
+            if fault := self._evidence.find_fault():
+                yield from self._put_off(fault)
+
+    def _judge(self) -> Iterator[Refusal]:
+        """Decides who is at fault after rejections that no acceptance followed."""
+        fault = self._evidence.find_fault()
+        if not fault and self._is_sound(affirmed=fault is not None):
+            yield from self._acquit()
+        else:
+            reason = self._suspects[-1].reason if self._suspects else self._reason
+            yield from self._put_off(fault or f"it rejects every row: {reason}")
+
+    def _is_sound(self, affirmed: bool) -> bool:
+        """Whether the sink is without fault. `affirmed`: whether it says so itself, which may be out of date."""
+        if affirmed and self._has_accepted and self._rejections < _MOST_REJECTIONS:
+            return True
+        if self._evidence.accepted is None:
+            return affirmed and self._are_named and not self._evidence.was_at_fault
+        while True:
+            Counters().count("write_probes")
+            try:
+                answer = self._send([self._evidence.accepted])
+                return not (answer.refused or answer.unwritten)
+            except Exception as error:
+                if is_refusal(error):
+                    return False
+                if not is_transient(error):
+                    raise
+                self._patience.wait(error)
+
+    def _put_off(self, fault: str) -> Iterator[Refusal]:
+        """The sink is at fault: waits, and then tries one row before the others, another one each time."""
+        positions = [suspect.position for suspect in self._suspects] + [one for some in self._pending for one in some]
+        self._suspects = []
+        self._are_named = True
+        self._has_accepted = False
+        if self._gives_up:
+            self._pending = []
+            yield from (Refusal(position, fault) for position in positions)
+            return
+        self._evidence.was_at_fault = True
+        self._patience.wait(Transient(fault))
+        random.shuffle(positions)
+        self._pending = [some for some in (positions[1:], positions[:1]) if some]
+        self._rejections = _MOST_REJECTIONS - 1
 
 
-class _Patience:
-    """Waits between attempts: exponential backoff with jitter and a time limit."""
+class Patience:
+    """Waits between attempts: exponential backoff with jitter and a time limit.
 
-    def __init__(self, seconds: float, sink: str) -> None:
+    Args:
+        seconds: the time limit, from the first failure after a success.
+        name: what fails, for messages.
+        expected: what it is expected to do, for messages.
+        counter: the counter of waits.
+    """
+
+    def __init__(self, seconds: float, name: str, expected: str, counter: str) -> None:
         self._seconds = seconds
-        self._sink = sink
+        self._name = name
+        self._expected = expected
+        self._counter = counter
         self._counters = Counters()
         self.renew()
 
@@ -137,8 +313,16 @@ class _Patience:
         self._since = 0.0
         self._warned = 0.0
 
-    def wait(self, error: Exception) -> None:
-        """Sleeps until the next attempt, or raises TimeoutError if that would be past the time limit."""
+    def wait(self, error: Exception, sleep: Callable[[float], object] = time.sleep) -> None:
+        """Waits until the next attempt.
+
+        Args:
+            error: why the last attempt failed.
+            sleep: the function that waits, given seconds.
+
+        Raises:
+            TimeoutError: if the next attempt would be past the time limit.
+        """
         now = time.monotonic()
         if self._failures == 0:
             self._since = now
@@ -147,18 +331,18 @@ class _Patience:
         self._failures = min(self._failures + 1, 32)
         if now + pause - self._since > self._seconds:
             raise TimeoutError(
-                f"expected {self._sink} to take rows within {self._seconds:g} s of retries, got {_text(error)}; "
-                "fix the sink, or retry for longer"
+                f"expected {self._name} to {self._expected} within {self._seconds:g} s of retries, got {_text(error)}; "
+                "fix it, or retry for longer"
             ) from error
-        self._counters.count("write_retries")
+        self._counters.count(self._counter)
         if now - self._warned > _SECONDS_BETWEEN_WARNINGS:
-            _log.warning("%s: %s; trying again for up to %g s", self._sink, _text(error), self._seconds)
+            _log.warning("%s: %s; trying again for up to %g s", self._name, _text(error), self._seconds)
             self._warned = now
-        time.sleep(pause)
+        sleep(pause)
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the sink rejects the rows of the batch that failed with `error`, or some of them."""
+    """Whether the service rejects what the request that failed with `error` holds, or some of it."""
     if isinstance(error, grpc.RpcError):
         return error.code() in _REFUSING_GRPC
     if isinstance(error, GoogleAPICallError):
@@ -166,25 +350,12 @@ def is_refusal(error: Exception) -> bool:
         if error.grpc_status_code is not None:
             return error.grpc_status_code in _REFUSING_GRPC
         return error.code in _REFUSING_HTTP and not TRANSIENT_REASONS & {_reason(item) for item in error.errors}
-    return isinstance(error, Refused)
+    return isinstance(error, RefusedBySink)
 
 
-def _is_transient(error: Exception) -> bool:
-    # Other errors of the service may be fixed: an administrator can grant a permission or create a table meanwhile.
-    return isinstance(
-        error,
-        (
-            Transient,
-            grpc.RpcError,
-            GoogleAPICallError,
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-            google.auth.exceptions.TransportError,
-            google.auth.exceptions.RefreshError,
-            ConnectionError,
-        ),
-    )
+def is_transient(error: BaseException) -> bool:
+    """Whether the service may do later what it refused with `error`, for instance once a permission is granted."""
+    return isinstance(error, _TRANSIENT) and not is_refusal(error)
 
 
 def _reason(item: Any) -> str:
@@ -193,5 +364,9 @@ def _reason(item: Any) -> str:
 
 def _text(error: Exception) -> str:
     if isinstance(error, grpc.RpcError):
-        return f"{error.code().name}: {error.details()}"
-    return f"{type(error).__name__}: {error}" if not isinstance(error, (Refused, Transient)) else str(error)
+        text = f"{error.code().name}: {error.details()}"
+    elif isinstance(error, (Refused, RefusedBySink, Transient)):
+        text = str(error)
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

@@ -25,10 +25,14 @@ class Spill:
 
     Args:
         folder: a local folder or an address such as gs://bucket/folder; "" for none.
+
+    Attributes:
+        is_open: whether there is a folder.
     """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self.is_open = bool(folder)
         self._counters = Counters()
 
     def keep(self, row: dict[str, Any], sink: str, reason: str) -> None:

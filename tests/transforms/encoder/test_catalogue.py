@@ -1,11 +1,16 @@
 import json
 import pathlib
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pipeline import models
+from transforms import EmbedSentences, SentenceEmbeddings
 from transforms.encoder.catalogue import CARD_FILE, CATALOGUE, DEFAULT_MODEL, POOLINGS, find_model
+from transforms.encoder.options import EncoderOptions
+from transforms.integrations.beam_yaml import YamlEmbedSentences
 
 
 def test_the_default_is_the_reference_systems_model() -> None:
@@ -63,10 +68,46 @@ def test_a_missing_minilm_names_the_command_that_makes_it(
         find_model("minilm")
 
 
-def test_an_unknown_name_is_refused() -> None:
-    """The message says where the names are."""
-    with pytest.raises(ValueError, match=r"got 'bert_bse'; `python -m pipeline\.models` lists"):
-        find_model("bert_bse")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("minlm", "; did you mean minilm"),
+        ("bert_base_uncase", "; did you mean bert_base_uncased, "),
+        ("sent_bert_base_case", "; did you mean sent_bert_base_cased, "),
+        ("xyz", "; `python -m pipeline.models` lists the names"),
+    ],
+)
+def test_an_unknown_name_is_refused_where_it_is_written(name: str, hint: str) -> None:
+    """By all that take one, and not in a worker; the message has the names that are near, and says where all are."""
+    said = f"expected a model's name, handle or directory, got {name!r}{hint}"
+    takers: tuple[Callable[..., Any], ...] = (EncoderOptions, EmbedSentences, YamlEmbedSentences, SentenceEmbeddings)
+    for make in (*takers, find_model):
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+            make(model=name)
+
+
+@pytest.mark.parametrize("name", [*CATALOGUE, *(model.alias for model in CATALOGUE.values() if model.alias)])
+def test_every_name_may_be_given(name: str) -> None:
+    """What is not here yet may be in the workers."""
+    assert EncoderOptions(name).model == name
+
+
+@pytest.mark.parametrize(
+    "model", ["here", "./here", "/only/on/workers", "gs://bucket/model", "https://models.example/1"]
+)
+def test_a_directory_or_handle_may_be_given(model: str, in_directory: pathlib.Path) -> None:
+    """A path may be that of workers; a word must be a folder that is here."""
+    (in_directory / "here").mkdir()
+    assert EncoderOptions(model, preprocessor=model).model == model
+
+
+def test_a_preprocessor_that_cannot_be_is_refused_where_it_is_written(in_directory: pathlib.Path) -> None:
+    """A word that is no folder; and where the model is looked for, a folder that is not there."""
+    for name in ("bert_base_cased", "preprocesor"):
+        with pytest.raises(ValueError, match=f"expected preprocessor as a handle or directory, got '{name}'"):
+            EncoderOptions(preprocessor=name)
+    with pytest.raises(ValueError, match="expected a SavedModel at /no/such/folder, there is no such directory"):
+        find_model("bert_base_cased", "/no/such/folder")
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path: pathlib.Path) -> None:

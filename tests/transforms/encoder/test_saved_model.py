@@ -1,6 +1,9 @@
+import contextlib
 import http.server
 import pathlib
 import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,8 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.beam import run
 from tests.conftest import DATA
+from transforms import EmbedSentences, SentenceEmbeddings
+from transforms.encoder.catalogue import find_model
+from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder
+from transforms.integrations.beam_yaml import YamlEmbedSentences
 
 PATHS = {
     "/google/experts/bert/wiki_books/sst2/2": "encoder",
@@ -49,7 +57,7 @@ def hub(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
 def test_a_pair_is_loaded_by_its_handles(hub: str, hub_bert: pathlib.Path) -> None:
     """The catalogue's URL shape, downloaded and unpacked, gives the vectors of the directory."""
     encoder, preprocessor = (f"{hub}{path}" for path in PATHS)
-    remote = TextEncoder(encoder, preprocessor=preprocessor, max_seq_length=32)
+    remote = TextEncoder(encoder, preprocessor=preprocessor, max_seq_length=32, allow_http=True)
     local = TextEncoder(str(hub_bert), max_seq_length=32)
     assert remote.version == local.version
     np.testing.assert_array_equal(remote.encode(["the dog barks"]), local.encode(["the dog barks"]))
@@ -58,7 +66,100 @@ def test_a_pair_is_loaded_by_its_handles(hub: str, hub_bert: pathlib.Path) -> No
 def test_a_handle_that_is_not_there_is_one_line(hub: str) -> None:
     """The message names the handle."""
     with pytest.raises(ValueError, match=f"expected a SavedModel at {hub}/nothing/1"):
-        TextEncoder(f"{hub}/nothing/1")
+        TextEncoder(f"{hub}/nothing/1", allow_http=True)
+
+
+@pytest.mark.parametrize("address", ["http://models.example/bert/1", "HTTP://models.example/bert/1"])
+def test_a_handle_without_encryption_is_refused(address: str) -> None:
+    """As encoder and as preprocessor, by all that take one; what comes over such a connection may be anybody's."""
+    takers: list[Callable[..., Any]] = [EncoderOptions, EmbedSentences, SentenceEmbeddings, find_model]
+    for make in takers:
+        with pytest.raises(ValueError, match=f"^expected model as an https handle, .*, got '{address}'"):
+            make(address)
+        with pytest.raises(ValueError, match=f"^expected preprocessor as an https handle, .*, got '{address}'"):
+            make("minilm", preprocessor=address)
+        assert make(address, allow_http=True)
+    with pytest.raises(ValueError, match="^expected model as an https handle"):
+        YamlEmbedSentences(model=address)
+
+
+class _Elsewhere(http.server.BaseHTTPRequestHandler):
+    """Sends whoever asks to the same path under the server's attribute `target`."""
+
+    def do_GET(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", f"{self.server.target}{self.path}")  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def https_to(hub: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Starts a server of https that sends its clients elsewhere, and gives its address."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout {key} -out {certificate}"
+    subprocess.run(make.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("TFHUB_DISABLE_CERT_VALIDATION", "true")
+    with contextlib.ExitStack() as stack:
+
+        def start(target: str) -> str:
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Elsewhere)
+            server.target = target  # type: ignore[attr-defined]
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+            return f"https://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="a redirect over https was NOT tried; it needs openssl")
+def test_an_https_address_that_leads_to_http_is_refused(hub: str, https_to: Callable[[str], str]) -> None:
+    """At whatever step; from https to https it is followed."""
+    handle = f"{https_to(https_to(hub))}{next(iter(PATHS))}"
+    with pytest.raises(ValueError, match=f"expected a SavedModel at {handle}, .* leads to {hub}/"):
+        TextEncoder(handle)
+
+
+def test_a_pinned_version_is_loaded(hub: str, hub_bert: pathlib.Path) -> None:
+    """By its digest, whether it is downloaded or not."""
+    version = TextEncoder(str(hub_bert), max_seq_length=32).version
+    encoder, preprocessor = (f"{hub}{path}" for path in PATHS)
+    options = {"max_seq_length": 32, "model_version": version}
+    assert TextEncoder(str(hub_bert), **options).version == version
+    assert TextEncoder(encoder, preprocessor=preprocessor, allow_http=True, **options).version == version
+
+
+def test_another_version_than_the_pinned_one_is_not_even_loaded(
+    tiny_bert: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Its graph may do anything, so its files are compared first; here they could not be loaded."""
+    copied = shutil.copytree(tiny_bert, tmp_path / "tiny")
+    version = TextEncoder(str(copied), max_seq_length=40).version
+    cut(copied / "preprocessor" / GRAPH)
+    with pytest.raises(ValueError, match=rf"^expected model_version={version}, got [0-9a-f]{{12}} of tiny; ") as error:
+        TextEncoder(str(copied), max_seq_length=40, model_version=version)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("digest", ["abc", "0123456789AB", "0123456789abcdef", " 0123456789ab"])
+def test_a_pin_that_is_no_digest_is_refused(digest: str) -> None:
+    """It could never be that of a model."""
+    with pytest.raises(ValueError, match=f"^expected model_version as 12 hexadecimal digits, .*, got '{digest}'"):
+        EmbedSentences(model_version=digest)
+
+
+def test_a_downloaded_model_is_compared_by_the_worker(hub: str) -> None:
+    """The run fails with both digests, and no row is made."""
+    encoder, preprocessor = (f"{hub}{path}" for path in PATHS)
+    pinned = {"preprocessor": preprocessor, "allow_http": True, "model_version": "0123456789ab", "max_seq_length": 32}
+    with pytest.raises(Exception, match=r"expected model_version=0123456789ab, got [0-9a-f]{12} of"):
+        run(["the dog barks"], EmbedSentences(encoder, **pinned))
 
 
 def cut(path: pathlib.Path) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
 from google.api_core.exceptions import ServiceUnavailable
 
+from tests.conftest import sentence
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, split_dead_letters
 from transforms.io.bundle_writer import BundleWriter
 from transforms.io.retries import WRITTEN, Answer, Refused
-from transforms.types import DeadLetter
+from transforms.types import DeadLetter, SentenceEmbedding
 
 _sent: list[list[str]] = []
 _failures: list[Exception] = []
@@ -27,10 +28,14 @@ class Shelf:
     refused_counter = "words_refused"
     max_rows = 5
     max_bytes = 12
+    keeps_refused = False
 
     def open(self) -> Callable[[Sequence[str]], Answer]:
         """What appends a request to `_sent`, or fails as `_failures` says."""
         return _send
+
+    def find_fault(self) -> str | None:
+        """None is known."""
 
     def size(self, row: str) -> int:
         """A byte a letter."""
@@ -142,3 +147,39 @@ def test_a_failed_bundle_leaves_nothing_to_the_next() -> None:
 def test_a_step_is_named_for_its_sink() -> None:
     """Writers of several sinks stay apart, and a streaming job is updated by its steps' names."""
     assert beam.ParDo(BundleWriter(Shelf(), 0)).label == "ParDo(Shelf)"
+
+
+class _Rows(Shelf):
+    """Takes rows, and loses those without a text."""
+
+    def open(self) -> Callable[[Sequence[Any]], Answer]:
+        """What appends the texts of a request to `_sent`."""
+        return lambda rows: _send([row.content for row in rows])
+
+    def size(self, row: Any) -> int:
+        """A byte a letter."""
+        return len(row.content)
+
+    def refused(self, row: Any, reason: str) -> list[DeadLetter]:
+        """A dead letter of the text."""
+        return dead_letters("Shelve", reason, row.content.encode(), {})
+
+
+def test_what_is_written_comes_out_and_an_end_behind_its_rows() -> None:
+    """Ends are not sent, and a row that is refused does not come out."""
+    rows = [
+        SentenceEmbedding(*sentence(content)._replace(revision="1-a"), vector, "m", "v", "float32", 3, False)
+        for content, vector in (("a", b"1"), ("B", b"1"), ("c", b"1"), ("", b""), ("e", b"1"), ("", b""))
+    ]
+    writer = BundleWriter(_Rows(), 0)
+    writer.setup()
+    writer.start_bundle()
+    assert [out for row in rows for out in writer.process(row, 0, GlobalWindow())] == []
+    found = list(writer.finish_bundle())
+    tagged = [out for out in found if isinstance(out, beam.pvalue.TaggedOutput)]
+    assert [out.value.value.payload_string for out in tagged] == ["B"]
+    assert [out.value for out in found if out not in tagged] == [rows[0], *rows[2:]]
+    assert sorted(content for request in _sent for content in request) == ["a", "c", "e"]
+    writer.start_bundle()
+    assert list(writer.process(rows[-1], 0, GlobalWindow())) == []
+    assert [out.value for out in writer.finish_bundle()] == [rows[-1]]

@@ -1,6 +1,7 @@
 """Delivering batches to sinks that fail for a while or refuse rows; each sink here is a few lines of Python."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.io import retries
-from transforms.io.retries import WRITTEN, Answer, Refusal, Refused, Transient, deliver
+from transforms.io.retries import WRITTEN, Answer, Evidence, Refusal, Refused, RefusedBySink, Transient, deliver
 
 
 class StatusError(grpc.RpcError):
@@ -40,23 +41,145 @@ class StatusError(grpc.RpcError):
         return "details"
 
 
-@given(st.sets(st.integers(0, 40)), st.booleans(), st.integers(0, 41))
-def test_only_the_bad_rows_are_refused_and_the_others_written_once(bad: set[int], names_rows: bool, count: int) -> None:
-    """Whether the sink names the bad rows or refuses the whole batch."""
+@given(st.sets(st.integers(0, 39)), st.sampled_from(["row", "batch", "itself"]), st.integers(0, 41))
+def test_only_the_bad_rows_are_refused_and_the_others_written_once(bad: set[int], as_a: str, count: int) -> None:
+    """Whether the sink names the bad rows or refuses the whole batch, or the batch cannot be sent."""
     written: list[int] = []
 
     def send(rows: Sequence[int]) -> Answer:
         found = {position: "bad" for position, row in enumerate(rows) if row in bad}
-        if found and names_rows:
+        if found and as_a == "row":
             return Answer(found, [position for position in range(len(rows)) if position not in found])
         if found:
-            raise Refused("bad")
-        written.extend(rows)
+            raise RefusedBySink("bad") if as_a == "batch" else Refused("bad")
+        written.extend(row for row in rows if row != -1)
         return WRITTEN
 
-    refusals = list(deliver(send, range(count), 0, "sink"))
+    refusals = list(deliver(send, range(count), 0, "sink", Evidence(lambda: "", accepted=-1)))
     assert sorted(refusals) == [Refusal(row, "bad") for row in sorted(bad) if row < count]
     assert sorted(written) == [row for row in range(count) if row not in bad]
+
+
+class Table:
+    """A sink that refuses every row until it is mended, and always the rows in `bad`; it counts what is sent."""
+
+    def __init__(
+        self, names_rows: bool = False, bad: frozenset[int] = frozenset(), mended_at: float = math.inf
+    ) -> None:
+        self.sent = 0
+        self.written: list[int] = []
+        self._names_rows = names_rows
+        self._bad = bad
+        self._mended_at = mended_at
+
+    def send(self, rows: Sequence[int]) -> Answer:
+        """Appends `rows`."""
+        self.sent += 1
+        found = {place: "no such column" for place, row in enumerate(rows) if self.is_broken or row in self._bad}
+        if found and not self._names_rows:
+            raise RefusedBySink("no such column")
+        self.written += [row for place, row in enumerate(rows) if place not in found]
+        return Answer(found, [])
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether no row can be written."""
+        return self.sent < self._mended_at
+
+    def find_fault(self) -> str | None:
+        """As a look at the schema tells."""
+        return "column content is gone" if self.is_broken else ""
+
+
+@pytest.mark.parametrize("names_rows", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 2048])
+@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize("accepted", [None, -1])
+def test_a_sink_that_refuses_every_row_is_at_fault_itself(
+    names_rows: bool, rows: int, looks: bool, accepted: int | None
+) -> None:
+    """No row is refused, few requests are made, and the bundle fails at last."""
+    table = Table(names_rows)
+    evidence = Evidence(table.find_fault, accepted) if looks else Evidence(accepted=accepted)
+    with pytest.raises(TimeoutError, match="expected the table to take rows within 0 s .*column"):
+        list(deliver(table.send, range(rows), 0, "the table", evidence))
+    assert table.sent <= (1 if looks else 25)
+
+
+@pytest.mark.parametrize("names_rows", [True, False])
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_sink_that_is_mended_takes_all_rows(names_rows: bool, looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bad ones are refused then, and no other; until then one row at a time is tried."""
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.01)
+    table = Table(names_rows, bad=frozenset({7, 1000}), mended_at=30)
+    evidence: Evidence[int] = Evidence(table.find_fault) if looks else Evidence()
+    refusals = list(deliver(table.send, range(2048), 60, "the table", evidence))
+    assert sorted(refusal.position for refusal in refusals) == [7, 1000]
+    assert sorted(set(table.written)) == [row for row in range(2048) if row not in (7, 1000)]
+    assert table.sent < 100
+
+
+def test_a_sink_that_breaks_while_bad_rows_are_sought_is_not_taken_for_sound() -> None:
+    """Nothing that was accepted before tells about now."""
+    table = Table(bad=frozenset({3}), mended_at=-1)
+
+    def send(rows: Sequence[int]) -> Answer:
+        if table.written:
+            table._mended_at = math.inf
+        return table.send(rows)
+
+    with pytest.raises(TimeoutError):
+        list(deliver(send, range(64), 0, "the table"))
+    assert table.sent < 40
+
+
+def test_a_sink_that_says_too_early_that_it_is_mended_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As BigQuery, which shows a table's schema before it writes by it."""
+    monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.01)
+    table = Table(names_rows=True, mended_at=10)
+    looks = iter(["column content is gone"])
+    assert list(deliver(table.send, range(5), 60, "the table", Evidence(lambda: next(looks, "")))) == []
+    assert sorted(table.written) == list(range(5))
+
+
+@given(st.sets(st.integers(0, 199), min_size=1), st.booleans())
+def test_many_bad_rows_are_not_taken_for_a_fault_of_the_sink(good: set[int], names_rows: bool) -> None:
+    """However few are good, and wherever they stand."""
+    bad = frozenset(range(200)) - good
+    table = Table(names_rows, bad, mended_at=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.0)
+        refusals = list(deliver(table.send, range(200), 60, "the table"))
+    assert {refusal.position for refusal in refusals} == bad
+    assert set(table.written) == good
+
+
+@pytest.mark.parametrize("names_rows", [True, False])
+def test_rows_that_are_kept_elsewhere_do_not_wait(names_rows: bool) -> None:
+    """All are refused, in few requests."""
+    table = Table(names_rows)
+    refusals = list(deliver(table.send, range(2048), 60, "the table", Evidence(table.find_fault), gives_up=True))
+    assert sorted(refusals) == [Refusal(row, "column content is gone") for row in range(2048)]
+    assert table.sent == 1
+
+
+def test_an_outage_while_a_row_is_in_doubt_is_waited_out() -> None:
+    """It tells nothing of the row."""
+    answers = [RefusedBySink("bad"), ServiceUnavailable("down")]
+
+    def send(rows: Sequence[int]) -> Answer:
+        if answers:
+            raise answers.pop(0)
+        return WRITTEN
+
+    assert list(deliver(send, [1], 10, "the table", Evidence(accepted=-1), gives_up=True)) == [Refusal(0, "bad")]
+
+
+def test_a_sink_without_a_fault_may_refuse_all_rows_by_number() -> None:
+    """As rows whose time no partition takes."""
+    table = Table(names_rows=True, bad=frozenset(range(5)), mended_at=0)
+    refusals = list(deliver(table.send, range(5), 0, "the table", Evidence(table.find_fault)))
+    assert [refusal.position for refusal in refusals] == list(range(5))
 
 
 def test_rows_that_were_written_beside_refused_ones_are_not_sent_again() -> None:
@@ -119,15 +242,18 @@ def test_a_transient_error_is_retried(error: Exception) -> None:
     ids=lambda error: f"{type(error).__name__} {error}",
 )
 def test_a_refusal_is_final(error: Exception) -> None:
-    """One try for the batch and one for each row, no waiting."""
+    """One try for the batch, one for each row and one for a row that was accepted before; no waiting."""
     tries = []
 
     def send(rows: Sequence[int]) -> Answer:
         tries.append(len(rows))
+        if rows == [-1]:
+            return WRITTEN
         raise error
 
-    assert [refusal.position for refusal in deliver(send, [1, 2], 10, "sink")] == [0, 1]
-    assert tries == [2, 1, 1]
+    refusals = deliver(send, [1, 2], 0, "sink", Evidence(accepted=-1))
+    assert sorted(refusal.position for refusal in refusals) == [0, 1]
+    assert tries == [2, 1, 1] + [1] * (not isinstance(error, Refused))
 
 
 def test_a_fault_of_the_program_is_raised() -> None:

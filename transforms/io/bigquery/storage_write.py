@@ -18,7 +18,7 @@ from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
 from transforms.io.google_clients import bigquery_write_client, once_per_process
-from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, Transient, is_refusal
+from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, RefusedBySink, Transient, is_refusal
 
 # BigQuery accepts rows and requests of less than 10 MB; the difference leaves room for the envelope.
 MAX_BATCH_BYTES = 9_000_000
@@ -60,7 +60,7 @@ class ArrowAppender(Generic[T]):
             refused = {error.index: error.message for error in response.row_errors}
             return Answer(refused, [index for index in range(len(rows)) if index not in refused])
         if response.error.code in REFUSING_CODES:
-            raise Refused(response.error.message)
+            raise RefusedBySink(response.error.message)
         if response.error.code:
             raise Transient(f"code {response.error.code}: {response.error.message}")
         self._counters.count("bytes_written", len(batch))

@@ -5,14 +5,21 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import GoogleAPICallError, NotFound
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
+from requests import RequestException
 
-from transforms.io.google_clients import bigquery_client
+from transforms.io.google_clients import bigquery_client, missing_rights
 from transforms.schema import Column, Partitioning, bigquery_schema, sql_string
 
 # Old projects may have a domain as a prefix. The expression uses only syntax that Python, Java and RE2 share.
 TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
+_LOOK_SECONDS = 30.0
+_UNANSWERED = (GoogleAPICallError, GoogleAuthError, RequestException, ConnectionError)
+# The permissions that reading a table's rows and writing to it need there.
+READ = "bigquery.tables.getData"
+WRITE = "bigquery.tables.updateData"
 # The REST API still returns the type names of legacy SQL.
 _STANDARD_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "STRUCT": "RECORD"}
 
@@ -59,8 +66,7 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
         found = client.get_table(str(name))
     except NotFound:
         found = client.create_table(wanted, exists_ok=True)
-    misfits = _misfits(bigquery_schema(columns)["fields"], [field.to_api_repr() for field in found.schema])
-    if misfits:
+    if misfits := _misfits_of(found, columns):
         names = {field.name.lower() for field in found.schema}
         absent = [column for column in columns if column.name not in names]
         remedy = "alter the table or name another one"
@@ -85,6 +91,37 @@ def exists(table: str) -> bool:
     return True
 
 
+def fault_of(table: TableName, columns: Sequence[Column]) -> str | None:
+    """Why `table` rejects every row with `columns`; "" if its schema takes them, None if it cannot be looked at."""
+    try:
+        found = bigquery_client(table.project).get_table(str(table), retry=None, timeout=_LOOK_SECONDS)
+    except NotFound:
+        return "there is no such table"
+    except _UNANSWERED:
+        return None
+    return "; ".join(_misfits_of(found, columns))
+
+
+def check_right(table: str, right: str) -> None:
+    """Checks that this process's account has the permission `right`, such as WRITE, on `table`.
+
+    The check passes if BigQuery cannot be asked.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    name = parse_table(table)
+    try:
+        answer = bigquery_client(name.project).test_iam_permissions(
+            str(name), [right], retry=None, timeout=_LOOK_SECONDS
+        )
+    # Emulators do not know permissions, and an outage is none of this check's business.
+    except _UNANSWERED:
+        return
+    if right not in answer.get("permissions", ()):
+        raise missing_rights(str(name), [right])
+
+
 def check_readable(table: str, columns: Sequence[Column]) -> None:
     """Checks that `columns` can be read from `table` through the Storage Read API; it may lack those that are NULLABLE.
 
@@ -103,7 +140,8 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
     needed = {column.name for column in columns if column.mode != "NULLABLE"}
     missing = needed - {field.name for field in found.schema}
     if missing:
-        raise ValueError(f"expected a table that this program wrote, {name} has no column {', '.join(sorted(missing))}")
+        listed = ", ".join(map(repr, sorted(missing)))
+        raise ValueError(f"expected a table that this program wrote, {name} has no column {listed}")
 
 
 def newest_rows_view(view: str, table: str) -> str:
@@ -167,6 +205,10 @@ def newest_entries(journal: str, condition: str = "TRUE") -> str:
     )
 
 
+def _misfits_of(table: bigquery.Table, columns: Sequence[Column]) -> list[str]:
+    return _misfits(bigquery_schema(columns)["fields"], [field.to_api_repr() for field in table.schema])
+
+
 def _misfits(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]], parent: str = "") -> list[str]:
     """Why a table with the columns `theirs` rejects rows with the columns `ours`; both as in the REST API."""
     found = {field["name"].lower(): field for field in theirs}
@@ -175,12 +217,12 @@ def _misfits(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, An
         name = parent + field["name"]
         other = found.pop(field["name"].lower(), None)
         if other is None:
-            misfits.append(f"no column {name} ({field['type']} {field['mode']})")
+            misfits.append(f"no column {name!r} ({field['type']} {field['mode']})")
         elif _type(other) != _type(field) or not _takes(_mode(other), _mode(field)):
-            misfits.append(f"column {name} of {_type(other)} {_mode(other)} for {field['type']} {field['mode']}")
+            misfits.append(f"column {name!r} of {_type(other)} {_mode(other)} for {field['type']} {field['mode']}")
         else:
             misfits += _misfits(field.get("fields", ()), other.get("fields", ()), f"{name}.")
-    misfits += [f"column {parent}{field['name']} that we do not fill" for field in found.values() if _strict(field)]
+    misfits += [f"column {parent + field['name']!r} that we do not fill" for field in found.values() if _strict(field)]
     return misfits
 
 

@@ -17,12 +17,16 @@ from transforms.dead_letters import (
 from transforms.ids import stable_id
 from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.streaming_inserts import JsonInserter
-from transforms.io.bigquery.tables import TableName, parse_table
+from transforms.io.bigquery.tables import TableName, fault_of, parse_table
 from transforms.io.bundle_writer import BundleWriter
 from transforms.io.retries import RETRY_FOR_SECONDS, Answer
 from transforms.io.spill import Spill
 from transforms.options import takes
 from transforms.schema import (
+    DEAD_LETTER_COLUMNS,
+    EMBEDDING_COLUMNS,
+    JOURNAL_COLUMNS,
+    Column,
     dead_letter_to_dict,
     dead_letters_to_arrow,
     embedding_to_dict,
@@ -68,7 +72,8 @@ class BigQueryOptions:
 class WriteRowsToBigQuery(DeadLetterTransform):
     """Writes each SentenceEmbedding as a row of a table; rejected rows become dead letters.
 
-    A bundle ends when BigQuery has acknowledged its rows. Each row is written at least once: if the runner retries a
+    A table that rejects every row, because a column was renamed for instance, is waited for as in an outage. A bundle
+    ends when BigQuery has acknowledged its rows. Each row is written at least once: if the runner retries a
     bundle, or an acknowledgement is lost, the row is in the table twice, and `tables.newest_rows_view` shows it only
     once. The output is the rows that were written, as BundleWriter says.
 
@@ -109,8 +114,9 @@ class WriteJournalToBigQuery(DeadLetterTransform):
 class WriteDeadLettersToBigQuery(beam.PTransform):
     """Writes each DeadLetter as a row of a table, with the arguments of WriteRowsToBigQuery.
 
-    A dead letter that BigQuery rejects is counted ("dead_letters_refused") and kept by Spill. Without a folder for
-    that, its bundle fails, so that its message is not acknowledged.
+    A dead letter that BigQuery rejects is counted ("dead_letters_refused") and kept by Spill, as are all those for a
+    table that rejects every row. Without a folder for that, the bundle fails, so that its message is not acknowledged;
+    a table that rejects every row is waited for first.
 
     Args:
         table: as in WriteRowsToBigQuery.
@@ -137,11 +143,16 @@ class _TableSink:
     # A bundle's rows are buffered in memory; when they exceed these limits they are written before the bundle ends.
     max_rows = 10_000
     max_bytes = 8_000_000
+    keeps_refused = False
+    columns: Sequence[Column]
 
     def __init__(self, table: TableName, method: str) -> None:
         self.name = f"BigQuery table {table}"
         self._table = table
         self._method = method
+
+    def find_fault(self) -> str | None:
+        return fault_of(self._table, self.columns)
 
     def _sender(
         self,
@@ -157,6 +168,7 @@ class _TableSink:
 class _WriteRows(_TableSink):
     written_counter = "rows_written"
     refused_counter = "rows_refused"
+    columns = EMBEDDING_COLUMNS
 
     def open(self) -> Callable[[Sequence[SentenceEmbedding]], Answer]:
         return self._sender(
@@ -175,6 +187,7 @@ class _WriteRows(_TableSink):
 class _WriteJournal(_TableSink):
     written_counter = "journal_written"
     refused_counter = "journal_refused"
+    columns = JOURNAL_COLUMNS
 
     def open(self) -> Callable[[Sequence[JournalEntry]], Answer]:
         return self._sender(
@@ -193,10 +206,12 @@ class _WriteJournal(_TableSink):
 class _WriteDeadLetters(_TableSink):
     written_counter = "dead_letters_written"
     refused_counter = "dead_letters_refused"
+    columns = DEAD_LETTER_COLUMNS
 
     def __init__(self, table: TableName, method: str, spill: Spill) -> None:
         super().__init__(table, method)
         self._spill = spill
+        self.keeps_refused = spill.is_open
 
     def open(self) -> Callable[[Sequence[DeadLetter]], Answer]:
         return self._sender(dead_letters_to_arrow, dead_letter_to_dict, lambda row: stable_id(row.id, str(row.part)))

@@ -1,20 +1,27 @@
-"""Leases of messages from a subscription, and the thread that extends them while a bundle processes the messages."""
+"""Leases of messages from a subscription, which are extended while a bundle processes the messages."""
 
+import concurrent.futures
 import logging
+import math
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 from transforms.counters import Counters
-from transforms.io.pubsub.resources import TRANSIENT_ERRORS
+from transforms.io.pubsub.resources import may_pass
 from transforms.types import Record
 
-# Pub/Sub accepts half a megabyte of ids per request; each id has about 200 bytes.
+# Pub/Sub accepts 512 KiB per request; an id usually has about 200 bytes.
 IDS_A_REQUEST = 1000
+BYTES_A_REQUEST = 450_000
+_BYTES_AROUND_AN_ID = 4
 # The first extension must happen within the shortest deadline that a subscription can have, 10 s.
 _FIRST_SECONDS = 10.0
+# After a failed extension the lease is taken to last this long, so the extension is retried after half of it.
+_EXTEND_AGAIN_SECONDS = 4.0
 _ROUND_SECONDS = 1.0
+_PARALLEL_REQUESTS = 8
 
 _log = logging.getLogger(__name__)
 
@@ -31,70 +38,108 @@ class Delivery:
         size: the size of all the messages as received, in bytes.
         oldest: the earliest publish time, in microseconds since the Unix epoch.
         arrived: the time of arrival, in seconds of `time.monotonic`.
+        renew_at: when its lease is to be extended, in seconds of `time.monotonic`; infinite while that is under way.
     """
 
-    def __init__(
-        self, records: Sequence[Record], ack_ids: Sequence[str], size: int, extend: Callable[[Sequence[str]], float]
-    ) -> None:
+    def __init__(self, records: Sequence[Record], ack_ids: Sequence[str], size: int) -> None:
         self.records = records
         self.ack_ids = ack_ids
         self.size = size
         self.oldest = min(record.event_time or 0 for record in records)
         self.arrived = time.monotonic()
-        self._extend = extend
-        self._renew_at = self.arrived + _FIRST_SECONDS / 2
-
-    def keep(self) -> None:
-        """Extends the lease if about half of it is over; `extend` returns the length of the new lease, in seconds."""
-        now = time.monotonic()
-        if now >= self._renew_at:
-            self._renew_at = now + self._extend(self.ack_ids) / 2
+        self.renew_at = self.arrived + _FIRST_SECONDS / 2
 
 
 class LeaseKeeper:
-    """Extends the leases of deliveries, in one thread, until they are dropped or nothing else refers to them."""
+    """Extends the leases of deliveries until they are dropped, or nothing else refers to them.
 
-    def __init__(self) -> None:
+    The ids of all the deliveries whose leases are half over go in common requests, several of them at a time.
+
+    Args:
+        extend: extends the leases of ids; returns whether it worked.
+        lease_seconds: the length of the extended leases, in seconds.
+    """
+
+    def __init__(self, extend: Callable[[Sequence[str]], bool], lease_seconds: float) -> None:
+        self._extend = extend
+        self._lease_seconds = lease_seconds
         self._kept: weakref.WeakSet[Delivery] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._some = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._requests = concurrent.futures.ThreadPoolExecutor(_PARALLEL_REQUESTS, "pubsub-leases")
+        threading.Thread(target=self._run, name="pubsub-leases", daemon=True).start()
 
     def add(self, delivery: Delivery) -> None:
         """Starts extending the lease of `delivery`."""
         with self._lock:
             self._kept.add(delivery)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="pubsub-leases", daemon=True)
-                self._thread.start()
-        self._some.set()
 
     def drop(self, delivery: Delivery) -> None:
         """Stops extending the lease of `delivery`."""
         with self._lock:
             self._kept.discard(delivery)
 
+    def close(self) -> None:
+        """Stops extending leases."""
+        self._closed.set()
+        self._requests.shutdown(wait=False, cancel_futures=True)
+
     def _run(self) -> None:
-        while True:
-            self._some.wait()
-            with self._lock:
-                kept = list(self._kept)
-                if not kept:
-                    self._some.clear()
-            for delivery in kept:
-                delivery.keep()
-            # These references would otherwise keep alive the deliveries that everything else has released.
-            kept = delivery = None  # type: ignore[assignment]
-            time.sleep(_ROUND_SECONDS)
+        while not self._closed.wait(_ROUND_SECONDS):
+            self._start_round()
+
+    def _start_round(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = [delivery for delivery in self._kept if delivery.renew_at <= now]
+        for delivery in due:
+            delivery.renew_at = math.inf
+        for deliveries in _in_requests(due):
+            try:
+                self._requests.submit(self._renew, deliveries)
+            except RuntimeError:
+                # Closed meanwhile, or the interpreter ends.
+                return
+
+    def _renew(self, deliveries: Sequence[Delivery]) -> None:
+        begun = time.monotonic()
+        is_extended = self._extend([ack_id for delivery in deliveries for ack_id in delivery.ack_ids])
+        for delivery in deliveries:
+            delivery.renew_at = begun + (self._lease_seconds if is_extended else _EXTEND_AGAIN_SECONDS) / 2
 
 
-KEEPER = LeaseKeeper()
+def _in_requests(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
+    """The deliveries in groups, the ids of each of which fit into one request, unless it is a single delivery."""
+    group: list[Delivery] = []
+    ids = size = 0
+    for delivery in deliveries:
+        more, larger = len(delivery.ack_ids), sum(map(_size, delivery.ack_ids))
+        if group and (ids + more > IDS_A_REQUEST or size + larger > BYTES_A_REQUEST):
+            yield group
+            group, ids, size = [], 0, 0
+        group.append(delivery)
+        ids += more
+        size += larger
+    if group:
+        yield group
 
 
 def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """The ids in chunks that fit into one request."""
-    for start in range(0, len(ids), IDS_A_REQUEST):
-        yield ids[start : start + IDS_A_REQUEST]
+    chunk: list[str] = []
+    size = 0
+    for each in ids:
+        if len(chunk) == IDS_A_REQUEST or (chunk and size + _size(each) > BYTES_A_REQUEST):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(each)
+        size += _size(each)
+    if chunk:
+        yield chunk
+
+
+def _size(ack_id: str) -> int:
+    return len(ack_id) + _BYTES_AROUND_AN_ID
 
 
 def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds: int) -> bool:
@@ -105,7 +150,7 @@ def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds:
                 subscription=subscription, ack_ids=some, ack_deadline_seconds=seconds, retry=None, timeout=10
             )
     except Exception as error:
-        level = logging.WARNING if isinstance(error, TRANSIENT_ERRORS) else logging.ERROR
+        level = logging.WARNING if may_pass(error) else logging.ERROR
         _log.log(level, "could not set the deadline of %d messages of %s: %s", len(ids), subscription, error)
         Counters().count("pubsub_lease_failures", len(ids))
         return False

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from google import pubsub_v1
 from google.api_core import exceptions
-from google.api_core.retry import Retry, if_exception_type
+from google.api_core.retry import Retry
 
 from transforms.counters import Counters
-from transforms.io.pubsub.leases import KEEPER, Delivery, chunks, set_deadline
-from transforms.io.pubsub.resources import TRANSIENT_ERRORS, missing_subscription, subscriber_client
+from transforms.io.pubsub.leases import Delivery, LeaseKeeper, chunks, set_deadline
+from transforms.io.pubsub.resources import may_pass, missing_subscription, subscriber_client
+from transforms.io.retries import RETRY_FOR_SECONDS, Patience
 from transforms.types import Record
 
 # The server ends an idle pull shortly before this, with an empty response. A client that hangs up could lose messages.
@@ -25,10 +26,7 @@ _LOOK_SECONDS = 0.1
 # If no bundle has asked for messages in this time, none is expected, and messages pulled ahead are released.
 _UNUSED_SECONDS = 60
 _FINALIZED_WITHIN_SECONDS = 60.0
-_MAX_PAUSE_SECONDS = 30.0
 _LAST_PULL_SECONDS = 1.0
-# After a failed extension the lease is taken to last this long, so the extension is retried after half of it.
-_EXTEND_AGAIN_SECONDS = 4
 
 _log = logging.getLogger(__name__)
 
@@ -41,18 +39,21 @@ class Limits(NamedTuple):
         max_bytes: maximum size of the messages, in bytes; a single pull that is larger is taken whole.
         max_wait_seconds: how long the first message waits for others, in seconds.
         lease_seconds: how long each extension of a message's lease lasts, from 10 to 600 seconds.
+        retry_for_seconds: how long errors of pulling that may pass are retried, in seconds.
     """
 
     max_messages: int
     max_bytes: int
     max_wait_seconds: float
     lease_seconds: int
+    retry_for_seconds: float = RETRY_FOR_SECONDS
 
 
 class Puller:
     """Pulls from one subscription in a background thread, at most about one bundle ahead.
 
-    All the DoFns of a process that read the subscription share one puller, through `borrow`.
+    If pulling fails for good, one call of `take` raises the error, and the next one begins to pull anew. All the DoFns
+    of a process that read the subscription share one puller, through `borrow`.
     """
 
     def __init__(self, subscription: str, limits: Limits, stopping: Callable[[], bool]) -> None:
@@ -60,17 +61,24 @@ class Puller:
         self._limits = limits
         self._stopping = stopping
         self._client = subscriber_client()
+        self._leases = LeaseKeeper(self._extend, limits.lease_seconds)
         # A separate connection, so that a waiting pull can be cut off.
-        self._pulling = subscriber_client()
+        self._pulling: Any = None
         self._counters = Counters()
         self._changed = threading.Condition()
         self._ahead: collections.deque[Delivery] = collections.deque()
         self._unacknowledged: weakref.WeakSet[Delivery] = weakref.WeakSet()
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
+        self._error_was_raised = False
         self._closed = False
         self._last_use = time.monotonic()
         # When a bundle first found others' messages unacknowledged since the last finalization; infinite once reported.
         self._unfinalized_since: float | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._error = None
+        self._error_was_raised = False
         self._thread = threading.Thread(target=self._run, name="pubsub-pull", daemon=True)
         self._thread.start()
 
@@ -79,22 +87,28 @@ class Puller:
 
         Raises:
             ValueError: if the subscription does not exist.
-            google.api_core.exceptions.GoogleAPICallError: if pulling fails with an error that is not transient.
+            TimeoutError: if pulling has failed for `retry_for_seconds`.
+            Exception: if pulling fails with an error that does not pass.
         """
         until = time.monotonic() + idle_seconds
         taken: list[Delivery] = []
         with self._changed:
+            self._last_use = time.monotonic()
+            if self._error_was_raised:
+                self._start()
             # Another bundle may take everything while this one waits for more.
             while not taken:
                 self._wait(until, lambda: bool(self._ahead) or self._error is not None)
                 if not self._ahead:
                     if self._error and not self._stopping():
+                        self._error_was_raised = True
                         raise self._error
                     return []
                 full_at = self._ahead[0].arrived + self._limits.max_wait_seconds
                 self._wait(full_at, lambda: not self._ahead or not self._room())
                 while self._ahead and self._fits(taken):
                     taken.append(self._ahead.popleft())
+            self._last_use = time.monotonic()
             self._changed.notify_all()
         return taken
 
@@ -125,9 +139,7 @@ class Puller:
         """
         self._unfinalized_since = None
         ids = [ack_id for delivery in deliveries for ack_id in delivery.ack_ids]
-        retry = Retry(
-            predicate=if_exception_type(*TRANSIENT_ERRORS), initial=0.1, maximum=5.0, timeout=self._limits.lease_seconds
-        )
+        retry = Retry(predicate=may_pass, initial=0.1, maximum=5.0, timeout=self._limits.lease_seconds)
         for some in chunks(ids):
             try:
                 self._client.acknowledge(subscription=self._subscription, ack_ids=some, retry=retry, timeout=10)
@@ -149,7 +161,7 @@ class Puller:
     def _forget(self, deliveries: Iterable[Delivery]) -> None:
         with self._changed:
             for delivery in deliveries:
-                KEEPER.drop(delivery)
+                self._leases.drop(delivery)
                 self._unacknowledged.discard(delivery)
 
     def oldest_unacknowledged(self) -> int | None:
@@ -187,49 +199,61 @@ class Puller:
         self.release([*unfinished, *ahead])
         # A pull in progress may receive the released messages; cutting it off now would hold them until their deadline.
         self._thread.join(timeout=_LAST_PULL_SECONDS)
-        self._pulling.transport.close()
+        if self._pulling is not None:
+            self._pulling.transport.close()
         self._thread.join(timeout=5)
         self.release(self._ahead)
+        self._leases.close()
         self._client.transport.close()
 
     def _run(self) -> None:
-        pause = 0.1
+        try:
+            self._pulling = subscriber_client()
+            self._pull_ahead()
+        except Exception as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _pull_ahead(self) -> None:
+        patience = Patience(
+            self._limits.retry_for_seconds, f"subscription {self._subscription}", "be read", "pubsub_pull_failures"
+        )
         while (room := self._wait_for_room()) is not None:
             try:
                 self._pull(room)
-                pause = 0.1
+                patience.renew()
             except exceptions.DeadlineExceeded:
                 pass
-            except TRANSIENT_ERRORS as error:
+            except exceptions.NotFound:
+                raise missing_subscription(self._subscription) from None
+            except Exception as error:
                 if self._closed:
                     return
-                self._counters.count("pubsub_pull_failures")
-                _log.warning("could not pull from %s, trying again in %.1f s: %s", self._subscription, pause, error)
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed, pause)
-                pause = min(2 * pause, _MAX_PAUSE_SECONDS)
-            except Exception as error:
-                missing = isinstance(error, exceptions.NotFound)
-                with self._changed:
-                    self._error = missing_subscription(self._subscription) if missing else error
-                    self._changed.notify_all()
-                return
+                if not may_pass(error):
+                    raise
+                patience.wait(error, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, seconds)
 
     def _wait_for_room(self) -> int | None:
         """Waits until messages may be pulled, and returns how many; None once no more may be pulled."""
-        with self._changed:
-            while not self._closed:
-                if self._stopping():
+        while True:
+            with self._changed:
+                if self._closed or self._stopping():
                     return None
                 unused = not self._at_work() and time.monotonic() - self._last_use > _UNUSED_SECONDS
-                if unused and self._ahead:
-                    ahead = list(self._ahead)
-                    self._ahead.clear()
-                    self.release(ahead)
-                elif not unused and self._room():
+                if not unused and self._room():
                     return self._room()
-                self._changed.wait(1.0)
-        return None
+                ahead = list(self._ahead) if unused else []
+                if ahead:
+                    self._ahead.clear()
+                else:
+                    self._changed.wait(1.0)
+            # Outside the lock, for which every bundle would wait as long as the request takes.
+            self.release(ahead)
 
     def _at_work(self) -> bool:
         return len(self._unacknowledged) > len(self._ahead)
@@ -246,14 +270,13 @@ class Puller:
             records=[_record(one.message) for one in received],
             ack_ids=[one.ack_id for one in received],
             size=sum(one.ByteSize() for one in received),
-            extend=self._extend,
         )
         again = sum(one.delivery_attempt > 1 for one in received)
         with self._changed:
             if again == 0:
                 again = self._still_held(delivery)
             self._unacknowledged.add(delivery)
-            KEEPER.add(delivery)
+            self._leases.add(delivery)
             self._ahead.append(delivery)
             self._changed.notify_all()
         if again:
@@ -263,9 +286,8 @@ class Puller:
         held = {record.id for other in self._unacknowledged for record in other.records}
         return sum(record.id in held for record in delivery.records)
 
-    def _extend(self, ids: Sequence[str]) -> float:
-        seconds = self._limits.lease_seconds
-        return seconds if set_deadline(self._client, self._subscription, ids, seconds) else _EXTEND_AGAIN_SECONDS
+    def _extend(self, ids: Sequence[str]) -> bool:
+        return set_deadline(self._client, self._subscription, ids, self._limits.lease_seconds)
 
 
 def _record(message: Any) -> Record:

@@ -19,6 +19,7 @@ from transforms.counters import Counters
 from transforms.io.pubsub.leases import Delivery
 from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
 from transforms.io.pubsub.resources import validate_subscription
+from transforms.io.retries import RETRY_FOR_SECONDS
 from transforms.runners.bounded_metrics import bound_runner_metrics
 from transforms.runners.flink_keys import spread_keys
 from transforms.types import Record
@@ -62,6 +63,8 @@ class ReadFromSubscription(beam.PTransform):
         max_wait_seconds: how long the first message of a bundle waits for others, in seconds.
         lease_seconds: how long each lease lasts, from 10 to 600 seconds; if the process is killed, its messages are
             delivered again after this time.
+        retry_for_seconds: how long errors that may pass, such as an outage or a missing permission, are retried before
+            the read fails, in seconds.
         readers: the number of readers, which a runner shares out among its workers; more than its parallelism wait for
             each other.
 
@@ -77,6 +80,7 @@ class ReadFromSubscription(beam.PTransform):
         max_bytes: int = 16 * 1024 * 1024,
         max_wait_seconds: float = 0.1,
         lease_seconds: int = 30,
+        retry_for_seconds: float = RETRY_FOR_SECONDS,
         readers: int = 1,
     ) -> None:
         super().__init__()
@@ -85,12 +89,15 @@ class ReadFromSubscription(beam.PTransform):
         self.max_bytes = _at_least(1, max_bytes, "max_bytes")
         self.max_wait_seconds = _at_least(0, max_wait_seconds, "max_wait_seconds")
         self.lease_seconds = _at_least(10, lease_seconds, "lease_seconds")
+        self.retry_for_seconds = _at_least(0, retry_for_seconds, "retry_for_seconds")
         self.readers = _at_least(1, readers, "readers")
 
     def expand(self, pbegin: Any) -> Any:
         """Reads the subscription as one endless restriction per reader."""
         bound_runner_metrics()
-        limits = Limits(self.max_messages, self.max_bytes, self.max_wait_seconds, self.lease_seconds)
+        limits = Limits(
+            self.max_messages, self.max_bytes, self.max_wait_seconds, self.lease_seconds, self.retry_for_seconds
+        )
         starts = pbegin | "Start" >> beam.Impulse()
         # A single reader has no such step, so that a running job can be updated to a version that has readers.
         if self.readers > 1:

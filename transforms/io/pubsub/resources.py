@@ -4,28 +4,24 @@ import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
 from google import pubsub_v1
 from google.api_core import exceptions
-from google.auth.exceptions import TransportError
+from google.auth.exceptions import GoogleAuthError
 from google.protobuf import duration_pb2
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from transforms.counters import process_counts
-from transforms.io.google_clients import emulator_address, once_per_process
+from transforms.io.google_clients import emulator_address, missing_rights, once_per_process
+from transforms.io.retries import is_transient
 
-# Errors that go away without intervention: the service is down, slow, busy or unreachable.
-TRANSIENT_ERRORS = (
-    exceptions.ServerError,
-    exceptions.TooManyRequests,
-    exceptions.Aborted,
-    exceptions.Cancelled,
-    TransportError,
-)
+# The permissions that reading a subscription and writing to a topic need there.
+CONSUME = "pubsub.subscriptions.consume"
+PUBLISH = "pubsub.topics.publish"
 
 _EMULATOR = "PUBSUB_EMULATOR_HOST"
 # Source: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names; in syntax that Python, Java and RE2 share.
@@ -35,6 +31,8 @@ TOPIC_REGEX = f"projects/[^/]+/topics/{_ID}"
 # The shortest expiration that Pub/Sub accepts, so that a subscription left by a killed run is deleted after a day.
 _EXPIRES_AFTER = duration_pb2.Duration(seconds=24 * 3600)
 
+# How long a look at a resource may take.
+_LOOK_SECONDS = 30.0
 # How long the end of a stream waits for a message that it did not pull.
 _LAST_LOOK_SECONDS = 2.0
 
@@ -79,32 +77,85 @@ def _validated(name: str, kind: str) -> str:
     return name
 
 
-def check_subscription(subscription: str) -> None:
-    """Checks that `subscription` exists; without the permission to look, the check passes.
+def check_subscription(subscription: str, rights: Sequence[str] = ()) -> None:
+    """Checks that `subscription` exists, and logs a warning if Pub/Sub counts how often it delivers a message.
+
+    Without the permission to look, the check passes.
+
+    Args:
+        subscription: projects/P/subscriptions/S.
+        rights: the permissions that this process needs there, such as CONSUME.
 
     Raises:
-        ValueError: if the name is invalid, or the subscription does not exist.
+        ValueError: if the name is invalid, the subscription does not exist or cannot be looked at, or a right is
+            missing.
     """
     validate_subscription(subscription)
-    with contextlib.suppress(exceptions.PermissionDenied), subscriber_client() as client:
-        try:
-            client.get_subscription(subscription=subscription, timeout=30)
-        except exceptions.NotFound:
-            raise missing_subscription(subscription) from None
+    with _looking_at(subscription, missing_subscription), subscriber_client() as client:
+        # An account that may read messages need not be allowed to look.
+        with contextlib.suppress(exceptions.PermissionDenied):
+            found = client.get_subscription(subscription=subscription, timeout=_LOOK_SECONDS)
+            if found.dead_letter_policy.dead_letter_topic:
+                _warn_of_policy(subscription, found.dead_letter_policy)
+        _check_rights(client, subscription, rights)
 
 
-def check_topic(topic: str) -> None:
+def _warn_of_policy(subscription: str, policy: Any) -> None:
+    _log.warning(
+        "%s has a dead-letter policy: after %d deliveries, which kills and outages count towards, Pub/Sub itself moves "
+        "a message to %s, and it gets no row; remove the policy with `gcloud pubsub subscriptions update %s "
+        "--clear-dead-letter-policy`, as what cannot be used becomes a dead letter anyway",
+        subscription,
+        policy.max_delivery_attempts or 5,
+        policy.dead_letter_topic,
+        subscription,
+    )
+
+
+def check_topic(topic: str, rights: Sequence[str] = ()) -> None:
     """Checks that `topic` exists; without the permission to look, the check passes.
 
+    Args:
+        topic: projects/P/topics/T.
+        rights: the permissions that this process needs there, such as PUBLISH.
+
     Raises:
-        ValueError: if the name is invalid, or the topic does not exist.
+        ValueError: if the name is invalid, the topic does not exist or cannot be looked at, or a right is missing.
     """
     validate_topic(topic)
-    with contextlib.suppress(exceptions.PermissionDenied):
-        try:
-            publisher_client().get_topic(topic=topic, timeout=30)
-        except exceptions.NotFound:
-            raise missing_topic(topic) from None
+    with _looking_at(topic, missing_topic):
+        client = publisher_client()
+        with contextlib.suppress(exceptions.PermissionDenied):
+            client.get_topic(topic=topic, timeout=_LOOK_SECONDS)
+        _check_rights(client, topic, rights)
+
+
+@contextlib.contextmanager
+def _looking_at(name: str, missing: Callable[[str], ValueError]) -> Iterator[None]:
+    """Turns what Pub/Sub says about `name` into an error of one line."""
+    try:
+        yield
+    except exceptions.NotFound:
+        raise missing(name) from None
+    except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(
+            f"expected to reach {name}, got {said}; check the network, the account (`gcloud auth application-default "
+            f"login`) and its rights, or set {_EMULATOR}"
+        ) from error
+
+
+def _check_rights(client: Any, name: str, rights: Sequence[str]) -> None:
+    if not rights:
+        return
+    request = {"resource": name, "permissions": list(rights)}
+    try:
+        granted = client.test_iam_permissions(request=request, retry=None, timeout=_LOOK_SECONDS).permissions
+    # Emulators do not know permissions, and an outage is none of this check's business.
+    except exceptions.GoogleAPICallError:
+        return
+    if absent := set(rights).difference(granted):
+        raise missing_rights(name, absent)
 
 
 def missing_subscription(subscription: str) -> ValueError:
@@ -134,8 +185,9 @@ def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterat
     """
     project = validate_topic(topic).split("/")[1]
     name = f"projects/{project}/subscriptions/sentence-embeddings-{uuid.uuid4().hex}"
-    with subscriber_client() as client:
-        try:
+    with contextlib.ExitStack() as stack:
+        with _looking_at(topic, missing_topic):
+            client = stack.enter_context(subscriber_client())
             client.create_subscription(
                 request={
                     "name": name,
@@ -144,8 +196,6 @@ def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterat
                     "expiration_policy": {"ttl": _EXPIRES_AFTER},
                 }
             )
-        except exceptions.NotFound:
-            raise missing_topic(topic) from None
         before, is_done = _unacknowledged(), False
         try:
             yield name
@@ -165,7 +215,7 @@ def _end(client: Any, subscription: str, is_done: bool) -> None:
         if is_done and not _has_message(client, subscription):
             client.delete_subscription(subscription=subscription)
             return
-    except (*TRANSIENT_ERRORS, exceptions.GoogleAPICallError) as error:
+    except (exceptions.GoogleAPICallError, GoogleAuthError) as error:
         _log.warning("could not look for messages of %s and delete it: %s", subscription, error)
     _log.warning(
         "kept %s, as it may hold messages: go on with --input_subscription=%s instead of --input_topic, or delete it "
@@ -183,6 +233,11 @@ def _has_message(client: Any, subscription: str) -> bool:
     if ids:
         client.modify_ack_deadline(subscription=subscription, ack_ids=ids, ack_deadline_seconds=0, timeout=10)
     return bool(ids)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a request to a subscription may succeed later; one that was deleted never comes back as it was."""
+    return is_transient(error) and not isinstance(error, exceptions.NotFound)
 
 
 def subscriber_client() -> Any:

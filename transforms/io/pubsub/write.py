@@ -13,6 +13,7 @@ from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
 from transforms.io.spill import Spill
 from transforms.types import DeadLetter
 
+STAGE = "Write to topic"
 # Source: https://cloud.google.com/pubsub/quotas#resource_limits, for a request (without its envelope) and a message.
 MAX_MESSAGES = 1000
 MAX_REQUEST_BYTES = 9_000_000
@@ -31,7 +32,7 @@ def publish(topic: str, messages: Sequence[Outgoing]) -> Answer:
     """Publishes `messages` in one request, for `retries.deliver`, which halves a batch that is too large.
 
     Raises:
-        Refused: if the messages are too many or too large for one request.
+        Refused: if the messages are too many or too large for one request, or one is empty.
     """
     size = sum(map(_size, messages))
     if len(messages) == 1 and size > MAX_MESSAGE_BYTES:
@@ -41,6 +42,8 @@ def publish(topic: str, messages: Sequence[Outgoing]) -> Answer:
             f"expected at most {MAX_MESSAGES} messages of together {MAX_REQUEST_BYTES} bytes, "
             f"got {len(messages)} of {size}"
         )
+    if not all(map(_size, messages)):
+        raise Refused("expected messages with data or attributes, got an empty one")
     publisher_client().publish(
         topic=topic, messages=[one._asdict() for one in messages], retry=None, timeout=RESPONSE_SECONDS
     )
@@ -54,7 +57,8 @@ def _size(message: Outgoing) -> int:
 class WriteToTopic(DeadLetterTransform):
     """Publishes each row, as bytes, to a topic; rejected rows become dead letters.
 
-    A bundle ends when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is empty.
+    A topic that rejects every row, because it has a schema for instance, is waited for as in an outage. A bundle ends
+    when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is empty.
 
     Attributes:
         topic: projects/P/topics/T.
@@ -65,9 +69,7 @@ class WriteToTopic(DeadLetterTransform):
         ValueError: if `topic` is not of the form projects/P/topics/T.
     """
 
-    def __init__(
-        self, topic: str, *, stage: str = "Write to topic", retry_for_seconds: float = RETRY_FOR_SECONDS
-    ) -> None:
+    def __init__(self, topic: str, *, stage: str = STAGE, retry_for_seconds: float = RETRY_FOR_SECONDS) -> None:
         super().__init__()
         self.topic = validate_topic(topic)
         self.stage = stage
@@ -82,8 +84,9 @@ class WriteToTopic(DeadLetterTransform):
 class WriteDeadLettersToTopic(beam.PTransform):
     """Publishes dead letters, each the JSON of its row as bytes, to a topic.
 
-    A dead letter that Pub/Sub rejects, as a topic with a schema does, is counted ("dead_letters_refused") and kept by
-    Spill. Without a folder for that, its bundle fails, so that its message is not acknowledged.
+    A dead letter that Pub/Sub rejects is counted ("dead_letters_refused") and kept by Spill, as are all those for a
+    topic that rejects every one, as one with a schema does. Without a folder for that, the bundle fails, so that its
+    message is not acknowledged; a topic that rejects every one is waited for first.
 
     Args:
         topic: projects/P/topics/T.
@@ -108,6 +111,7 @@ class _Publish:
     refused_counter = "pubsub_refused"
     max_rows = MAX_MESSAGES
     max_bytes = MAX_REQUEST_BYTES
+    keeps_refused = False
 
     def __init__(self, topic: str, stage: str) -> None:
         self.name = f"Pub/Sub topic {topic}"
@@ -116,6 +120,9 @@ class _Publish:
 
     def open(self) -> Callable[[Sequence[bytes]], Answer]:
         return lambda rows: publish(self._topic, [Outgoing(row) for row in rows])
+
+    def find_fault(self) -> str | None:
+        return None
 
     def size(self, row: bytes) -> int:
         return len(row)
@@ -131,6 +138,7 @@ class _PublishDeadLetters(_Publish):
     def __init__(self, topic: str, spill: Spill) -> None:
         super().__init__(topic, "")
         self._spill = spill
+        self.keeps_refused = spill.is_open
 
     def refused(self, row: bytes, reason: str) -> list[DeadLetter]:
         self._spill.keep(json.loads(row), self.name, reason)

@@ -62,14 +62,14 @@ def test_a_table_that_takes_our_rows(theirs: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("theirs", "misfit"),
     [
-        (OURS[1:], "no column id (STRING REQUIRED)"),
-        (changed("begin", type="STRING"), "column begin of STRING REQUIRED for INT64 REQUIRED"),
-        (changed("embedding", mode="NULLABLE"), "column embedding of FLOAT64 NULLABLE for FLOAT64 REPEATED"),
-        (changed("event_time", mode="REQUIRED"), "column event_time of TIMESTAMP REQUIRED for TIMESTAMP NULLABLE"),
-        (changed("metadata", fields=_METADATA["fields"][:1]), "no column metadata.value (STRING NULLABLE)"),
+        (OURS[1:], "no column 'id' (STRING REQUIRED)"),
+        (changed("begin", type="STRING"), "column 'begin' of STRING REQUIRED for INT64 REQUIRED"),
+        (changed("embedding", mode="NULLABLE"), "column 'embedding' of FLOAT64 NULLABLE for FLOAT64 REPEATED"),
+        (changed("event_time", mode="REQUIRED"), "column 'event_time' of TIMESTAMP REQUIRED for TIMESTAMP NULLABLE"),
+        (changed("metadata", fields=_METADATA["fields"][:1]), "no column 'metadata.value' (STRING NULLABLE)"),
         (
             [*OURS, {"name": "theirs", "type": "STRING", "mode": "REQUIRED"}],
-            "column theirs that we do not fill",
+            "column 'theirs' that we do not fill",
         ),
     ],
 )

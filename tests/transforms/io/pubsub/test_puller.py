@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
+from google.api_core import exceptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,3 +134,91 @@ def test_dofns_of_a_process_share_a_puller(server: Server) -> None:
     hand_back(SUBSCRIPTION, LIMITS, [])
     assert borrow(SUBSCRIPTION, LIMITS, lambda: False) is not shared
     hand_back(SUBSCRIPTION, LIMITS, [])
+
+
+ABSENT = [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE]
+
+
+def test_what_may_pass_is_waited_out(server: Server, puller: Puller) -> None:
+    """As by the sinks: an administrator may grant a right meanwhile."""
+    server.failures += ABSENT
+    server.publish([b"one"])
+    assert data_of(puller.take(10)) == [b"one"]
+
+
+@pytest.mark.parametrize("code", ABSENT)
+def test_patience_ends(server: Server, code: grpc.StatusCode) -> None:
+    """With one line that says what, how long and why; whoever uses the puller next begins anew."""
+    server.failures += [code] * 1000
+    limits = LIMITS._replace(retry_for_seconds=0.3)
+    shared = borrow(SUBSCRIPTION, limits, lambda: False)
+    with pytest.raises(TimeoutError, match=f"expected subscription {SUBSCRIPTION} to be read within 0.3 s .* no; "):
+        shared.take(10)
+    server.failures.clear()
+    server.publish([b"one"])
+    assert data_of(borrow(SUBSCRIPTION, limits, lambda: False).take(10)) == [b"one"]
+    for _ in range(2):
+        hand_back(SUBSCRIPTION, limits, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(grpc.StatusCode.NOT_FOUND, ValueError), (grpc.StatusCode.INVALID_ARGUMENT, exceptions.InvalidArgument)],
+)
+def test_what_does_not_pass_is_raised_at_once(
+    server: Server, puller: Puller, code: grpc.StatusCode, error: type[Exception]
+) -> None:
+    """Each time that it happens, and no more after that."""
+    for message in (b"one", b"two"):
+        puller.acknowledge(puller.take(0.3))
+        server.failures.append(code)
+        with pytest.raises(error):
+            puller.take(10)
+        server.publish([message])
+        assert data_of(puller.take(10)) == [message]
+
+
+@pytest.mark.slow
+def test_no_lease_is_late_with_a_message_a_delivery(server: Server) -> None:
+    """1,500 deliveries at 30 ms a request need two requests in each round."""
+    server.most, server.modify_seconds = 1, 0.03
+    server.publish([b"%d" % number for number in range(1500)])
+    puller = Puller(SUBSCRIPTION, LIMITS._replace(max_messages=1500, max_wait_seconds=30), lambda: False)
+    taken = puller.take(30)
+    assert len(taken) == 1500
+    time.sleep(12)
+    puller.acknowledge(taken)
+    puller.close()
+    assert len(server.acknowledged) == 1500
+    assert server.late == []
+    assert 4 <= server.extensions < 60
+
+
+def test_messages_pulled_ahead_are_kept_while_bundles_take_them(
+    server: Server, puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if none ever waits for one."""
+    monkeypatch.setattr(puller_module, "_UNUSED_SECONDS", 0.5)
+    server.publish([b"%d" % number for number in range(600)])
+    for _ in range(6):
+        time.sleep(0.3)
+        puller.acknowledge(puller.take(5))
+    assert len(server.acknowledged) == 600
+    assert server.released == []
+
+
+def test_bundles_do_not_wait_for_what_is_given_back(
+    server: Server, puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is free while the request is under way."""
+    monkeypatch.setattr(puller_module, "_UNUSED_SECONDS", 0.2)
+    server.modify_seconds = 1.5
+    server.publish([b"one"])
+    while not puller._ahead:
+        time.sleep(0.01)
+    while puller._ahead:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    assert puller.take(0) == []
+    assert puller.outstanding() == 0
+    assert time.monotonic() - begun < 0.7

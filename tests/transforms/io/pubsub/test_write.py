@@ -105,8 +105,18 @@ def test_what_is_no_messages_fault_is_retried_by_deliver_alone(server: Server, c
 def test_a_refused_message_alone_is_left_out(server: Server) -> None:
     """A request that Pub/Sub refuses is halved."""
     server.failures = [grpc.StatusCode.INVALID_ARGUMENT] * 2
-    assert send([Outgoing(b"a"), Outgoing(b"b")]) == [Refusal(0, "InvalidArgument: 400 no")]
-    assert [[one.data for one in request.messages] for request in server.requests] == [[b"b"]]
+    (refusal,) = send([Outgoing(b"a"), Outgoing(b"b")])
+    assert refusal.reason == "InvalidArgument: 400 no"
+    assert [[one.data for one in request.messages] for request in server.requests] == [
+        [b"ba"[refusal.position : 1 + refusal.position]]
+    ]
+
+
+def test_an_empty_message_never_leaves_the_machine(server: Server) -> None:
+    """Pub/Sub would refuse it with all the others; an attribute is enough."""
+    refusals = send([Outgoing(b""), Outgoing(b"", {"key": "value"}), Outgoing(b"a")])
+    assert refusals == [Refusal(0, "expected messages with data or attributes, got an empty one")]
+    assert sum(len(request.messages) for request in server.requests) == 2
 
 
 def test_too_many_messages_are_refused_together() -> None:
