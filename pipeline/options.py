@@ -117,6 +117,7 @@ OPTIONS = (
         version_attribute={"reads": "stream"},
         delete_attribute={"reads": "stream", "metavar": "NAME[=VALUE]"},
         quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED)},
+        text_template={**_WITH_FIELDS, "metavar": "TEMPLATE"},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
     Option("source", "How to read Pub/Sub: with Beam's native read (Dataflow only), or with our own splittable source, "

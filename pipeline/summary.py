@@ -120,6 +120,8 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
     counters = counters_of(result)
     elements = "messages" if settings.parser else "sentences"
     named = {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
+    if settings.parser and settings.parser.text_template:
+        named |= {f"text_template.{name}": name for name in settings.parser.text_names}
     named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
     named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
     count, others = counters.get(elements, 0), names_of(result)

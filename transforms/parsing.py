@@ -17,6 +17,19 @@ from apache_beam.utils.timestamp import Timestamp
 from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.encoder.options import check_fields
+from transforms.fields import (
+    ABSENT,
+    Fields,
+    Number,
+    as_plain,
+    as_text,
+    find_first,
+    has,
+    remove,
+    take_first,
+    template_of,
+    value_of,
+)
 from transforms.ids import stable_id
 from transforms.options import takes
 from transforms.separated import SEPARATED, quoted_records
@@ -35,15 +48,6 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NO = ("", "false", "null", "0")
 _LEAP_SECOND = re.compile(r"(?<=\d\d:59):60")
 _UTC = re.compile(r"\s*(?:UTC|Z)\Z", re.I)
-
-
-class Number(NamedTuple):
-    """A number of a JSON text, as it was written: a float would change `1.10`, `1e400` or an id of 20 digits."""
-
-    literal: str
-
-
-Fields = dict[str, Any]
 
 
 def _text_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
@@ -148,7 +152,8 @@ class ParserOptions:
 
     Attributes:
         input_format: the format of the records, one of FORMATS.
-        text_field: the field or column that holds the text, if the format has fields.
+        text_field: the field or column that holds the text, if the format has fields; like the other fields, by its
+            name or by a path to it, such as a.b[0].c.
         id_field: the field that holds the message's id; without an id, the message gets the id that Pub/Sub assigned
             to it, or a hash of its content and its position in the input.
         timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the Unix epoch.
@@ -166,6 +171,8 @@ class ParserOptions:
         quoting: how CSV or TSV quotes fields: "csv" with double quotes (RFC 4180), "none" if quotes are text; by
             default "csv" for CSV and "none" for TSV (as IANA registered it).
         max_message_bytes: maximum size of a message in bytes; larger ones become dead letters.
+        text_template: the text from several fields, in place of text_field, with their names or paths in braces, as in
+            "{title}. {body}"; a field that is null or not there gives nothing.
 
     Raises:
         ValueError: if an option has an invalid value.
@@ -183,6 +190,7 @@ class ParserOptions:
     delete_attribute: str = ""
     quoting: str = dataclasses.field(default="", metadata={"choices": QUOTINGS})
     max_message_bytes: int = dataclasses.field(default=8 * 1024 * 1024, metadata={"minimum": 1})
+    text_template: str = ""
 
     def __post_init__(self) -> None:
         """Checks the options."""
@@ -191,6 +199,15 @@ class ParserOptions:
         check_names(id_attribute=self.id_attribute, timestamp_attribute=self.timestamp_attribute)
         if (self.delete_field or self.delete_attribute) and not (self.id_field or self.id_attribute):
             raise ValueError("expected id_field or id_attribute with delete_field or delete_attribute, got neither")
+        if self.text_template and self.text_field != "text":
+            raise ValueError("expected text_field or text_template, got both; leave one out")
+        if self.text_template:
+            template_of(self.text_template)
+
+    @property
+    def text_names(self) -> list[str]:
+        """The names or paths of the fields that make the text."""
+        return template_of(self.text_template).names if self.text_template else [self.text_field]
 
     @property
     def is_quoted(self) -> bool:
@@ -234,7 +251,7 @@ class MessageParser(ParserOptions):
         elif record.origin and self.input_format != _DOCUMENT:
             return None
         else:
-            fields = {self.text_field: None}
+            fields = dict.fromkeys(self.text_names)
         attributes = dict(record.attributes)
         if self.input_format in SEPARATED:
             del attributes[CSV_HEADER]
@@ -248,9 +265,7 @@ class MessageParser(ParserOptions):
         attributes, fields = parts
         is_deletion = _says(attributes, self.delete_attribute) or _says(fields, self.delete_field)
         version = find_first((attributes, self.version_attribute), (fields, self.version_field))
-        if self.text_field not in fields and not is_deletion:
-            raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
-        content = fields.pop(self.text_field, None)
+        content = "" if is_deletion else self._content(fields)
         # What a folder named key=value says of a file is an attribute, but a column to those who made the folder.
         id = take_first((attributes, self.id_attribute), (fields, self.id_field), (attributes, self.id_field))
         time = take_first(
@@ -260,17 +275,15 @@ class MessageParser(ParserOptions):
         )
         if is_deletion and not id:
             raise ValueError("expected an id in a message that deletes the one of its id, got none")
-        if content is None or is_deletion:
-            content = ""
-        if not isinstance(content, str):
-            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
+        for name in self.text_names:
+            remove(fields, name)
         if not content.strip():
             content = ""
             if not (id or record.id or self.input_format == _DOCUMENT):
                 return None
         if "\0" in content:
             raise ValueError(
-                f"expected text in the field {self.text_field!r}, got a NUL character at {content.index(chr(0))}; "
+                f"expected text in {self.text_names}, got a NUL character at {content.index(chr(0))}; "
                 "a file in UTF-16 without a byte order mark needs its encoding"
             )
         event_time = parse_time(as_plain(time.value), time.name) if time else record.event_time
@@ -293,6 +306,17 @@ class MessageParser(ParserOptions):
             deleted=is_deletion,
         )
 
+    def _content(self, fields: Fields) -> str:
+        """The text of a message, "" for null."""
+        if self.text_template:
+            return template_of(self.text_template).text_of(fields)
+        content = value_of(fields, self.text_field)
+        if content is ABSENT:
+            raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
+        if content is not None and not isinstance(content, str):
+            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
+        return content or ""
+
 
 def check_names(**names: str) -> None:
     """Checks that options name fields that can be told apart, and that there is a text.
@@ -311,9 +335,9 @@ def check_names(**names: str) -> None:
 def _says(values: Mapping[str, Any], condition: str) -> bool:
     """Whether `values` hold what `condition` says, as NAME or NAME=VALUE."""
     name, equals, wanted = condition.partition("=")
-    if not name or name not in values:
+    value = value_of(values, name) if name else ABSENT
+    if value is ABSENT:
         return False
-    value = values[name]
     text = "" if value is None else as_text(value)
     return text == wanted if equals else text.strip().lower() not in _NO
 
@@ -332,30 +356,6 @@ def _version(value: Any, name: str) -> int:
     except ValueError:
         pass
     raise ValueError(f"expected an integer or RFC 3339 in the field {name!r}, got {str(value)[:60]!r}")
-
-
-class Taken(NamedTuple):
-    """A value, and the name that it had."""
-
-    name: str
-    value: Any
-
-
-def take_first(*places: tuple[dict[str, Any], str]) -> Optional[Taken]:
-    """Removes and returns the first value that is neither null nor "", given dicts and the name to take from each.
-
-    A name of "" takes nothing, because an option that was not given names no field, and a field may be called "". What
-    is null or "" is removed too; a value behind the first stays.
-    """
-    for values, name in places:
-        if name and name in values and (value := values.pop(name)) not in (None, ""):
-            return Taken(name, value)
-    return None
-
-
-def find_first(*places: tuple[Mapping[str, Any], str]) -> Optional[Taken]:
-    """As take_first, but leaves the value where it is."""
-    return take_first(*((dict(values), name) for values, name in places if name in values))
 
 
 def _joined(attributes: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
@@ -405,7 +405,9 @@ class _Parse(beam.DoFn):
         self._attribute_names = NamesFound(
             {option: named.pop(option) for option in list(named) if option.endswith("_attribute")}
         )
-        self._names = NamesFound(named)
+        if parser.text_template:
+            named |= {f"text_template.{name}": name for name in parser.text_names}
+        self._names = NamesFound(named, has)
 
     def start_bundle(self) -> None:
         self._names.start_bundle()
@@ -515,26 +517,6 @@ def _iso_micros(text: str) -> int:
 
 def _micros(time: datetime.datetime) -> int:
     return (time - _EPOCH) // datetime.timedelta(microseconds=1)
-
-
-def as_text(value: Any) -> str:
-    """A string unchanged, a number as it was written, or any other value as JSON."""
-    return value if isinstance(value, str) else _as_json(value)
-
-
-def _as_json(value: Any) -> str:
-    if isinstance(value, Number):
-        return value.literal
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_as_json(key)}: {_as_json(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_as_json, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def as_plain(value: Any) -> Any:
-    """A number as its literal, and any other value unchanged."""
-    return value.literal if isinstance(value, Number) else value
 
 
 def _kind(value: Any) -> str:

@@ -18,7 +18,8 @@ from transforms.dead_letters import (
 from transforms.encoder.cleanup import version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import name_and_version
-from transforms.parsing import as_text, attributes_of, parse_time
+from transforms.fields import as_text
+from transforms.parsing import attributes_of, parse_time
 from transforms.schema import EMBEDDING_COLUMNS
 from transforms.types import Record, Sentence
 

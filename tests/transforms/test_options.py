@@ -81,6 +81,7 @@ OTHER: dict[str, Any] = {
     "delete_attribute": "d",
     "quoting": "none",
     "max_message_bytes": 99,
+    "text_template": "{title}: {body}",
 }
 # What an option needs beside it.
 NEEDED = {
