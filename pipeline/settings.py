@@ -92,6 +92,11 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             "expected --csv_multiline with quoted fields, which alone can span lines; add --quoting=csv to "
             f"--input_format={arguments.input_format}, or leave --csv_multiline out"
         )
+    if arguments.udf and parser is None:
+        raise ValueError(
+            f"expected --udf with messages, got --input_format={arguments.input_format}, whose rows go through no "
+            "function; leave it out"
+        )
     return Settings(
         input=arguments.input,
         input_subscription=arguments.input_subscription,

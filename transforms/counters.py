@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from apache_beam.metrics import Metrics
-from apache_beam.metrics.metricbase import Counter
+from apache_beam.metrics.metricbase import Counter, Distribution
 
 NAMESPACE = "sentence_embeddings"
 
@@ -27,7 +27,7 @@ class Counters:
 
     def observe(self, name: str, value: int) -> None:
         """Adds `value` to the distribution `name`."""
-        Metrics.distribution(NAMESPACE, name).update(value)
+        _distribution(name).update(value)
 
 
 # The names that are kept for a hint, and the length of one; a message may have any number of fields.
@@ -82,6 +82,11 @@ class NamesFound:
 def _counter(name: str) -> Counter:
     # Cached, because creating a counter costs more than the work that it counts.
     return Metrics.counter(NAMESPACE, name)
+
+
+@functools.cache
+def _distribution(name: str) -> Distribution:
+    return Metrics.distribution(NAMESPACE, name)
 
 
 def process_counts() -> dict[str, int]:
