@@ -118,7 +118,12 @@ def _loaded(udf: Udf) -> Callable[[Fields], Any]:
 
 
 def _said(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    try:
+        said = " ".join(str(error).split())
+    # So may the text of a user's own exception.
+    except Exception:
+        said = "its text cannot be shown"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 class _Integer(int):

@@ -130,6 +130,7 @@ def test_a_failure_is_a_dead_letter_of_the_whole_record_with_the_line(made: Any)
         ("return f(message)", "RecursionError: maximum recursion depth exceeded"),
         ("loop = []; loop.append(loop); return {'text': loop}", "maximum recursion depth exceeded"),
         ("raise ValueError('a\\nb')", "ValueError: a b"),
+        ("raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})", "E: its text cannot be shown"),
     ],
 )
 def test_what_is_no_message_is_a_dead_letter(made: Any, body: str, reason: str) -> None:
