@@ -24,14 +24,11 @@ from transforms.encoder.catalogue import models_directory
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
+UDF = b"def shout(message): return {**message, 'text': message['text'].upper()}"
+WITH_UDF = ["--udf=gs://my-bucket/udf.py", "--udf_function=shout"]
 REQUIRED = {
-    "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json"],
-    "batch": [
-        "--input=gs://my-bucket/messages/*.jsonl",
-        "--input_format=jsonl",
-        "--udf=gs://my-bucket/udf.py",
-        "--udf_function=shout",
-    ],
+    "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json", *WITH_UDF],
+    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl", *WITH_UDF],
     # The batch template over rows that another job has written.
     "rows": [
         "--input=my-project:texts.written",
@@ -40,7 +37,6 @@ REQUIRED = {
     ],
 }
 FILES = REQUIRED["batch"][0]
-UDF = b"def shout(message): return {**message, 'text': message['text'].upper()}"
 # What Dataflow's launcher adds to the parameters.
 ADDED = [
     "--runner=DataflowRunner",
@@ -302,7 +298,7 @@ def test_functions_and_coders_survive_a_round_trip_in_a_worker(
     assert len(functions) > 5
     expected = {f"function {function}" for function in functions} | {f"coder {coder}" for coder in components.coders}
     # The source of a function of the user's own travels with the pipeline.
-    expected |= {"udf {'text': 'HI.'}"} if name == "batch" else set()
+    expected |= {"udf {'text': 'HI.'}"} if name != "rows" else set()
     assert set(done.stdout.decode().splitlines()) == expected
 
 
