@@ -32,6 +32,7 @@ from transforms.io.pubsub.resources import CONSUME, PUBLISH, check_subscription,
 from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS
 from transforms.reembedding import ROW_FORMATS, SENTENCE_COLUMNS
 from transforms.schema import Column
+from transforms.udf import read_udf
 
 MESSAGE_FORMATS = ("text", "json")
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "SwitchingDirectRunner")
@@ -106,6 +107,16 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
         check_subscription(settings.input_subscription, [CONSUME] if here else [])
     if settings.input_topic and native:
         check_topic(settings.input_topic)
+
+
+def check_udf(settings: Settings) -> None:
+    """Check that a function of the user's own can be loaded.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    if settings.parser and settings.parser.udf:
+        read_udf(settings.parser.udf, settings.parser.udf_function)
 
 
 def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here: bool = True) -> None:

@@ -93,7 +93,7 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
             inputs.names,
             encoding=settings.encoding,
             is_quoted=parser.is_quoted,
-            text_column=parser.text_field,
+            text_column="" if parser.text_template or parser.udf else parser.text_field,
         )
     outputs: WithDeadLetters[Record] = pipeline | "Read files" >> files.with_dead_letters()
     return outputs

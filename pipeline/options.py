@@ -117,6 +117,9 @@ OPTIONS = (
         version_attribute={"reads": "stream"},
         delete_attribute={"reads": "stream", "metavar": "NAME[=VALUE]"},
         quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED)},
+        text_template={**_WITH_FIELDS, "metavar": "TEMPLATE"},
+        udf={"metavar": "PATH|gs://BUCKET/PATH", "label": "File of a function of your own"},
+        udf_function={"metavar": "NAME", "label": "Function of that file", "parent": "udf"},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
     Option("source", "How to read Pub/Sub: with Beam's native read (Dataflow only), or with our own splittable source, "

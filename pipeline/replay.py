@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             check_values(arguments)
             settings = settings_of(arguments)
+            checks.check_udf(settings)
             checks.check_model(settings)
             chosen = _chosen(letters, choice, _without(settings))
             read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []

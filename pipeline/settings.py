@@ -101,6 +101,11 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             f"expected --input_journal with rows to read, --input_format={' or '.join(ROW_FORMATS)}, got "
             f"{arguments.input_format!r}; leave it out"
         )
+    if arguments.udf and parser is None:
+        raise ValueError(
+            f"expected --udf with messages, got --input_format={arguments.input_format}, whose rows go through no "
+            "function; leave it out"
+        )
     return Settings(
         input=arguments.input,
         input_subscription=arguments.input_subscription,

@@ -89,6 +89,7 @@ _FATES = {
     "messages": "messages",
     "without text": "messages_blank",
     "deletions": "messages_deleted",
+    "filtered": "messages_filtered",
     "dead letters of parsing": "dead_letters_parse",
     "not readable": "records_unreadable",
 }
@@ -105,11 +106,11 @@ def _account(counters: dict[str, int]) -> list[str]:
         fates = {"left out": "files_left_out", "not readable to the end": "files_unreadable"}
         lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
     if "records" not in counters:
-        deletions = f", {get('messages_deleted', 0):,} deletions" if "messages_deleted" in counters else ""
+        others = _parts(counters, {"deletions": "messages_deleted", "filtered": "messages_filtered"})
         blank = get("messages_blank", 0)
-        return [*lines, f"messages      {get('messages', 0):,}{deletions}, and {blank:,} without text"]
+        return [*lines, f"messages      {get('messages', 0):,}{others}, and {blank:,} without text"]
     lines.append(f"records       {get('records', 0):,}: {get('messages', 0):,} messages{_parts(counters, _FATES)}")
-    if lost := get("records", 0) - sum(get(name, 0) for name in _FATES.values()):
+    if lost := get("records", 0) + get("messages_made", 0) - sum(get(name, 0) for name in _FATES.values()):
         lines.append(f"unaccounted   {lost:,} records; please report this")
     return lines
 
@@ -125,6 +126,8 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
     counters = counters_of(result)
     elements = "messages" if settings.parser else "sentences"
     named = {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
+    if settings.parser and settings.parser.text_template:
+        named |= {f"text_template.{name}": name for name in settings.parser.text_names}
     named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
     named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
     count, others = counters.get(elements, 0), names_of(result)
@@ -165,6 +168,10 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         f"time          {seconds:.1f} s, {sentences / max(seconds, 1e-9):,.0f} sentences a second",
         f"tokens        {get('tokens', 0):,}, and {get('padded_tokens', 0):,} of padding",
     ]
+    if calls := distributions.get("udf_us"):
+        udf = f"{settings.parser.udf_function} of {settings.parser.udf}" if settings.parser else ""
+        more = f", {get('messages_made', 0):,} messages more than records" if get("messages_made") else ""
+        lines.append(f"udf           {calls.count:,} calls of {calls.mean / 1000:,.2f} ms on average{more}: {udf}")
     if batches := distributions.get("batch_size"):
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
@@ -211,12 +218,13 @@ def why_no_rows(counters: dict[str, int]) -> str:
     """Why a run made no row of what it read; "" if it made one, had none to make, or left out what was written."""
     get = counters.get
     dead = sum(dead_letters_of(counters).values())
-    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "rows_read"))
+    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "messages_filtered", "rows_read"))
     if get("rows") or get("sentences_written") or get("messages_deleted") or not read:
         return ""
     reasons = {
         "dead letters": dead,
         "messages without text": get("messages_blank"),
+        "messages filtered": get("messages_filtered"),
         "sentences dropped by length": get("sentences_dropped"),
         "versions of which not all rows were read": get("versions_torn"),
     }

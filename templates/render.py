@@ -35,6 +35,7 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
         "metavar": "gs://bucket/messages/*.jsonl",
         "regex": f"gs://[^/]+/.*|{TABLE_REGEX}",
     },
+    "udf": {"metavar": "gs://bucket/udf.py", "regex": "gs://[^/]+/.+"},
     "model": {"metavar": "", "regex": _MODEL},
     "preprocessor": {"metavar": "", "regex": _MODEL},
     "custom_bounds": {"metavar": ""},

@@ -15,7 +15,8 @@ from transforms.dead_letters import (
     element_json,
     split_dead_letters,
 )
-from transforms.parsing import as_text, attributes_of, parse_time
+from transforms.fields import as_text
+from transforms.parsing import attributes_of, parse_time
 from transforms.schema import EMBEDDING_COLUMNS
 from transforms.types import JournalEntry, Record, Sentence
 from transforms.versions import age, end_of
