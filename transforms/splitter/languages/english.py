@@ -40,6 +40,12 @@ ENGLISH = Language(
         miss wash mass rule doc docs ref math mar may sun sat ran mat super app apps max
     """
     ),
+    counted=words("""
+        section sections chapter chapters article articles clause paragraph subparagraph subsection rule page
+        pages figure table appendix exhibit phase level stage grade volume verse schedule annex amendment
+        at of in by to than from with is was were
+    """),
+    joiners=words("and or & nor"),
     starters=words("""
         the a an this that these those he she it they we you i his her its their our your my there here in on
         at by for from with without within of to into under over after before during since until while when

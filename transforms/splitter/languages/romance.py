@@ -19,6 +19,12 @@ FRENCH = Language(
     closings=COMPANIES | words("j.-c s.a.r.l s.n.c.f ibid op cit sq suiv éd hab km h min env apr.j.-c av.j.-c"),
     finals=words("etc"),
     common=words("art par long ill"),
+    counted=words("""
+        article articles chapitre section titre livre partie page paragraphe alinéa annexe figure tableau numéro étape
+        phase niveau classe tome version point
+        à de en dans par est au du
+    """),
+    joiners=words("et ou &"),
     starters=words("""
         le la les l un une des du de d ce cet cette ces il elle ils elles on nous vous je tu j c ça cela ceci
         qui que qu quoi quel quelle quels quelles quand comment pourquoi où dans en à au aux avec sans sous
@@ -52,6 +58,12 @@ SPANISH = Language(
     finals=words("etc a.m p.m a.c d.c a.j.c d.j.c"),
     time_leads=words("a ante antes cerca desde después el entre hacia hasta la las los para sobre tras"),
     common=words("no mar sec tomo"),
+    counted=words("""
+        artículo artículos articulo capítulo capitulo sección título titulo libro parte página párrafo anexo figura
+        tabla número paso fase nivel clase tomo versión punto apartado inciso
+        a de en por con es al del
+    """),
+    joiners=words("y e o u &"),
     starters=words("""
         el la los las lo un una unos unas este esta estos estas ese esa esos esas eso esto aquel aquella él
         ella ellos ellas yo tú usted ustedes nosotros se le les me te nos su sus mi mis tu tus nuestro nuestra
@@ -82,6 +94,12 @@ PORTUGUESE = Language(
     finals=words("etc a.m p.m a.c d.c min seg km kg"),
     time_leads=words("a antes ao aos após as até às cerca depois desde entre o os para pelas por"),
     common=words("no mar out par dez set"),
+    counted=words("""
+        artigo artigos capítulo secção seção título livro parte página parágrafo anexo figura tabela número passo
+        fase nível classe tomo versão ponto alínea inciso
+        a de em por com é ao do
+    """),
+    joiners=words("e ou &"),
     starters=words("""
         o a os as um uma uns umas este esta estes estas esse essa esses essas isso isto aquele aquela ele ela
         eles elas eu tu você vocês nós se lhe me te nos seu sua seus suas meu minha nosso nossa em no na nas
@@ -112,6 +130,12 @@ ITALIAN = Language(
     finals=words("etc ecc a.m p.m a.c d.c"),
     time_leads=words("a alle circa da dalle dopo dalla entro fino fra i il le per prima tra verso"),
     common=words("don fra all par mar set"),
+    counted=words("""
+        articolo articoli capitolo sezione titolo libro parte pagina paragrafo comma allegato figura tabella numero
+        passo fase livello classe tomo versione punto lettera capo
+        a di in da con è al del
+    """),
+    joiners=words("e ed o od &"),
     starters=words("""
         il lo la i gli le l un uno una questo questa questi queste quello quella quelli quelle ciò egli ella
         esso essa essi esse lui lei loro io tu noi voi si ci vi mi ti ne suo sua suoi sue mio mia nostro
