@@ -64,6 +64,8 @@ class Boundaries:
                 cut, after = self._glued(text, sentence, at, after, end)
             else:
                 cut = self._run(text, sentence, at, space, after, end)
+                if 0 < cut < space:
+                    after = beside.skip_space(text, cut, end)
             if cut <= sentence:
                 continue
             if not following.isalpha() and after < end:
@@ -222,6 +224,9 @@ class Boundaries:
             return 0
         if following == "(" and last in patterns.QUOTES and len(run) > 2:
             return 0
+        if run == ". . . ." and before.isalnum() and following.isalpha():
+            # A full stop, and an ellipsis that opens the next sentence.
+            return at + 1
         if run.startswith(("..", ". ", "…")):
             return self._ellipsis(text, space, after, end)
         if run == ".)" and at - sentence <= 24 and self._detect_lists and OWN_MARKER.match(text, sentence, at):

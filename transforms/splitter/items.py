@@ -23,7 +23,13 @@ LONGEST_ROMAN: Final = 8
 ITEM_TEXT: Final = re.compile(r"[^\W\d_]|[\"'“‘«(\[{*_„¿¡]|[$€£]?\d(?![\d.,]{0,9}[.)](?:\s|\Z))")
 
 # The marker of an item at the beginning of a line.
-LINE_ITEM: Final = re.compile(rf"[*+○·–—-]\s|[{BULLETS}]|\(?(?:\d{{1,3}}|[A-Za-z]|[IVXivx]{{2,4}})[.)]\)?\s")
+LINE_ITEM: Final = re.compile(
+    rf"[*+○·–—-]\s|[{BULLETS}]|\(?(?:\d{{1,3}}|[A-Za-z]|[IVXivx]{{2,4}})[.)]\)?\s"
+    r"|[IVX]{1,5}\s?[–—-]\s|\d{1,2}\.?[°ºª]\s|§ \d|Art\. \d"
+)
+
+# Such a marker begins a sentence even after a semicolon, as its period would end one otherwise.
+PERIOD_ITEM: Final = re.compile(r"(?:\d{1,3}|[A-Za-z]|[IVXivx]{2,4})\.\s")
 
 _LABELS: Final = ("[0-9A-Za-z]", "[0-9]{2}", *(f"[IVXivx]{{{length}}}" for length in (2, 3, 4, 5)))
 _OUTSIDE: Final = rf"[^\s(\[\"“«„{BULLETS}]"
@@ -149,6 +155,8 @@ def _lead(text: str, begin: int, label: str, language: Language) -> str | None:
         or (last != bare and (bare in language.numbered or bare in language.titles))
     ):
         return None
+    if last[-1] in ",;":
+        return last[-1]
     if last[-1] == ".":
         return None if label.isalpha() and len(bare) == 1 and bare.isalpha() else ""
     if "\n" in before[len(before.rstrip()) :] or not (last[-1].isalpha() or last[-1] in ",;:("):
