@@ -5,7 +5,7 @@ from transforms.splitter.languages.language import Language, words
 ENGLISH = Language(
     code="en",
     titles=words("""
-        &c wm geo chas thos jas benj edw robt com'n comm'n subcomm fed.r
+        &c wm geo chas thos jas benj edw robt fed.r
         mr mrs ms mx messrs mmes dr drs prof profs rev revs fr hon gen brig maj col lt cpl sgt capt cmdr cdr
         comdr cpt pfc pvt adm radm vadm ens spc ssgt sfc msgt gov govs lieut sen sens rep reps pres supt insp
         det amb atty attys mme mlle ste pte bp abp msgr dcn asst assoc dep sec-gen e.g eg i.e cf viz vs v
@@ -13,7 +13,7 @@ ENGLISH = Language(
     """),
     numbered=words("""
         how pick met black
-        pub.l pub.l.no pub.l.nos tit subch amdt cl.no copr.l.dec civ.no cong.rec f.supp u.s.c.app vet wall
+        pub.l pub.l.no pub.l.nos tit subch amdt cong.rec f.supp u.s.c.app vet wall
         cush wheat cranch dall pet bl barb mees rep penn int s.ct l.ed u.l.rev l.rev
         subd subds subsec subsecs subpara cmt cmts thm thms lem cor def defn alg prob dkt ann annex append p
         pp no nos fig figs sec secs sect sects ch chs chap chaps art arts vol vols para paras par pars pt pts
@@ -22,6 +22,7 @@ ENGLISH = Language(
         pgs ref refs jan feb mar apr jun jul aug sep sept oct nov dec sched amend amends prop props cong sess
     """),
     closings=words("""
+        com'n subcomm
         st mt mts ft inc corp co cos ltd plc llc llp lp bros jr sr esq dept depts univ assn assns assoc assocs
         intl int'l nat'l natl gov't govt dep't ass'n comm'n comm mfg mgmt hosp inst acad fed fedn org dist div
         ave blvd rd hwy pkwy ln ct cir sq bldg blg al u.s u.k u.n e.u u.s.a u.s.c u.s.s.r d.c n.y l.a n.j n.h
@@ -40,6 +41,7 @@ ENGLISH = Language(
     """),
     common=words(
         """
+        wall wheat pet barb tit
         how pick met black
         no art in so me is do go the on at us ad add all ask bad bed big bus but can car cat cut day am ill
         miss wash mass rule doc docs ref math mar may sun sat ran mat super app apps max

@@ -13,7 +13,7 @@ FRENCH = Language(
         ld boul
     """),
     numbered=words("""
-        cass civ crim req cons al pourv concl rec obs d.p gaz
+        cass civ crim req cons al pourv concl rec obs d.p
         p pp n no nº n° nos art fig tab vol t chap ch sect al par § éq ann tél fax bull réf ms fol f livr liv
         janv févr avr juil sept oct nov déc lat long alt
     """),
@@ -48,7 +48,7 @@ SPANISH = Language(
         vds nac n
     """),
     numbered=words("""
-        apdos rec rec.º f ff fj ffjj r.d stc sts sentencia.nº ley.nº rollo
+        apdos rec f ff fj ffjj r.d stc sts
         pág págs pp p núm núms nº n° no nro nros art arts fig figs cap caps vol vols t tomo tel tels fax párr
         ed lám c cc sec ap apdo ene feb mar abr may jun jul ago sept sep oct nov dic lat long
     """),
@@ -84,12 +84,13 @@ PORTUGUESE = Language(
     quote_after_colon=True,
     titles=TITLES
     | words("""
-        rel des min mm proc ap apte apdo adv j dj dje ed vol
+        rel des apte apdo adv j
         sr sra srs sras srta d dr dra drs dras prof profa profª eng engª arq exmo exma ilmo ilma rev pe fr cel
         cap ten sgt gen maj cmte des min dep sen gov pres av r pça trav est rod ex p.ex vs cf aprox ca
         sto sta s v.ex v.exa v.sa dir depto dept alm brig
     """),
     numbered=words("""
+        dj dje
         pag ns
         fls fl proc inc arts súm v c/c ap resp agrg
         pág págs p pp n nº n° no nr núm art arts fig figs cap caps vol vols tel tels fax cx ap apto ed
@@ -122,7 +123,7 @@ ITALIAN = Language(
     titles=TITLES
     | words("""
         ss
-        gazz uff seg rappr patr ric dec lgs
+        gazz uff seg rappr patr ric lgs
         univ sig sigg sig.ra sig.na sigra sigg.re dott dott.ssa dottssa prof prof.ssa profssa ing avv arch
         geom rag on sen mons don fra s ss gen col cap magg ten cav comm uff p.es es cfr cf v ca circa
         spett egr gent gent.mo ill.mo rev l.go p.zza v.le c.so v.lo loc fraz dir pres min sottosegr
@@ -162,17 +163,17 @@ ROMANIAN = Language(
     titles=TITLES
     | words("""
         dl dna dra d-na d-l d-lui d-ra d-nei dlui dnei dr prof conf ing arh av ec acad gen col lt cpt mr maj plt
-        sg sf pr pș mons al ion gh șt ștef const alex nic vs cf v ex p.ex i.e aprox cca ca jud com mun or str bd
-        b-dul șos cal prep dir min pres adj asist univ lect red coord trad ed subl
+        sg sf pr pș mons al gh șt ștef const vs cf v ex p.ex i.e aprox cca ca jud com mun or str bd
+        b-dul șos cal dir pres adj asist univ lect red coord trad ed subl
     """),
     numbered=words("""
         nr art alin lit pct pag p pp fig tab vol cap par sec secț tel fax ap bl sc et anex poz cod ian feb febr mar
         apr mai iun iul aug sept sep oct nov noi dec § reg ord hot dec t ș
     """),
     closings=COMPANIES
-    | words("s.a s.r.l s.c a.c r.a o.n.u s.u.a u.e b.n.r ș.a ș.a.m.d etc ibid id op cit loc î.hr d.hr km kg"),
+    | words("s.a s.r.l s.c a.c r.a o.n.u s.u.a u.e b.n.r ș.a ș.a.m.d etc ibid id op cit loc î.hr d.hr km kg min"),
     finals=words("etc ș.a ș.a.m.d a.m p.m"),
-    common=words("art par mai ed noi et cod cap cal or ca sec vol mar"),
+    common=words("gen loc art par mai ed noi et cod cap cal or ca sec vol mar"),
     counted=words("""
         articolul articolului articol capitolul secțiunea titlul cartea partea pagina paragraful alineatul punctul
         punctului litera anexa figura tabelul numărul faza etapa nivelul clasa versiunea la de în din cu pe este
