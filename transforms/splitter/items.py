@@ -28,8 +28,8 @@ LINE_ITEM: Final = re.compile(
     r"|[IVX]{1,5}\s?[–—-]\s|\d{1,2}\.?[°ºª]\s|§ \d|Art\. \d"
 )
 
-# Such a marker begins a sentence even after a semicolon, as its period would end one otherwise.
-PERIOD_ITEM: Final = re.compile(r"(?:\d{1,3}|[A-Za-z]|[IVXivx]{2,4})\.\s")
+# Such a marker begins a sentence even after a semicolon: a bullet, or one whose period would end a sentence otherwise.
+FIRM_ITEM: Final = re.compile(rf"[*+○·–—-]\s|[{BULLETS}]|(?:\d{{1,3}}|[A-Za-z]|[IVXivx]{{2,4}})\.\s")
 
 _LABELS: Final = ("[0-9A-Za-z]", "[0-9]{2}", *(f"[IVXivx]{{{length}}}" for length in (2, 3, 4, 5)))
 _OUTSIDE: Final = rf"[^\s(\[\"“«„{BULLETS}]"

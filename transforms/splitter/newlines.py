@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from transforms.splitter.items import LINE_ITEM, PERIOD_ITEM
+from transforms.splitter.items import FIRM_ITEM, LINE_ITEM
 
 NewlinePolicy = Literal["sentence", "soft", "ignore"]
 POLICIES: Final = ("sentence", "soft", "ignore")
@@ -65,7 +65,7 @@ def _soft(text: str, line: int, at: int, after: int, detect_lists: bool) -> bool
     if after == len(text):
         return False
     last = text[max(line, at - 8) : at].rstrip()[-1:]
-    if last in _OPEN and not PERIOD_ITEM.match(text, after):
+    if last in _OPEN and not (detect_lists and FIRM_ITEM.match(text, after)):
         return True
     if _VERSUS.match(text, after) or _VERSUS.match(text, line):
         return True

@@ -34,9 +34,9 @@ def test_legal_text(language: str, marked: str) -> None:
     assert [text[begin:end] for begin, end in SentenceSplitter(language).spans(text)] == expected
 
 
-def test_a_marker_with_a_period_begins_a_sentence_after_a_semicolon() -> None:
-    """Its period would end a sentence otherwise."""
-    text = "It asks:\n1. whether he pays;\n2. Whether he leaves."
+def test_a_bullet_or_a_marker_with_a_period_begins_a_sentence_after_a_semicolon() -> None:
+    """A marker with a bracket, or none, does not."""
+    text = "It asks:\n1. whether he pays;\n2. Whether he leaves;\n- and when;\n• and why."
     assert [text[begin:end] for begin, end in SentenceSplitter().spans(text)] == text.split("\n")
 
 
