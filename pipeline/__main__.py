@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             waits = checks.waits(settings, runner, here)
             if not settings.input:
                 check_checkpoints(beam_options)
+            checks.check_udf(settings)
             checks.check_model(settings)
             checks.check_inputs(settings, runner, here)
             inputs = stack.enter_context(open_inputs(settings, checks.is_native(settings, runner)))
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             waiting = {}
             if here and not inputs.is_stream and settings.output_format in FILE_FORMATS:
                 waiting = stack.enter_context(waiting_files(settings.places))
-            checks.check_already_written(settings, inputs)
+            checks.check_earlier(settings, inputs)
             in_memory = beam_options.view_as(DirectOptions).direct_running_mode == "in_memory"
             if here and in_memory:
                 # This process will run the encoder, so a model that cannot be loaded is reported now.

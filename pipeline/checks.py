@@ -1,17 +1,23 @@
 """Checks of a run before it starts. Each reports in one line what is wrong, and none changes anything."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from google.api_core.exceptions import Forbidden, GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError
-from requests import RequestException
 
 from pipeline import console
 from pipeline.inputs import Inputs
-from pipeline.places import dead_letters_beside, files_of, is_pipe, journal_beside, paths, shard, shards, written_under
+from pipeline.places import (
+    dead_letters_beside,
+    files_of,
+    is_pipe,
+    journal_beside,
+    looking_at,
+    paths,
+    shard,
+    shards,
+    written_under,
+)
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.hot_swap import check_watchable
@@ -23,7 +29,10 @@ from transforms.io.files.encodings import known_encoding
 from transforms.io.files.match import would_read
 from transforms.io.files.read import FILE_FORMATS
 from transforms.io.pubsub.resources import CONSUME, PUBLISH, check_subscription, check_topic
-from transforms.reembedding import KEY_COLUMNS, ROW_FORMATS, SENTENCE_COLUMNS
+from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS
+from transforms.reembedding import ROW_FORMATS, SENTENCE_COLUMNS
+from transforms.schema import Column
+from transforms.udf import read_udf
 
 MESSAGE_FORMATS = ("text", "json")
 LOCAL_RUNNERS = ("", "DirectRunner", "FnApiRunner", "SwitchingDirectRunner")
@@ -100,6 +109,16 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
         check_topic(settings.input_topic)
 
 
+def check_udf(settings: Settings) -> None:
+    """Check that a function of the user's own can be loaded.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    if settings.parser and settings.parser.udf:
+        read_udf(settings.parser.udf, settings.parser.udf_function)
+
+
 def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here: bool = True) -> None:
     """Check that rows and dead letters can be written where they go, and that a run does not replace its own input.
 
@@ -133,9 +152,13 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here:
         if not settings.journal:
             _check_no_journal(settings, inputs.is_stream)
         if not inputs.is_stream:
+            rows = settings.already_written
+            written = [*inputs.written, *([rows] if rows and not is_pipe(rows) else ())]
             for option, prefix in places.items():
                 _check_replaced(option, prefix, settings, read, inputs.patterns)
-                _check_replaced(option, prefix, settings, "already_written", inputs.written)
+                _check_replaced(option, prefix, settings, "already_written", written)
+                if settings.input_format == "rows":
+                    _check_replaced(option, prefix, settings, "input_journal", inputs.journal)
                 _check_not_read(option, prefix, settings, read, inputs.patterns)
 
 
@@ -184,35 +207,32 @@ def _check_not_read(option: str, prefix: str, settings: Settings, read: str, pat
         )
 
 
-def check_already_written(settings: Settings, inputs: Inputs) -> None:
-    """Check that rows written earlier can be read. Run it after the output's table is made, which may be theirs.
+def check_earlier(settings: Settings, inputs: Inputs) -> None:
+    """Check that what earlier runs wrote can be read. Run it after the output's table is made, which may be theirs.
 
     Raises:
-        ValueError: if they cannot, or do not exist.
+        ValueError: if it cannot, or does not exist.
     """
-    if not settings.already_written:
-        return
-    if inputs.is_stream:
-        raise ValueError("expected --already_written with --input, which has an end, got a stream; leave it out")
-    if settings.output_format == "pubsub":
-        raise ValueError("expected --already_written with files or a table as output, got pubsub; leave it out")
-    if settings.output_format == "bigquery":
-        with looking_at("already_written", settings.already_written):
-            check_readable(settings.already_written, KEY_COLUMNS)
+    written = VERSION_COLUMNS if settings.journal else KEY_COLUMNS
+    read = {
+        "already_written": (settings.already_written, inputs.written, written),
+        "reuse": (settings.reuse, inputs.reused, VECTOR_COLUMNS),
+    }
+    for option, (place, tables, columns) in read.items():
+        if not place:
+            continue
+        if inputs.is_stream:
+            raise ValueError(f"expected --{option} with --input, which has an end, got a stream; leave it out")
+        if settings.output_format == "pubsub":
+            raise ValueError(f"expected --{option} with files or a table as output, got pubsub; leave it out")
+        if settings.output_format == "bigquery":
+            _check_tables(option, tables, columns)
 
 
-@contextlib.contextmanager
-def looking_at(option: str, table: str) -> Iterator[None]:
-    """Turn what BigQuery says about the table that `option` names into an error of one line."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"--{option}: {error}") from error
-    except Forbidden:
-        # An account that may read or write rows need not be allowed to look at the table.
-        return
-    except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
-        raise ValueError(f"expected --{option} in BigQuery, could not look at {table}: {error}") from error
+def _check_tables(option: str, tables: Sequence[str], columns: Sequence[Column]) -> None:
+    for table in tables:
+        with looking_at(option, table):
+            check_readable(table, columns)
 
 
 def check_model(settings: Settings) -> None:

@@ -59,7 +59,7 @@ class View:
         self._shown = False
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.register("entries", _reader(journals, JOURNAL))
+        self._connection.register("entries", read_batches(journals, JOURNAL))
         self._connection.execute(_NEWEST)
         self._connection.unregister("entries")
 
@@ -96,7 +96,7 @@ class View:
         """
         sources = {}
         for number, (which, paths) in enumerate(self.rows.items()):
-            self._connection.register(f"source{number}", _reader(paths, ROWS, read))
+            self._connection.register(f"source{number}", read_batches(paths, ROWS, read))
             sources[_KEPT if unfinished else which] = f"FROM source{number}"
         schema = arrow_schema(ROWS.columns)
         given: dict[int, int] = {}
@@ -287,8 +287,8 @@ def _parquet(paths: Sequence[str]) -> str:
     )
 
 
-def _reader(paths: Sequence[str], kind: Kind, read: Callable[[int], object] = lambda rows: None) -> Any:
-    """The rows of files as a stream of Arrow batches."""
+def read_batches(paths: Sequence[str], kind: Kind, read: Callable[[int], object] = lambda rows: None) -> Any:
+    """The rows of files of any format as a stream of Arrow batches; `read` is told how many there are in each."""
     schema = arrow_schema(kind.columns)
 
     def batches() -> Iterator[pa.RecordBatch]:

@@ -26,11 +26,12 @@ from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS, Kind, WriteFi
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
+from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS, ReuseVectors, WholeVersions
 from transforms.parsing import ParseMessages, ParserOptions
-from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, LeaveOutWritten, ParseRows
-from transforms.schema import Column, bigquery_schema, json_row, sql_string
+from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
+from transforms.schema import JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
-from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal
 
 _NOWHERE: Mapping[str, str] = {}
@@ -71,6 +72,9 @@ def _sentences_of_rows(
     else:
         read = read_files(pipeline, settings, inputs)
         records, refused = read.output, {"read": read.dead_letters}
+    if inputs.journal:
+        source_format = "bigquery" if settings.input_format == "bigquery" else "parquet"
+        records = records, pipeline | "Read journal" >> _earlier(inputs.journal, source_format, JOURNAL_COLUMNS)
     sentences = parse_rows(records, settings)
     return sentences.output, refused | {"rows": sentences.dead_letters}
 
@@ -79,7 +83,8 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
     """From the files of `inputs` to records: of messages, or of rows written earlier if there is no parser."""
     parser = settings.parser
     if parser is None:
-        files = ReadFiles(inputs.patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+        patterns = inputs.rows or inputs.patterns
+        files = ReadFiles(patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
     else:
         files = ReadFiles(
             inputs.patterns,
@@ -88,15 +93,18 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
             inputs.names,
             encoding=settings.encoding,
             is_quoted=parser.is_quoted,
-            text_column=parser.text_field,
+            text_column="" if parser.text_template or parser.udf else parser.text_field,
         )
     outputs: WithDeadLetters[Record] = pipeline | "Read files" >> files.with_dead_letters()
     return outputs
 
 
-def parse_rows(records: "beam.PCollection[Record]", settings: Settings) -> WithDeadLetters[Sentence]:
-    """From rows written earlier to their sentences."""
-    sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> ParseRows().with_dead_letters()
+def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
+    """From rows written earlier, alone or in a pair with the entries of their journal, to their sentences."""
+    transform = ParseRows()
+    if settings.journal:
+        transform = transform.with_versions()
+    sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> transform.with_dead_letters()
     fields = settings.splitting.metadata_fields
     if fields is None:
         return sentences
@@ -105,22 +113,36 @@ def parse_rows(records: "beam.PCollection[Record]", settings: Settings) -> WithD
 
 
 def without_written(pipeline: beam.Pipeline, sentences: Any, settings: Settings, inputs: Inputs) -> Any:
-    """The sentences that have no row in `already_written`."""
-    if not settings.already_written:
-        return sentences
-    leave_out = LeaveOutWritten(settings.encoder, settings.embedding.cleanup)
-    return (sentences, _read_written(pipeline, settings, inputs)) | "Leave out written" >> leave_out
+    """The sentences less those that are written, with the vectors that are known."""
+    made_by = settings.encoder, settings.embedding.cleanup
+    encoder = settings.encoder
+    name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
+
+    def read(places: Sequence[str], columns: Sequence[Column]) -> Any:
+        return _earlier(places, settings.output_format, columns, f"model = {sql_string(name)}")
+
+    written: tuple[Any, ...] = ()
+    if settings.already_written:
+        columns = VERSION_COLUMNS if settings.journal else KEY_COLUMNS
+        written = (pipeline | "Read written" >> read(inputs.written, columns),)
+    if settings.reuse:
+        rows = pipeline | "Read reused" >> read(inputs.reused, VECTOR_COLUMNS)
+        sentences = (sentences, rows) | "Reuse vectors" >> ReuseVectors(*made_by)
+    if written or (settings.reuse and settings.journal):
+        parser = settings.parser
+        # Without a version of its own, a message has that of its time, which its content includes, or of its file.
+        by_content = parser is not None and not (parser.version_field or parser.version_attribute)
+        whole = WholeVersions(*made_by, bool(settings.journal), by_content)
+        sentences = (sentences, *written) | "Whole versions" >> whole
+    return sentences
 
 
-def _read_written(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> "beam.PCollection[Record]":
-    """Rows written already, with only the columns that tell which sentences they are of; no vector is read."""
-    if settings.output_format == "bigquery":
-        encoder = settings.encoder
-        name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
-        source: Any = ReadTable(settings.already_written, KEY_COLUMNS, f"model = {sql_string(name)}")
-    else:
-        source = ReadFiles(inputs.written, settings.output_format, columns=_names(KEY_COLUMNS))
-    return pipeline | "Read written" >> source
+def _earlier(places: Sequence[str], file_format: str, columns: Sequence[Column], restriction: str = "") -> Any:
+    """Reads what an earlier run wrote, with only some columns; a table with a restriction of its rows."""
+    if file_format == "bigquery":
+        (table,) = places
+        return ReadTable(table, columns, restriction)
+    return ReadFiles(places, file_format, columns=_names(columns))
 
 
 def _names(columns: Iterable[Column]) -> list[str]:
@@ -309,7 +331,7 @@ _TABLE_WRITERS: dict[type, tuple[str, Any]] = {
 def _without_ends(pcoll: Any, kind: Kind) -> Any:
     if kind is not ROWS:
         return pcoll
-    return pcoll | "Leave out ends" >> beam.Filter(lambda row: not row.is_end).with_output_types(kind.element)
+    return pcoll | "Leave out ends" >> beam.Filter(lambda row: not is_end(row)).with_output_types(kind.element)
 
 
 def _write_by_beam(pcoll: Any, what: str, target: str, method: str, kind: Kind) -> Sequence[Any]:

@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.places import check_files, is_pipe
+from pipeline.places import check_files, is_pipe, journal_beside, looking_at, row_files
 from pipeline.settings import Settings
+from transforms.io.bigquery.tables import check_readable, exists
 from transforms.io.pubsub.resources import temporary_subscription
+from transforms.schema import JOURNAL_COLUMNS
 
 
 class Inputs(NamedTuple):
@@ -19,16 +21,22 @@ class Inputs(NamedTuple):
     Attributes:
         patterns: files to read.
         names: what to call a file that is not called by its path.
+        rows: the files among them that hold rows.
         subscription: the Pub/Sub subscription that our own source reads.
         native: whether Beam's native source reads Pub/Sub.
-        written: files of rows written earlier.
+        journal: the journal of the rows to read, files or a table; empty if there is none.
+        written: what tells which sentences are written, files or a table: the journal of rows, or else the rows.
+        reused: rows whose vectors are used again, files or a table.
     """
 
     patterns: Sequence[str] = ()
     names: Mapping[str, str] = {}
+    rows: Sequence[str] = ()
     subscription: str = ""
     native: bool = False
+    journal: Sequence[str] = ()
     written: Sequence[str] = ()
+    reused: Sequence[str] = ()
 
     @property
     def is_stream(self) -> bool:
@@ -53,13 +61,68 @@ def open_inputs(settings: Settings, native: bool) -> Iterator[Inputs]:
         elif settings.input_topic:
             found = Inputs(subscription=stack.enter_context(temporary_subscription(settings.input_topic)))
         elif settings.input_format == "bigquery":
-            found = Inputs()
+            found = Inputs(journal=_journal_of_input(settings))
         else:
             place = _files(stack, "input", settings.input)
             found = Inputs([place], {} if place == settings.input else {place: settings.input})
-        if settings.already_written and settings.output_format != "bigquery":
-            found = found._replace(written=[_files(stack, "already_written", settings.already_written)])
+            if settings.input_format == "rows":
+                found = _with_journal(found, place, settings.input_journal)
+        if settings.already_written:
+            found = found._replace(written=written_before(stack, settings))
+        if settings.reuse and settings.output_format != "pubsub":
+            is_table = settings.output_format == "bigquery"
+            reused = [settings.reuse] if is_table else row_files(_files(stack, "reuse", settings.reuse)).rows
+            found = found._replace(reused=reused)
         yield found
+
+
+def _with_journal(inputs: Inputs, place: str, journal: str) -> Inputs:
+    """Inputs of the rows in `place`, with their journal: none, the one that is named, or else the one beside them."""
+    rows, beside = row_files(place)
+    if journal not in ("", "none"):
+        check_files("input_journal", journal)
+    return inputs._replace(rows=rows, journal={"": beside, "none": ()}.get(journal, [journal]))
+
+
+def _journal_of_input(settings: Settings) -> Sequence[str]:
+    """The journal of the table that is read: none, the one that is named, or else the one beside it if there is one."""
+    named = settings.input_journal
+    if named == "none":
+        return ()
+    if not named:
+        return _if_there("input", journal_beside(settings.input, "bigquery"))
+    with looking_at("input_journal", named):
+        check_readable(named, JOURNAL_COLUMNS)
+    return [named]
+
+
+def _if_there(option: str, table: str) -> Sequence[str]:
+    with looking_at(option, table):
+        return [table] if exists(table) else ()
+    # Who may not look at it may still read it.
+    return [table]
+
+
+def written_before(stack: contextlib.ExitStack, settings: Settings) -> Sequence[str]:
+    """The journal of the rows that are written already; the rows themselves if this run keeps no journal.
+
+    Raises:
+        ValueError: if they have no journal, but this run keeps one.
+    """
+    rows = settings.already_written
+    if settings.output_format == "bigquery":
+        place: Sequence[str] = [rows]
+        journal = settings.journal if rows == settings.output else journal_beside(rows, "bigquery")
+        # A table that is still to be made has no rows that could lack a journal.
+        found = _if_there("already_written", journal) or ([] if _if_there("already_written", rows) else [journal])
+    else:
+        place, found = row_files(_files(stack, "already_written", rows))
+    if settings.journal and not found:
+        raise ValueError(
+            f"expected a journal beside --already_written, which alone tells what is whole, got {rows!r} without one; "
+            "write everything once, with --reuse to take vectors from there, or keep no journal with --journal=none"
+        )
+    return found if settings.journal else place
 
 
 def _files(stack: contextlib.ExitStack, option: str, place: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from pipeline.checks import looking_at
+from pipeline.places import looking_at
 from transforms import adapters, embedding, parsing, reembedding, splitting
 from transforms.dead_letters import cause_of, payload_of
 from transforms.io.bigquery import write as bigquery

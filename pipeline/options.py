@@ -117,6 +117,9 @@ OPTIONS = (
         version_attribute={"reads": "stream"},
         delete_attribute={"reads": "stream", "metavar": "NAME[=VALUE]"},
         quoting={"reads": "files", "parent": "input_format", "triggers": tuple(SEPARATED)},
+        text_template={**_WITH_FIELDS, "metavar": "TEMPLATE"},
+        udf={"metavar": "PATH|gs://BUCKET/PATH", "label": "File of a function of your own"},
+        udf_function={"metavar": "NAME", "label": "Function of that file", "parent": "udf"},
         max_message_bytes={"label": "Largest message (bytes)"},
     ),
     Option("source", "How to read Pub/Sub: with Beam's native read (Dataflow only), or with our own splittable source, "
@@ -135,6 +138,10 @@ OPTIONS = (
            "UTF-8, UTF-16 or UTF-32 is read by its mark.", "Input", "utf-8",
            reads="files", label="Encoding of text files", parent="input_format",
            triggers=("text", "document", "jsonl", "csv", "tsv")),
+    Option("input_journal", "Journal of the rows to read, which tells which of them are current; by default, the one "
+           "beside them, if there is one. Without it (none), the newest row of each id is read.", "Input",
+           metavar="GLOB|project:dataset.table|none", reads="files", label="Journal of the input",
+           parent="input_format", triggers=ROW_FORMATS),
     *_options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
@@ -178,9 +185,14 @@ OPTIONS = (
     Option("spill_dir", "Folder for dead letters that their table or topic refuses, one JSON file each. Without it, "
            "such a letter fails its bundle, so that its message is not acknowledged.", "Output",
            metavar="DIRECTORY|gs://BUCKET/DIRECTORY", label="Folder for refused dead letters"),
-    Option("already_written", "Rows written earlier, in the format of --output_format. A sentence that already has a "
-           "row of the same id, model and version there is counted and left out.", "Output",
+    Option("already_written", "Rows written earlier, in the format of --output_format. By the journal beside them, a "
+           "version of a message that the same model was carried through is counted and left out; with --journal=none, "
+           "by the rows, a sentence that has one of its id and model.", "Output",
            metavar="GLOB|project:dataset.table", reads="files", label="Rows written already"),
+    Option("reuse", "Rows written earlier, in the format of --output_format, whose vectors are used again: a sentence "
+           "that the same model has embedded there, in whatever message, is not encoded. They may be those that the "
+           "output replaces.", "Output",
+           metavar="GLOB|project:dataset.table", reads="files", label="Rows whose vectors are used again"),
     Option("store_content", "Whether rows keep their sentence. If not, content is empty, but begin and end locate it.",
            "Output", "true", ("true", "false")),
     *_options_of(

@@ -16,8 +16,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline import stopping
-from pipeline.checks import looking_at
-from pipeline.places import journal_beside, literal, shard, shards
+from pipeline.places import journal_beside, literal, looking_at, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import WRITE, check_right, create_table
 from transforms.io.disk import is_local

@@ -1,14 +1,19 @@
 """Places to read from and write to: what their names stand for."""
 
+import contextlib
 import glob
+import itertools
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+from google.api_core.exceptions import Forbidden, GoogleAPICallError
+from google.auth.exceptions import GoogleAuthError
+from requests import RequestException
 
 from transforms.io.files.match import match
 
@@ -80,6 +85,39 @@ def written_under(prefix: str, file_format: str) -> list[str]:
     return sorted(path for path in found if place_of(path) == (prefix, file_format, True))
 
 
+class RowFiles(NamedTuple):
+    """What a place of rows stands for: files or patterns to read."""
+
+    rows: Sequence[str]
+    journal: Sequence[str]
+
+
+def row_files(place: str) -> RowFiles:
+    """The rows in `place`, a path, folder or pattern, without the journal and dead letters in folders beside them."""
+    found = [file.path for file in match(place).files]
+    folders = {os.path.dirname(path) for path in found}
+    rows = [path for path in found if not _is_beside(path, folders)]
+    journal = itertools.chain.from_iterable(
+        map(_journal_files, sorted({place_of(path)._replace(numbered=True) for path in rows}))
+    )
+    return RowFiles([place] if len(rows) == len(found) else rows, list(journal))
+
+
+def _is_beside(path: str, folders: Collection[str]) -> bool:
+    above, folder = os.path.split(os.path.dirname(path))
+    return folder in BESIDE_ROWS and above in folders
+
+
+def _journal_files(rows: Place) -> Sequence[str]:
+    """The files, or a pattern of them, of the journal beside the rows of a place."""
+    beside = Place(journal_beside(rows.prefix, rows.format), rows.format, True)
+    pattern = f"{literal(beside.prefix)}-*.{rows.format}"
+    found = [file.path for file in match(pattern).files]
+    # The prefix of another run may begin with this one.
+    ours = [path for path in found if place_of(path) == beside]
+    return [pattern] if found and len(ours) == len(found) else ours
+
+
 def is_pipe(place: str) -> bool:
     """Whether `place` can be read only once, from its beginning: standard input, a pipe or a device."""
     if place == "-" or _DESCRIPTOR.fullmatch(place):
@@ -118,3 +156,17 @@ def files_of(places: Sequence[str]) -> set[str]:
 def paths(patterns: Sequence[str]) -> set[str]:
     """The real paths of the files that Beam's `patterns` match, hidden ones too."""
     return {os.path.realpath(file.path) for found in FileSystems.match(patterns) for file in found.metadata_list}
+
+
+@contextlib.contextmanager
+def looking_at(option: str, table: str) -> Iterator[None]:
+    """Turn what BigQuery says about the table that `option` names into an error of one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"--{option}: {error}") from error
+    except Forbidden:
+        # An account that may read or write rows need not be allowed to look at the table.
+        return
+    except (GoogleAPICallError, GoogleAuthError, RequestException) as error:
+        raise ValueError(f"expected --{option} in BigQuery, could not look at {table}: {error}") from error

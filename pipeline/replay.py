@@ -13,10 +13,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph, stopping
 from pipeline.command_line import add_options, check_values, in_command_line
-from pipeline.inputs import Inputs
+from pipeline.inputs import Inputs, written_before
 from pipeline.letters import ENTRIES, FORMATS, Choice, Chosen, choose, read_letters
 from pipeline.outputs import make_outputs, waiting_files
-from pipeline.places import check_files
 from pipeline.running import run_locally
 from pipeline.settings import Settings, settings_of
 from transforms import embedding, parsing, reembedding, splitting
@@ -48,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             check_values(arguments)
             settings = settings_of(arguments)
+            checks.check_udf(settings)
             checks.check_model(settings)
             chosen = _chosen(letters, choice, _without(settings))
             read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
@@ -148,17 +148,16 @@ def _publish(records: Sequence[Record], topic: str) -> int:
 
 def _run(elements: Mapping[str, list[Any]], settings: Settings, letters: Sequence[str]) -> int:
     """Run the pipeline, each element from its stage; `letters` are the patterns of files that were read for them."""
+    if settings.reuse:
+        raise ValueError("expected no --reuse with letters, whose sentences have no vectors yet; leave it out")
     again = list(dict.fromkeys(elements.get(files.STAGE, ())))
-    written = []
-    if settings.already_written and settings.output_format in FILE_FORMATS:
-        check_files("already_written", settings.already_written)
-        written = [settings.already_written]
-    checks.check_outputs(settings, Inputs([*letters, *again], written=written), "letters")
-    make_outputs(settings)
-    inputs = Inputs(again, written=written)
     with contextlib.ExitStack() as stack:
+        written = written_before(stack, settings) if settings.already_written else ()
+        checks.check_outputs(settings, Inputs([*letters, *again], written=written), "letters")
+        make_outputs(settings)
+        inputs = Inputs(again, written=written)
         waiting = stack.enter_context(waiting_files(settings.places)) if settings.output_format in FILE_FORMATS else {}
-        checks.check_already_written(settings, inputs)
+        checks.check_earlier(settings, inputs)
         console.import_tensorflow()
         beam_options = PipelineOptions([])
         pipeline = beam.Pipeline(runner=local_runner(beam_options), options=beam_options)
@@ -194,11 +193,11 @@ def _build(
     else:
         messages = graph.parse(joined("parse", Record, *records, entering(parsing.STAGE)), settings.parser, settings)
         split = graph.split(joined("split", Message, messages.output, entering(splitting.STAGE)), settings)
-        sentences.append(split.output)
+        # A letter's sentence is of a version that may be in the journal, but has no row itself.
+        sentences.append(graph.without_written(pipeline, split.output, settings, inputs))
         refused |= {"parse": messages.dead_letters, "split": split.dead_letters}
     parsed = graph.parse_rows(joined("parse rows", Record, *rows_to_parse), settings)
-    wanted = graph.without_written(pipeline, joined("embed", Sentence, parsed.output, *sentences), settings, inputs)
-    rows = graph.embed(wanted, settings)
+    rows = graph.embed(joined("embed", Sentence, parsed.output, *sentences), settings)
     refused |= {"rows": parsed.dead_letters, "embed": rows.dead_letters}
     written = joined("write", SentenceEmbedding, rows.output, entering(bigquery.STAGE, pubsub.STAGE))
     entries = entering(bigquery.JOURNAL_STAGE)

@@ -24,6 +24,7 @@ class Settings:
         input_subscription: subscription to read, "" for none.
         input_topic: topic to read, "" for none.
         input_format: the format of the input, one of FORMATS and ROW_FORMATS.
+        input_journal: the journal of rows to read; "" for the one beside them, "none" for none.
         source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
         readers: how many readers a stream has; 0 for the runner's parallelism.
@@ -40,7 +41,8 @@ class Settings:
         journal: where the journal goes, "" for none.
         max_dead_letters: how many a run may have and end well, or which share of what it reads; "" for any.
         spill_dir: where dead letters go that their sink refuses; "" for none.
-        already_written: rows written earlier, whose sentences are left out; "" for none.
+        already_written: rows written earlier, whose versions of messages are left out; "" for none.
+        reuse: rows written earlier, whose vectors are used again; "" for none.
         store_content: whether rows keep their sentence.
         bigquery_write_method: how rows are written to BigQuery.
         retry_for_seconds: how long to wait out an outage of a sink.
@@ -51,6 +53,7 @@ class Settings:
     input_subscription: str
     input_topic: str
     input_format: str
+    input_journal: str
     source: str
     max_wait_seconds: float
     readers: int
@@ -68,6 +71,7 @@ class Settings:
     max_dead_letters: str
     spill_dir: str
     already_written: str
+    reuse: str
     store_content: bool
     bigquery_write_method: str
     retry_for_seconds: float
@@ -92,11 +96,22 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             "expected --csv_multiline with quoted fields, which alone can span lines; add --quoting=csv to "
             f"--input_format={arguments.input_format}, or leave --csv_multiline out"
         )
+    if arguments.input_journal and parser is not None:
+        raise ValueError(
+            f"expected --input_journal with rows to read, --input_format={' or '.join(ROW_FORMATS)}, got "
+            f"{arguments.input_format!r}; leave it out"
+        )
+    if arguments.udf and parser is None:
+        raise ValueError(
+            f"expected --udf with messages, got --input_format={arguments.input_format}, whose rows go through no "
+            "function; leave it out"
+        )
     return Settings(
         input=arguments.input,
         input_subscription=arguments.input_subscription,
         input_topic=arguments.input_topic,
         input_format=arguments.input_format,
+        input_journal=arguments.input_journal,
         source=arguments.source,
         max_wait_seconds=arguments.max_wait_ms / 1000,
         readers=arguments.readers,
@@ -115,6 +130,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         max_dead_letters=arguments.max_dead_letters,
         spill_dir=arguments.spill_dir,
         already_written=arguments.already_written,
+        reuse=arguments.reuse,
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,

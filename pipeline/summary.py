@@ -20,11 +20,15 @@ _TERMINAL_SECONDS = 1.0
 _LOG_SECONDS = 10.0
 
 
+# The steps that read journals, and rows whose vectors are used again.
+_BESIDE = ("Read journal/", "Read written/", "Read reused/")
+
+
 def counters_of(result: Any) -> dict[str, int]:
-    """A run's counters by name, over all steps but those that read rows written already."""
+    """A run's counters by name, over all steps but those that read what is beside its input."""
     counters: collections.Counter[str] = collections.Counter()
     for metric in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]:
-        if not metric.key.step.startswith("Read written/"):
+        if not metric.key.step.startswith(_BESIDE):
             counters[metric.key.metric.name] += metric.committed or metric.attempted or 0
     return dict(counters)
 
@@ -85,6 +89,7 @@ _FATES = {
     "messages": "messages",
     "without text": "messages_blank",
     "deletions": "messages_deleted",
+    "filtered": "messages_filtered",
     "dead letters of parsing": "dead_letters_parse",
     "not readable": "records_unreadable",
 }
@@ -95,16 +100,17 @@ def _account(counters: dict[str, int]) -> list[str]:
     get = counters.get
     lines = []
     if "rows_read" in counters:
-        return [f"rows read     {get('rows_read', 0):,}, and {get('rows_doubled', 0):,} duplicates left out"]
+        retired = f", {get('rows_retired', 0):,} of retired versions" if get("rows_retired") else ""
+        return [f"rows read     {get('rows_read', 0):,}{retired}, and {get('rows_doubled', 0):,} duplicates left out"]
     if "files" in counters:
         fates = {"left out": "files_left_out", "not readable to the end": "files_unreadable"}
         lines.append(f"files         {get('files', 0):,} read{_parts(counters, fates)}")
     if "records" not in counters:
-        deletions = f", {get('messages_deleted', 0):,} deletions" if "messages_deleted" in counters else ""
+        others = _parts(counters, {"deletions": "messages_deleted", "filtered": "messages_filtered"})
         blank = get("messages_blank", 0)
-        return [*lines, f"messages      {get('messages', 0):,}{deletions}, and {blank:,} without text"]
+        return [*lines, f"messages      {get('messages', 0):,}{others}, and {blank:,} without text"]
     lines.append(f"records       {get('records', 0):,}: {get('messages', 0):,} messages{_parts(counters, _FATES)}")
-    if lost := get("records", 0) - sum(get(name, 0) for name in _FATES.values()):
+    if lost := get("records", 0) + get("messages_made", 0) - sum(get(name, 0) for name in _FATES.values()):
         lines.append(f"unaccounted   {lost:,} records; please report this")
     return lines
 
@@ -120,6 +126,8 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
     counters = counters_of(result)
     elements = "messages" if settings.parser else "sentences"
     named = {option: getattr(settings.parser, option, "") for option in NAMING_OPTIONS}
+    if settings.parser and settings.parser.text_template:
+        named |= {f"text_template.{name}": name for name in settings.parser.text_names}
     named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
     named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
     count, others = counters.get(elements, 0), names_of(result)
@@ -149,7 +157,9 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         *_account(counters),
         f"sentences     {get('sentences', 0):,}, of them truncated {get('truncated', 0):,}"
         + (f", written already {get('sentences_written', 0):,}" if "sentences_written" in counters else "")
+        + (f", doubled {get('sentences_doubled', 0):,}" if get("sentences_doubled") else "")
         + (f", and {get('sentences_dropped', 0):,} dropped by length" if get("sentences_dropped") else ""),
+        *([f"reused        {get('vectors_reused', 0):,} vectors of {settings.reuse}"] if settings.reuse else []),
         *(
             [f"journal       {get('versions', 0):,} versions of messages in {settings.journal}"]
             if settings.journal
@@ -158,6 +168,10 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         f"time          {seconds:.1f} s, {sentences / max(seconds, 1e-9):,.0f} sentences a second",
         f"tokens        {get('tokens', 0):,}, and {get('padded_tokens', 0):,} of padding",
     ]
+    if calls := distributions.get("udf_us"):
+        udf = f"{settings.parser.udf_function} of {settings.parser.udf}" if settings.parser else ""
+        more = f", {get('messages_made', 0):,} messages more than records" if get("messages_made") else ""
+        lines.append(f"udf           {calls.count:,} calls of {calls.mean / 1000:,.2f} ms on average{more}: {udf}")
     if batches := distributions.get("batch_size"):
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
@@ -175,6 +189,8 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.extend(f"{'':14}{count:,} such as: {example}" for example, count in reasons_of(counters))
     else:
         lines.append("dead letters  none")
+    if torn := get("versions_torn"):
+        lines.append(f"torn          {torn:,} versions of which not all rows were read, left out")
     if unknown := get("languages_unknown"):
         field = settings.splitting.language_field
         lines.append(
@@ -202,13 +218,15 @@ def why_no_rows(counters: dict[str, int]) -> str:
     """Why a run made no row of what it read; "" if it made one, had none to make, or left out what was written."""
     get = counters.get
     dead = sum(dead_letters_of(counters).values())
-    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "rows_read"))
+    read = dead + sum(get(name, 0) for name in ("messages", "messages_blank", "messages_filtered", "rows_read"))
     if get("rows") or get("sentences_written") or get("messages_deleted") or not read:
         return ""
     reasons = {
         "dead letters": dead,
         "messages without text": get("messages_blank"),
+        "messages filtered": get("messages_filtered"),
         "sentences dropped by length": get("sentences_dropped"),
+        "versions of which not all rows were read": get("versions_torn"),
     }
     return ", ".join(f"{count:,} {what}" for what, count in reasons.items() if count) or "no text has a sentence"
 

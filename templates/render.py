@@ -35,6 +35,7 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
         "metavar": "gs://bucket/messages/*.jsonl",
         "regex": f"gs://[^/]+/.*|{TABLE_REGEX}",
     },
+    "udf": {"metavar": "gs://bucket/udf.py", "regex": "gs://[^/]+/.+"},
     "model": {"metavar": "", "regex": _MODEL},
     "preprocessor": {"metavar": "", "regex": _MODEL},
     "custom_bounds": {"metavar": ""},
@@ -46,8 +47,16 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
         "regex": TABLE_REGEX,
     },
     "already_written": {
-        "help": "Table of rows written earlier. A sentence that already has a row of the same id, model and version "
-        "there is counted and left out.",
+        "help": "Table of rows written earlier. By the journal beside it, a version of a message that the same model "
+        "was carried through is counted and left out; with journal=none, by the rows, a sentence that has one of its "
+        "id and model.",
+        "param_type": "BIGQUERY_TABLE",
+        "metavar": "project:dataset.table",
+        "regex": TABLE_REGEX,
+    },
+    "reuse": {
+        "help": "Table of rows written earlier, whose vectors are used again: a sentence that the same model has "
+        "embedded there, in whatever message, is not encoded.",
         "param_type": "BIGQUERY_TABLE",
         "metavar": "project:dataset.table",
         "regex": TABLE_REGEX,

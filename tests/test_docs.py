@@ -15,7 +15,8 @@ import tomllib
 import pytest
 
 import transforms
-from pipeline import compact, evaluate, expansion_service
+from pipeline import compact, evaluate, expansion_service, status
+from pipeline.__main__ import main as run_pipeline
 from pipeline.options import options_table
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
@@ -32,6 +33,7 @@ PARSERS: list[argparse.ArgumentParser] = [
     expansion_service._parser(),
     report._parser(),
     search._parser(),
+    status._parser(),
     journal._parser(),
     scale._parser(),
     soak._parser(),
@@ -97,6 +99,50 @@ def test_make_report_runs_its_programs_with_options_that_exist() -> None:
     assert [program for program, _ in commands] == ["python -m pipeline.report", "python -m pipeline.evaluate"]
     for program, options in commands:
         parsers[program].parse_args(shlex.split(options))
+
+
+@pytest.fixture
+def udf_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page on functions of one's own, in a folder with the file that it makes and the messages that it reads."""
+    text = (DOCS / "udf.md").read_text(encoding="utf-8")
+    (tmp_path / "udf.py").write_text("".join(re.findall(r"```python\n(.*?)```", text, re.S)))
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    return text
+
+
+def test_the_function_of_the_documentation_runs(
+    udf_page: str, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the page's own command."""
+    (command,) = re.findall(r"^    python -m pipeline (.*\\\n.*)", udf_page, re.M)
+    arguments = shlex.split(command.replace("\\\n", "").replace("minilm", str(text_encoder)))
+    assert run_pipeline(arguments) == 0
+    assert "records       318: 282 messages, 36 filtered" in capsys.readouterr().out.splitlines()
+    rows = [json.loads(line) for path in pathlib.Path("out/udf").glob("rows*") for line in path.open(encoding="utf-8")]
+    assert "[address]" in "".join(row["content"] for row in rows)
+    assert {pair["key"] for row in rows for pair in row["metadata"]} == {"kind", "event_time"}
+
+
+@pytest.mark.slow
+def test_the_functions_of_beam_yaml_run(udf_page: str) -> None:
+    """Before the transforms of the package, as the page says."""
+    pytest.importorskip("jinja2", reason="Beam YAML needs pip install 'apache-beam[yaml]'")
+    yaml = pytest.importorskip("yaml")
+    from apache_beam.yaml import main
+
+    (fragment,) = re.findall(r"```yaml\n(.*?)```", udf_page, re.S)
+    read = {"type": "ReadFromJson", "config": {"path": "examples/messages.jsonl"}}
+    write = {"type": "WriteToJson", "config": {"path": "out/rows"}}
+    chain = {"type": "chain", "transforms": [read, *yaml.safe_load(fragment), write]}
+    pathlib.Path("pipeline.yaml").write_text(
+        yaml.safe_dump({"pipeline": chain, "providers": yaml.safe_load(PROVIDERS.read_text())})
+    )
+    runner = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+    main.run(["--yaml_pipeline_file=pipeline.yaml", f"--runner={runner}"])
+    rows = [json.loads(line) for path in pathlib.Path("out").glob("rows*") for line in path.open(encoding="utf-8")]
+    assert "[address]" in "".join(row["content"] for row in rows)
+    assert "newsgroup" not in {row["metadata"]["genre"] for row in rows}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -66,7 +66,8 @@ def test_no_arrow_points_up(lower: str, upper: tuple[str, ...]) -> None:
 
 
 STAGES = [
-    f"transforms.{name}" for name in ("parsing", "splitting", "embedding", "adapters", "reembedding", "dataframe")
+    f"transforms.{name}"
+    for name in ("parsing", "splitting", "embedding", "adapters", "reembedding", "known", "dataframe")
 ]
 
 

@@ -17,8 +17,9 @@ from transforms.dead_letters import (
     jsonable,
     split_dead_letters,
 )
+from transforms.fields import ABSENT, has, remove, take_first, value_of
 from transforms.ids import stable_id
-from transforms.parsing import check_names, parse_time, take_first
+from transforms.parsing import check_names, parse_time
 from transforms.schema import vector_of
 from transforms.types import Message, Sentence, SentenceEmbedding
 from transforms.values import is_null, time_text
@@ -37,7 +38,8 @@ class AsMessages(DeadLetterTransform):
     'body'
 
     Args:
-        text_field: the field of a row that holds the text.
+        text_field: the field of a row that holds the text; like the others, by its name or by a path to it, such as
+            a.b[0].c.
         id_field: the field that holds the message's id; without one, the id is a hash of the text and the metadata.
         timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the Unix epoch.
 
@@ -98,8 +100,8 @@ def as_messages(pcoll: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def as_sentences(pcoll: Any) -> tuple[Any, tuple[Any, ...]]:
-    """`pcoll` as a PCollection[Sentence], and those of dead letters; none if it already is a PCollection[Sentence]."""
-    if pcoll.element_type is Sentence:
+    """`pcoll` as a PCollection[Sentence], and those of dead letters; none if it already is one, with vectors or not."""
+    if pcoll.element_type in (Sentence, SentenceEmbedding):
         return pcoll, ()
     taken = pcoll | "As sentences" >> AsSentences().with_dead_letters()
     return taken.output, (taken.dead_letters,)
@@ -133,13 +135,16 @@ def message_of(element: Any, text_field: str = "text", id_field: str = "id", tim
         raise ValueError(f"expected a string, a row or an EmbeddableItem, got {type(element).__name__}")
     fields = dict(element if isinstance(element, Mapping) else element._asdict())
     for name in filter(None, (text_field, timestamp_field)):
-        if name not in fields:
+        if not has(fields, name):
             raise ValueError(
                 f"expected the field {name!r} in a row, got {sorted(map(str, fields))}; name it, "
                 f"as in AsMessages({name!r})"
             )
     fields = {name: value for name, value in fields.items() if not is_null(value)}
-    text = fields.pop(text_field, "")
+    text = value_of(fields, text_field)
+    remove(fields, text_field)
+    if text is ABSENT or is_null(text):
+        text = ""
     if not isinstance(text, str):
         raise ValueError(f"expected text in the field {text_field!r}, got {type(text).__name__}")
     time = take_first((fields, timestamp_field))

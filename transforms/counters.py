@@ -2,11 +2,13 @@
 
 import collections
 import functools
+import operator
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from apache_beam.metrics import Metrics
-from apache_beam.metrics.metricbase import Counter
+from apache_beam.metrics.metricbase import Counter, Distribution
 
 NAMESPACE = "sentence_embeddings"
 
@@ -25,7 +27,7 @@ class Counters:
 
     def observe(self, name: str, value: int) -> None:
         """Adds `value` to the distribution `name`."""
-        Metrics.distribution(NAMESPACE, name).update(value)
+        _distribution(name).update(value)
 
 
 # The names that are kept for a hint, and the length of one; a message may have any number of fields.
@@ -37,9 +39,16 @@ class NamesFound:
     """Counts, once a bundle, which of the names that options gave are names of anything that was read.
 
     Each option is a counter, "found_" and its own name. The names of elements that lack one are the string set "names".
+
+    Args:
+        given: the names, by option.
+        has: whether named values have a name; by default, if it is one of theirs.
     """
 
-    def __init__(self, given: Mapping[str, str]) -> None:
+    def __init__(
+        self, given: Mapping[str, str], has: Callable[[Mapping[str, Any], str], bool] = operator.contains
+    ) -> None:
+        self._has = has
         self._given = {option: name for option, name in given.items() if name}
         self._counters = Counters()
 
@@ -48,17 +57,17 @@ class NamesFound:
         self._found: set[str] = set()
         self._others: set[str] = set()
 
-    def see(self, *names: Collection[str]) -> None:
-        """Takes note of the names in an element."""
+    def see(self, *values: Mapping[str, Any]) -> None:
+        """Takes note of the named values of an element."""
         if len(self._found) == len(self._given):
             return
         for option, name in self._given.items():
             if option in self._found:
                 continue
-            if any(name in each for each in names):
+            if any(self._has(each, name) for each in values):
                 self._found.add(option)
             elif len(self._others) < _MOST_NAMES:
-                self._others.update(other[:_LONGEST_NAME] for each in names for other in each)
+                self._others.update(other[:_LONGEST_NAME] for each in values for other in each)
 
     def finish_bundle(self) -> None:
         """Counts what was seen."""
@@ -73,6 +82,11 @@ class NamesFound:
 def _counter(name: str) -> Counter:
     # Cached, because creating a counter costs more than the work that it counts.
     return Metrics.counter(NAMESPACE, name)
+
+
+@functools.cache
+def _distribution(name: str) -> Distribution:
+    return Metrics.distribution(NAMESPACE, name)
 
 
 def process_counts() -> dict[str, int]:

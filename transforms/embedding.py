@@ -27,9 +27,11 @@ from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded, check_watchable, current_encoder
 from transforms.encoder.options import EncoderOptions, check_fields
 from transforms.options import sort_out, takes
-from transforms.types import DeadLetter, Sentence, SentenceEmbedding
+from transforms.types import DeadLetter, Sentence, SentenceEmbedding, is_end
 
 STAGE = "Embed sentences"
+# How many fields of a SentenceEmbedding are those of its sentence.
+_FIELDS = len(Sentence._fields)
 
 # How long to wait before an encoder that failed without the fault of any sentence is tried again, in seconds.
 _WAITS = (1.0, 5.0, 25.0)
@@ -71,14 +73,25 @@ class Embedded(NamedTuple):
     dead_letters: tuple[DeadLetter, ...] = ()
 
 
+def _sentence(element: Any) -> Sentence:
+    return Sentence(*element[:_FIELDS])
+
+
+def _vector(element: Any) -> bytes:
+    """The vector that an element has already, or b""."""
+    vector: bytes = getattr(element, "embedding", b"")
+    return vector
+
+
 class EncoderFailed(RuntimeError):
     """The encoder cannot encode any text, so a bundle fails and its sentences are tried again."""
 
 
-class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
+class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, CurrentEncoder]):
     """A model handler that loads a TextEncoder once per process and passes it a bundle's sentences in large batches.
 
-    A batch that fails is halved until the failing sentence is isolated; all the others are embedded. If a text made for
+    A SentenceEmbedding that has a vector is passed on as it is, in its place; one without is a sentence. A batch that
+    fails is halved until the failing sentence is isolated; all the others are embedded. If a text made for
     the purpose fails too, no sentence is at fault, and the batch is tried again a few times before its bundle fails.
     With `large_model` the encoder is loaded once per machine, in one process, and the other processes send it their
     texts.
@@ -98,7 +111,10 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         return current_encoder(self._encoder, self._options.model_poll_seconds)
 
     def run_inference(
-        self, batch: Sequence[Sentence], model: CurrentEncoder, inference_args: Optional[dict[str, Any]] = None
+        self,
+        batch: Sequence[Sentence | SentenceEmbedding],
+        model: CurrentEncoder,
+        inference_args: Optional[dict[str, Any]] = None,
     ) -> list[Embedded]:
         """The outcome for each sentence, in order; the end of a version has none but the model that it was given to.
 
@@ -106,13 +122,20 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
             EncoderFailed: if the encoder fails whatever the text.
             ConnectionError, EOFError: if the process that holds the large model has died.
         """
-        sentences = [sentence for sentence in batch if not sentence.is_end]
+        sentences = [_sentence(each) for each in batch if not (is_end(each) or _vector(each))]
         self._counters.observe("batch_size", len(sentences))
-        embedded = self._embed(sentences, model) if sentences else []
-        if len(sentences) == len(batch):
-            return embedded
-        encoded, following = model.encode([]), iter(embedded)
-        return [self._row(each, encoded, b"", 0, False) if each.is_end else next(following) for each in batch]
+        following = iter(self._embed(sentences, model) if sentences else [])
+        return [self._known(each, model) or next(following) for each in batch]
+
+    def _known(self, element: Any, model: CurrentEncoder) -> Optional[Embedded]:
+        """The outcome for what the encoder is not needed for: an end, or a sentence that has a vector."""
+        if is_end(element):
+            return self._row(_sentence(element), model.encode([]), b"", 0, False)
+        if not _vector(element):
+            return None
+        self._counters.count("rows")
+        self._counters.count("truncated", int(element.truncated))
+        return Embedded(SentenceEmbedding(*element))
 
     def _embed(self, batch: list[Sentence], model: CurrentEncoder, is_part: bool = False) -> list[Embedded]:
         try:
@@ -185,7 +208,7 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
         letters = dead_letters(STAGE, error, element_json(sentence), {"message_id": sentence.message_id})
         return Embedded(None, tuple(letters))
 
-    def get_num_bytes(self, batch: Sequence[Sentence]) -> int:
+    def get_num_bytes(self, batch: Sequence[Sentence | SentenceEmbedding]) -> int:
         """The number of characters in the batch; Beam's default would pickle the batch to measure it."""
         return sum(len(sentence.content) for sentence in batch)
 
@@ -201,6 +224,9 @@ class EncoderHandler(ModelHandler[Sentence, Embedded, CurrentEncoder]):
 
 class EmbedSentences(DeadLetterTransform):
     """Embeds PCollection[Sentence] and returns PCollection[SentenceEmbedding].
+
+    A PCollection[SentenceEmbedding] keeps the vectors that it has, as those that known.ReuseVectors found, and the
+    others are computed.
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsSentences first, so each text is
     embedded whole. A sentence that cannot be encoded, or whose vector has NaN or Inf, becomes a dead letter. A model

@@ -1,5 +1,6 @@
 """ParseMessages: parses the records that a source read into messages; those that fail become dead letters."""
 
+import collections
 import csv
 import dataclasses
 import datetime
@@ -8,6 +9,7 @@ import functools
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
@@ -17,10 +19,24 @@ from apache_beam.utils.timestamp import Timestamp
 from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.encoder.options import check_fields
+from transforms.fields import (
+    ABSENT,
+    Fields,
+    Number,
+    as_plain,
+    as_text,
+    find_first,
+    has,
+    remove,
+    take_first,
+    template_of,
+    value_of,
+)
 from transforms.ids import stable_id
 from transforms.options import takes
 from transforms.separated import SEPARATED, quoted_records
 from transforms.types import CSV_HEADER, Message, Record
+from transforms.udf import Udf, read_udf
 
 STAGE = "Parse messages"
 # Prefix of the attributes in which a dead letter keeps its record's source, apart from the record's own attributes.
@@ -35,15 +51,6 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NO = ("", "false", "null", "0")
 _LEAP_SECOND = re.compile(r"(?<=\d\d:59):60")
 _UTC = re.compile(r"\s*(?:UTC|Z)\Z", re.I)
-
-
-class Number(NamedTuple):
-    """A number of a JSON text, as it was written: a float would change `1.10`, `1e400` or an id of 20 digits."""
-
-    literal: str
-
-
-Fields = dict[str, Any]
 
 
 def _text_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
@@ -148,7 +155,8 @@ class ParserOptions:
 
     Attributes:
         input_format: the format of the records, one of FORMATS.
-        text_field: the field or column that holds the text, if the format has fields.
+        text_field: the field or column that holds the text, if the format has fields; like the other fields, by its
+            name or by a path to it, such as a.b[0].c.
         id_field: the field that holds the message's id; without an id, the message gets the id that Pub/Sub assigned
             to it, or a hash of its content and its position in the input.
         timestamp_field: the field that holds the event time, as RFC 3339 or milliseconds since the Unix epoch.
@@ -166,6 +174,12 @@ class ParserOptions:
         quoting: how CSV or TSV quotes fields: "csv" with double quotes (RFC 4180), "none" if quotes are text; by
             default "csv" for CSV and "none" for TSV (as IANA registered it).
         max_message_bytes: maximum size of a message in bytes; larger ones become dead letters.
+        text_template: the text from several fields, in place of text_field, with their names or paths in braces, as in
+            "{title}. {body}"; a field that is null or not there gives nothing.
+        udf: a Python file with a function of your own, which the fields and attributes of every message go through
+            before any other option names one of them; local or on gs://, it is read where the pipeline is built.
+        udf_function: the function of udf; it takes a dict, and returns a dict, a list of them, or None to leave the
+            message out.
 
     Raises:
         ValueError: if an option has an invalid value.
@@ -183,6 +197,9 @@ class ParserOptions:
     delete_attribute: str = ""
     quoting: str = dataclasses.field(default="", metadata={"choices": QUOTINGS})
     max_message_bytes: int = dataclasses.field(default=8 * 1024 * 1024, metadata={"minimum": 1})
+    text_template: str = ""
+    udf: str = ""
+    udf_function: str = ""
 
     def __post_init__(self) -> None:
         """Checks the options."""
@@ -191,6 +208,17 @@ class ParserOptions:
         check_names(id_attribute=self.id_attribute, timestamp_attribute=self.timestamp_attribute)
         if (self.delete_field or self.delete_attribute) and not (self.id_field or self.id_attribute):
             raise ValueError("expected id_field or id_attribute with delete_field or delete_attribute, got neither")
+        if self.text_template and self.text_field != "text":
+            raise ValueError("expected text_field or text_template, got both; leave one out")
+        if self.text_template:
+            template_of(self.text_template)
+        if bool(self.udf) != bool(self.udf_function):
+            raise ValueError("expected udf=PATH and udf_function=NAME, got one of them; give both, or none")
+
+    @property
+    def text_names(self) -> list[str]:
+        """The names or paths of the fields that make the text."""
+        return template_of(self.text_template).names if self.text_template else [self.text_field]
 
     @property
     def is_quoted(self) -> bool:
@@ -234,11 +262,21 @@ class MessageParser(ParserOptions):
         elif record.origin and self.input_format != _DOCUMENT:
             return None
         else:
-            fields = {self.text_field: None}
+            fields = dict.fromkeys(self.text_names)
         attributes = dict(record.attributes)
         if self.input_format in SEPARATED:
             del attributes[CSV_HEADER]
         return Parts(attributes, fields)
+
+    def id_of(self, parts: Parts) -> Optional[str]:
+        """The id that a field or attribute gives."""
+        id = find_first(*self._places_of_id(parts))
+        return as_text(id.value) if id else None
+
+    def _places_of_id(self, parts: Parts) -> list[tuple[Fields, str]]:
+        attributes, fields = parts
+        # What a folder named key=value says of a file is an attribute, but a column to those who made the folder.
+        return [(attributes, self.id_attribute), (fields, self.id_field), (attributes, self.id_field)]
 
     def message(self, record: Record, parts: Parts) -> Optional[Message]:
         """The second half of `parse`: makes the message, and takes what it uses out of `parts`.
@@ -248,11 +286,8 @@ class MessageParser(ParserOptions):
         attributes, fields = parts
         is_deletion = _says(attributes, self.delete_attribute) or _says(fields, self.delete_field)
         version = find_first((attributes, self.version_attribute), (fields, self.version_field))
-        if self.text_field not in fields and not is_deletion:
-            raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
-        content = fields.pop(self.text_field, None)
-        # What a folder named key=value says of a file is an attribute, but a column to those who made the folder.
-        id = take_first((attributes, self.id_attribute), (fields, self.id_field), (attributes, self.id_field))
+        content = "" if is_deletion else self._content(fields)
+        id = take_first(*self._places_of_id(parts))
         time = take_first(
             (attributes, self.timestamp_attribute),
             (fields, self.timestamp_field),
@@ -260,17 +295,15 @@ class MessageParser(ParserOptions):
         )
         if is_deletion and not id:
             raise ValueError("expected an id in a message that deletes the one of its id, got none")
-        if content is None or is_deletion:
-            content = ""
-        if not isinstance(content, str):
-            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
+        for name in self.text_names:
+            remove(fields, name)
         if not content.strip():
             content = ""
             if not (id or record.id or self.input_format == _DOCUMENT):
                 return None
         if "\0" in content:
             raise ValueError(
-                f"expected text in the field {self.text_field!r}, got a NUL character at {content.index(chr(0))}; "
+                f"expected text in {self.text_names}, got a NUL character at {content.index(chr(0))}; "
                 "a file in UTF-16 without a byte order mark needs its encoding"
             )
         event_time = parse_time(as_plain(time.value), time.name) if time else record.event_time
@@ -293,6 +326,25 @@ class MessageParser(ParserOptions):
             deleted=is_deletion,
         )
 
+    def _content(self, fields: Fields) -> str:
+        """The text of a message, "" for null."""
+        if self.text_template:
+            return template_of(self.text_template).text_of(fields)
+        content = value_of(fields, self.text_field)
+        if content is ABSENT:
+            raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
+        if content is not None and not isinstance(content, str):
+            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
+        return content or ""
+
+    def parted(self, fields: Fields, before: Parts) -> Parts:
+        """The attributes and fields among the `fields` that a function made of those of `before`."""
+        deletes, _, _ = self.delete_attribute.partition("=")
+        named = {self.id_attribute, self.timestamp_attribute, self.version_attribute, deletes} - {""}
+        named |= before.attributes.keys() - before.fields.keys()
+        attributes = {name: as_text(value) for name, value in fields.items() if name in named and value is not None}
+        return Parts(attributes, {name: value for name, value in fields.items() if name not in named})
+
 
 def check_names(**names: str) -> None:
     """Checks that options name fields that can be told apart, and that there is a text.
@@ -311,9 +363,9 @@ def check_names(**names: str) -> None:
 def _says(values: Mapping[str, Any], condition: str) -> bool:
     """Whether `values` hold what `condition` says, as NAME or NAME=VALUE."""
     name, equals, wanted = condition.partition("=")
-    if not name or name not in values:
+    value = value_of(values, name) if name else ABSENT
+    if value is ABSENT:
         return False
-    value = values[name]
     text = "" if value is None else as_text(value)
     return text == wanted if equals else text.strip().lower() not in _NO
 
@@ -334,39 +386,22 @@ def _version(value: Any, name: str) -> int:
     raise ValueError(f"expected an integer or RFC 3339 in the field {name!r}, got {str(value)[:60]!r}")
 
 
-class Taken(NamedTuple):
-    """A value, and the name that it had."""
+def _joined(attributes: dict[str, str], fields: Fields) -> Fields:
+    """The attributes and fields together.
 
-    name: str
-    value: Any
-
-
-def take_first(*places: tuple[dict[str, Any], str]) -> Optional[Taken]:
-    """Removes and returns the first value that is neither null nor "", given dicts and the name to take from each.
-
-    A name of "" takes nothing, because an option that was not given names no field, and a field may be called "". What
-    is null or "" is removed too; a value behind the first stays.
+    Raises:
+        ValueError: if they have different values for one name; a field that is null has none.
     """
-    for values, name in places:
-        if name and name in values and (value := values.pop(name)) not in (None, ""):
-            return Taken(name, value)
-    return None
-
-
-def find_first(*places: tuple[Mapping[str, Any], str]) -> Optional[Taken]:
-    """As take_first, but leaves the value where it is."""
-    return take_first(*((dict(values), name) for values, name in places if name in values))
-
-
-def _joined(attributes: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
-    both = attributes.keys() & fields.keys() if attributes else ()
-    if both and (differing := sorted(name for name in both if attributes[name] != fields[name])):
-        name = differing[0]
-        raise ValueError(
-            f"expected one value for {name!r}, got {fields[name]!r} as a field and {attributes[name]!r} beside it; "
-            "rename one"
-        )
-    return attributes | fields
+    if not attributes:
+        return fields
+    for name in sorted(attributes.keys() & fields.keys()):
+        value = fields[name]
+        if value is not None and as_text(value) != attributes[name]:
+            raise ValueError(
+                f"expected one value for {name!r}, got {as_text(value)!r} as a field and {attributes[name]!r} beside "
+                "it; rename one"
+            )
+    return attributes | {name: value for name, value in fields.items() if value is not None or name not in attributes}
 
 
 class ParseMessages(DeadLetterTransform):
@@ -377,13 +412,21 @@ class ParseMessages(DeadLetterTransform):
     null or blank text are counted ("messages_blank") and left out, and so are those that delete one
     ("messages_deleted").
 
+    With `udf`, a record is what its function returns for it. One that it leaves out is counted ("messages_filtered"),
+    and so are the messages that it makes beyond the first of a record ("messages_made"); its time is the distribution
+    "udf_us", in microseconds. A record on which it fails, or of which any message is refused, is a dead letter.
+
     The arguments are the fields of ParserOptions.
+
+    Raises:
+        ValueError: if an option has an invalid value, or `udf` cannot be read, does not run, or lacks `udf_function`.
     """
 
     @takes(ParserOptions)
     def __init__(self, *fields: Any, **options: Any) -> None:
         super().__init__()
-        self._parser = MessageParser(*fields, **options)
+        self._parser = parser = MessageParser(*fields, **options)
+        self._udf = read_udf(parser.udf, parser.udf_function) if parser.udf else None
         self._with_versions = False
 
     def with_versions(self) -> "ParseMessages":
@@ -393,19 +436,27 @@ class ParseMessages(DeadLetterTransform):
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
         """The messages, and as dead letters the records that could not be parsed."""
-        return split_dead_letters(pcoll, STAGE, _Parse(self._parser, self._with_versions), Message)
+        return split_dead_letters(pcoll, STAGE, _Parse(self._parser, self._with_versions, self._udf), Message)
 
 
 class _Parse(beam.DoFn):
-    def __init__(self, parser: MessageParser, with_versions: bool = False) -> None:
+    def __init__(self, parser: MessageParser, with_versions: bool = False, udf: Optional[Udf] = None) -> None:
         self._parser = parser
+        self._udf = udf
         self._with_versions = with_versions
         self._counters = Counters()
         named = {option: getattr(parser, option) for option in NAMING_OPTIONS}
         self._attribute_names = NamesFound(
             {option: named.pop(option) for option in list(named) if option.endswith("_attribute")}
         )
-        self._names = NamesFound(named)
+        if parser.text_template:
+            named |= {f"text_template.{name}": name for name in parser.text_names}
+        self._names = NamesFound(named, has)
+
+    def setup(self) -> None:
+        if self._udf:
+            # A worker that lacks what the file imports is not the fault of any message.
+            self._udf.load()
 
     def start_bundle(self) -> None:
         self._names.start_bundle()
@@ -417,26 +468,59 @@ class _Parse(beam.DoFn):
 
     def process(self, record: Record) -> Iterator[Any]:
         try:
-            parts = self._parser.parts(record)
-            if parts is not None:
-                self._names.see(parts.attributes, parts.fields)
-                self._attribute_names.see(parts.attributes)
-            message = None if parts is None else self._parser.message(record, parts)
+            messages = self._messages(record)
         except (ValueError, RecursionError) as error:
             self._counters.count("dead_letters_parse")
             for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
                 yield beam.pvalue.TaggedOutput(TAG, letter)
             return
-        if message is None or not message.text:
-            self._counters.count("messages_deleted" if message and message.deleted else "messages_blank")
-            if message is None or not self._with_versions:
-                return
-        else:
-            self._counters.count("messages")
-        if message.event_time is None:
-            yield message
-        else:
-            yield beam.window.TimestampedValue(message, Timestamp(micros=message.event_time))
+        for message in messages:
+            if message is None or not message.text:
+                self._counters.count("messages_deleted" if message and message.deleted else "messages_blank")
+                if message is None or not self._with_versions:
+                    continue
+            else:
+                self._counters.count("messages")
+            if message.event_time is None:
+                yield message
+            else:
+                yield beam.window.TimestampedValue(message, Timestamp(micros=message.event_time))
+
+    def _messages(self, record: Record) -> list[Optional[Message]]:
+        """The messages of a record: one, or any number with a function of the user's own; None for a blank one."""
+        parts = self._parser.parts(record)
+        if parts is None:
+            return [None]
+        return self._made(record, parts, self._udf) if self._udf else [self._message(record, parts)]
+
+    def _message(self, record: Record, parts: Parts) -> Optional[Message]:
+        self._names.see(parts.attributes, parts.fields)
+        self._attribute_names.see(parts.attributes)
+        return self._parser.message(record, parts)
+
+    def _made(self, record: Record, parts: Parts, udf: Udf) -> list[Optional[Message]]:
+        """The messages that `udf` makes of a record. In a list, those without an id of their own are numbered."""
+        given = _joined(*parts)
+        start = time.perf_counter_ns()
+        try:
+            made = udf(given)
+        finally:
+            self._counters.observe("udf_us", (time.perf_counter_ns() - start) // 1000)
+        if made in (None, []):
+            self._counters.count("messages_filtered")
+            return []
+        id, messages = self._parser.id_of(parts), []
+        for index, fields in enumerate(made if isinstance(made, list) else [made]):
+            own = self._parser.parted(fields, parts)
+            is_numbered = isinstance(made, list) and self._parser.id_of(own) in (None, id)
+            message = self._message(record, own)
+            messages.append(message._replace(id=f"{message.id}#{index}") if message and is_numbered else message)
+        counts = collections.Counter(message.id for message in messages if message)
+        if counts and (most := counts.most_common(1)[0])[1] > 1:
+            raise ValueError(f"expected udf_function to give each message another id, got {most[0]!r} {most[1]} times")
+        if len(messages) > 1:
+            self._counters.count("messages_made", len(messages) - 1)
+        return messages
 
 
 def attributes_of(record: Record) -> dict[str, str]:
@@ -515,26 +599,6 @@ def _iso_micros(text: str) -> int:
 
 def _micros(time: datetime.datetime) -> int:
     return (time - _EPOCH) // datetime.timedelta(microseconds=1)
-
-
-def as_text(value: Any) -> str:
-    """A string unchanged, a number as it was written, or any other value as JSON."""
-    return value if isinstance(value, str) else _as_json(value)
-
-
-def _as_json(value: Any) -> str:
-    if isinstance(value, Number):
-        return value.literal
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_as_json(key)}: {_as_json(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_as_json, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def as_plain(value: Any) -> Any:
-    """A number as its literal, and any other value unchanged."""
-    return value.literal if isinstance(value, Number) else value
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Rows that an earlier run wrote: read back as sentences, or used to leave out sentences that are already written."""
+"""Rows that an earlier run wrote, read back as sentences to be embedded by another model."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,73 +15,66 @@ from transforms.dead_letters import (
     element_json,
     split_dead_letters,
 )
-from transforms.encoder.cleanup import version_with
-from transforms.encoder.options import EncoderOptions
-from transforms.encoder.text_encoder import name_and_version
-from transforms.parsing import as_text, attributes_of, parse_time
+from transforms.fields import as_text
+from transforms.parsing import attributes_of, parse_time
 from transforms.schema import EMBEDDING_COLUMNS
-from transforms.types import Record, Sentence
+from transforms.types import JournalEntry, Record, Sentence
+from transforms.versions import age, end_of
 
 STAGE = "Parse rows"
 # The input formats that hold rows: "rows" for Parquet files, "bigquery" for a table.
 ROW_FORMATS = ("rows", "bigquery")
 # The columns of a row that make up its sentence, without the vector and the columns that describe it.
 SENTENCE_COLUMNS = tuple(column for column in EMBEDDING_COLUMNS if column.name in Sentence._fields)
-# The columns that identify a sentence's row.
-KEY_COLUMNS = tuple(column for column in EMBEDDING_COLUMNS if column.name in ("id", "model", "model_version"))
 
-# An id with its sentence, or with None where a row with that id exists.
-_Keyed = tuple[str, Optional[Sentence]]
+# A message's id with one of its rows, or with its newest entry in the journal.
+_Keyed: Any = tuple[str, tuple[Optional[Sentence], Optional[JournalEntry]]]
 
+_NOT_STORED = "expected a row's sentence in its column 'content', got none; it was written with --store_content=false"
 _KINDS: dict[str, type] = {"STRING": str, "INT64": int}
 
 
 class ParseRows(DeadLetterTransform):
-    """Parses PCollection[Record], each a row as JSON, to PCollection[Sentence], with each id once.
+    """Parses PCollection[Record], each a row as JSON, to the PCollection[Sentence] of what is current among them.
 
-    Among the rows with the same id, the one with the newest event time is used, as in
-    `io.bigquery.tables.newest_rows_view`, but a row that stores its sentence takes precedence over one that does not.
-    The others are counted ("rows_doubled"). A record that is not a row, or whose sentence was not stored, becomes a
-    dead letter.
+    The input is the rows alone, or a pair of them and of the entries of their journal, as JSON too. Of a message with
+    an entry, the newest entry of any model names the current version: its rows go on, each id once and in text order,
+    whichever model made them. Rows of other versions are left out ("rows_retired"), also of one that has no entry yet.
+    If not all rows of the current version are there, none goes on ("versions_torn"). Of all other messages, and without
+    a journal, the row of an id with the newest event time is used, as in `io.bigquery.tables.newest_rows_view`.
 
-    The rows are grouped by id, so all of them are read before the first is embedded. This matters because a BigQuery
-    read session expires after six hours.
+    A row that stores its sentence takes precedence over one that does not; rows of an id that are not used are counted
+    ("rows_doubled"). A record that is not a row, or whose sentence was not stored, becomes a dead letter. An entry that
+    cannot be read fails the pipeline, because no row is at fault.
+
+    The rows are grouped by message, so all of them are read before the first is embedded. This matters because a
+    BigQuery read session expires after six hours.
     """
+
+    _with_versions = False
+
+    def with_versions(self) -> "ParseRows":
+        """Names the revision of its message in each sentence, and lets an end follow those of each entry."""
+        self._with_versions = True
+        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the rows without one."""
-        parsed = split_dead_letters(pcoll, STAGE, _Parse(), tuple[str, Sentence])
-        grouped = parsed.output | "Group by id" >> beam.GroupByKey()
-        newest = split_dead_letters(grouped, "Take newest", _TakeNewest(), Sentence)
-        letters = (parsed.dead_letters, newest.dead_letters) | "Gather dead letters" >> beam.Flatten()
-        return WithDeadLetters(newest.output, letters)
-
-
-class LeaveOutWritten(beam.PTransform):
-    """Returns the sentences that have no row yet, given PCollection[Sentence] and PCollection[Record] of rows as JSON.
-
-    A row belongs to a sentence if it has the sentence's id, and the name and version of the model that will embed it.
-    The version covers all that changes vectors but for engine and precision, which are not compared. Sentences left out
-    are counted ("sentences_written"). The two inputs are joined by id, and neither has to fit into memory. A record
-    that is not a row fails the pipeline, because no sentence is at fault.
-
-    Args:
-        encoder: the options of the encoder; its version is computed on the worker, from the files of the model.
-        cleanup: as in EmbedSentences.
-    """
-
-    def __init__(self, encoder: EncoderOptions, cleanup: str = "disabled") -> None:
-        super().__init__()
-        self._take_ids = _TakeIds(encoder, cleanup)
-
-    def expand(self, pcolls: Any) -> Any:
-        """Joins the pair (sentences, rows)."""
-        sentences, rows = pcolls
-        keyed = sentences | "Key by id" >> beam.Map(_by_id).with_output_types(_Keyed)
-        known = rows | "Take ids" >> beam.ParDo(self._take_ids).with_output_types(_Keyed)
-        # CoGroupByKey would pickle each value.
-        grouped = (keyed, known) | "Join" >> beam.Flatten() | "Group by id" >> beam.GroupByKey()
-        return grouped | "Leave out" >> beam.ParDo(_LeaveOut()).with_output_types(Sentence)
+        rows, entries = pcoll if isinstance(pcoll, tuple) else (pcoll, None)
+        parsed = split_dead_letters(rows, STAGE, _Parse(entries is not None), _Keyed)
+        keyed = parsed.output
+        if entries is not None:
+            newest = (
+                entries
+                | "Parse entries" >> beam.Map(_by_message).with_output_types(tuple[str, JournalEntry])
+                | "Take newest entry" >> beam.CombinePerKey(_newest).with_output_types(tuple[str, JournalEntry])
+                | "As found" >> beam.MapTuple(_as_found).with_output_types(_Keyed)
+            )
+            keyed = (keyed, newest) | "Join journal" >> beam.Flatten()
+        grouped = keyed | "Group by message" >> beam.GroupByKey()
+        current = split_dead_letters(grouped, "Take current", _TakeCurrent(self._with_versions), Sentence)
+        letters = (parsed.dead_letters, current.dead_letters) | "Gather dead letters" >> beam.Flatten()
+        return WithDeadLetters(current.output, letters)
 
 
 def sentence_of(data: bytes) -> Sentence:
@@ -98,7 +91,6 @@ def sentence_of(data: bytes) -> Sentence:
             raise ValueError(f"expected {column.type} in a row's column {column.name!r}, got {row.get(column.name)!r}")
     if not isinstance(row.get("metadata"), list):
         raise ValueError(f"expected a list in a row's column 'metadata', got {row.get('metadata')!r}")
-    time = row.get("event_time")
     return Sentence(
         id=row["id"],
         message_id=row["message_id"],
@@ -107,13 +99,47 @@ def sentence_of(data: bytes) -> Sentence:
         end=row["end"],
         content=row["content"],
         metadata={pair["key"]: as_text(pair["value"]) for pair in row["metadata"]},
-        event_time=None if time is None else parse_time(time, "event_time"),
+        event_time=_time(row.get("event_time"), "event_time"),
         revision=as_text(row.get("revision") or ""),
     )
 
 
+def entry_of(record: Record) -> JournalEntry:
+    """The journal's entry of a record.
+
+    Raises:
+        ValueError: if the record is none.
+    """
+    try:
+        row = json.loads(record.data)
+        times = {name: _time(row[name], name) for name in ("event_time", "written_at")}
+        return JournalEntry(**{name: row[name] for name in JournalEntry._fields} | times)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"expected entries of a journal, got {record.data[:80]!r} in {record.origin}; name a journal only"
+        ) from error
+
+
+def _time(value: Any, name: str) -> Optional[int]:
+    return None if value is None else parse_time(value, name)
+
+
+def _by_message(record: Record) -> tuple[str, JournalEntry]:
+    entry = entry_of(record)
+    return entry.message_id, entry
+
+
+def _newest(entries: Iterable[JournalEntry]) -> JournalEntry:
+    return max(entries, key=age)
+
+
+def _as_found(message_id: str, entry: JournalEntry) -> tuple[str, tuple[None, JournalEntry]]:
+    return message_id, (None, entry)
+
+
 class _Parse(beam.DoFn):
-    def __init__(self) -> None:
+    def __init__(self, has_journal: bool) -> None:
+        self._has_journal = has_journal
         self._counters = Counters()
 
     def process(self, record: Record) -> Iterator[Any]:
@@ -125,68 +151,47 @@ class _Parse(beam.DoFn):
             for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
                 yield beam.pvalue.TaggedOutput(TAG, letter)
             return
-        yield sentence.id, sentence
+        # Where no journal tells which version is current, none is told apart.
+        yield sentence.message_id, (sentence if self._has_journal else sentence._replace(revision=""), None)
 
 
-class _TakeNewest(beam.DoFn):
-    def __init__(self) -> None:
+class _TakeCurrent(beam.DoFn):
+    def __init__(self, with_versions: bool) -> None:
+        self._with_versions = with_versions
         self._counters = Counters()
 
-    def process(self, group: tuple[str, Iterable[Sentence]]) -> Iterator[Any]:
-        sentences = list(group[1])
-        newest = max(sentences, key=_age)
-        if len(sentences) > 1:
-            self._counters.count("rows_doubled", len(sentences) - 1)
-        if newest.content:
-            self._counters.count("sentences")
-            yield newest
+    def process(self, group: tuple[str, Iterable[tuple[Optional[Sentence], Optional[JournalEntry]]]]) -> Iterator[Any]:
+        message_id, found = group
+        entry = next((entry for _, entry in found if entry is not None), None)
+        revision = entry.revision if entry else ""
+        rows: dict[str, Sentence] = {}
+        for row, _ in found:
+            if row is None:
+                continue
+            if row.revision != revision:
+                self._counters.count("rows_retired")
+                continue
+            if row.id in rows:
+                self._counters.count("rows_doubled")
+            rows[row.id] = max(row, rows.get(row.id, row), key=_age)
+        if entry and len(rows) < entry.rows:
+            self._counters.count("versions_torn")
             return
-        self._counters.count("dead_letters_rows")
-        error = "expected a row's sentence in its column 'content', got none; it was written with --store_content=false"
-        for letter in dead_letters(STAGE, error, element_json(newest), {"message_id": newest.message_id}):
-            yield beam.pvalue.TaggedOutput(TAG, letter)
+        for row in sorted(rows.values(), key=lambda row: row.sentence_index):
+            if row.content:
+                self._counters.count("sentences")
+                yield row if self._with_versions else row._replace(revision="")
+                continue
+            self._counters.count("dead_letters_rows")
+            for letter in dead_letters(STAGE, _NOT_STORED, element_json(row), {"message_id": row.message_id}):
+                yield beam.pvalue.TaggedOutput(TAG, letter)
+        if entry and not entry.sentences:
+            self._counters.count("messages_deleted" if entry.deleted else "messages_blank")
+        if entry and self._with_versions:
+            yield end_of(message_id, revision, entry.sentences, entry.event_time)
 
 
 def _age(sentence: Sentence) -> tuple[bool, bool, int, list[tuple[str, str]]]:
     """A sort key for the rows with the same id, which gives the same order in every run."""
     time = sentence.event_time
     return bool(sentence.content), time is not None, time or 0, sorted(sentence.metadata.items())
-
-
-def _by_id(sentence: Sentence) -> tuple[str, Sentence]:
-    return sentence.id, sentence
-
-
-class _TakeIds(beam.DoFn):
-    def __init__(self, encoder: EncoderOptions, cleanup: str) -> None:
-        self._encoder = encoder
-        self._cleanup = cleanup
-
-    def setup(self) -> None:
-        name, version = name_and_version(self._encoder)
-        self._wanted = name, version_with(version, self._cleanup)
-
-    def process(self, record: Record) -> Iterator[tuple[str, None]]:
-        try:
-            row = json.loads(record.data)
-            key, *made_by = (row[column.name] for column in KEY_COLUMNS)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"expected rows written earlier, with {', '.join(repr(column.name) for column in KEY_COLUMNS)}, "
-                f"got {record.data[:80]!r} in {record.origin}; name rows only"
-            ) from error
-        if tuple(made_by) == self._wanted:
-            yield key, None
-
-
-class _LeaveOut(beam.DoFn):
-    def __init__(self) -> None:
-        self._counters = Counters()
-
-    def process(self, group: tuple[str, Iterable[Optional[Sentence]]]) -> Iterator[Sentence]:
-        found = list(group[1])
-        sentences = [sentence for sentence in found if sentence is not None]
-        if len(sentences) == len(found):
-            yield from sentences
-        elif sentences:
-            self._counters.count("sentences_written", len(sentences))

@@ -7,7 +7,7 @@ hold only plain types.
 
 import uuid
 from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from apache_beam import coders
 
@@ -109,12 +109,17 @@ class SentenceEmbedding(NamedTuple):
     @property
     def is_end(self) -> bool:
         """Whether this is no row, but follows those of a version, of which there are at most `sentence_index`."""
-        return not self.embedding and bool(self.revision)
+        return not self.embedding and not self.content and bool(self.revision)
 
 
-def is_end(element: object) -> bool:
-    """Whether an element stands for none, but for the end of a version, behind which no more of its rows come."""
-    return isinstance(element, Sentence | SentenceEmbedding) and element.is_end
+def is_end(element: Any) -> bool:
+    """Whether an element stands for none, but for the end of a version, behind which no more of its rows come.
+
+    Unlike the properties, it can be asked of what a worker process has decoded, whose type is only like that of ours.
+    """
+    if not getattr(element, "revision", ""):
+        return False
+    return not getattr(element, "content", element) and not getattr(element, "embedding", b"")
 
 
 class JournalEntry(NamedTuple):

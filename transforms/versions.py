@@ -9,7 +9,7 @@ import apache_beam as beam
 
 from transforms.counters import Counters
 from transforms.ids import stable_id
-from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding, is_end
 
 # What stands for the digest of a version that says that its message is gone.
 _DELETED = "deleted"
@@ -25,17 +25,33 @@ def versioned(message: Message, sentences: Sequence[Sentence]) -> Iterator[Sente
     revision = _revision(message, sentences)
     for sentence in sentences:
         yield sentence._replace(revision=revision)
-    yield Sentence(
-        id=stable_id(message.id, revision),
-        message_id=message.id,
-        sentence_index=len(sentences),
-        begin=len(message.text),
-        end=len(message.text),
+    yield end_of(message.id, revision, len(sentences), message.event_time)
+
+
+def end_of(message_id: str, revision: str, sentences: int, event_time: int | None) -> Sentence:
+    """The end of a version that has so many `sentences`; its offsets say nothing."""
+    return Sentence(
+        id=stable_id(message_id, revision),
+        message_id=message_id,
+        sentence_index=sentences,
+        begin=0,
+        end=0,
         content="",
         metadata={},
-        event_time=message.event_time,
+        event_time=event_time,
         revision=revision,
     )
+
+
+def digest_of(revision: str) -> str:
+    """What versions have in common that differ only by their number; "" if they delete a message, or are none."""
+    digest = revision.rpartition("-")[-1]
+    return "" if digest == _DELETED else digest
+
+
+def age(entry: JournalEntry) -> tuple[int, int, str]:
+    """A sort key for the entries of a message: the greatest one is of the newest version."""
+    return entry.version, entry.written_at, entry.revision
 
 
 def _revision(message: Message, sentences: Sequence[Sentence]) -> str:
@@ -71,7 +87,7 @@ class KeepJournal(beam.DoFn):
         if not row.revision:
             return
         version = row.message_id, row.revision
-        if not row.is_end:
+        if not is_end(row):
             self._rows[version][row.model_version] += 1
             return
         written = self._rows.pop(version, collections.Counter())

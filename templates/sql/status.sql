@@ -44,6 +44,7 @@ SELECT
   COUNTIF(entries.version < messages.version AND NOT (messages.deleted AND entries.deleted)) AS stale,
   COUNTIF(entries.dead_letters > 0) AS dead_lettered,
   ANY_VALUE(models.version_conflicts) AS version_conflicts,
+  COUNTIF(entries.deleted) AS deleted,
   APPROX_QUANTILES(TIMESTAMP_DIFF(entries.written_at, entries.event_time, MILLISECOND), 100)[OFFSET(50)] / 1000
     AS freshness_p50,
   APPROX_QUANTILES(TIMESTAMP_DIFF(entries.written_at, entries.event_time, MILLISECOND), 100)[OFFSET(99)] / 1000

@@ -33,7 +33,8 @@ def main() -> None:
     sets = {path.stem: score.load(path.stem) for path in sorted(directory.glob("*_dev.jsonl"))}
     english = "\n\n".join(doc["text"] for doc in sets["en_ewt_dev"])
 
-    print("| splitter | " + " | ".join(name[:2] for name in sets) + " | golden rules | MB/s |")
+    names = (name.removesuffix("_dev").replace("_", " ") for name in sets)
+    print("| splitter | " + " | ".join(names) + " | golden rules | MB/s |")
     print("|---|" + "---|" * (len(sets) + 2))
     absent = []
     for name, make in {"**SentenceSplitter**": _ours, **PEERS}.items():

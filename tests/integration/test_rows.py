@@ -2,6 +2,9 @@
 
 import json
 import pathlib
+import subprocess
+import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -10,10 +13,12 @@ from google.cloud import bigquery
 
 from pipeline.__main__ import main
 from tests.beam import run
+from tests.conftest import ROOT, as_arguments
 from tests.integration.test_bigquery import embedding, ids_of, write
 from transforms.io.bigquery.read import ReadTable, _streams
 from transforms.io.bigquery.tables import newest_rows_view
-from transforms.reembedding import KEY_COLUMNS, SENTENCE_COLUMNS, ParseRows
+from transforms.known import KEY_COLUMNS
+from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
 from transforms.types import Sentence
 
 TEXTS = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat!", "at": i, "lang": "en"} for i in range(6)]
@@ -95,11 +100,122 @@ def test_a_table_takes_a_second_model_once(
         assert len({(row["id"], row["model"]) for row in rows(client, table)}) == len(rows(client, table)) == 24
 
 
+def test_of_a_table_the_current_state_is_embedded_again(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, text_encoder: pathlib.Path, dataset: str, client: bigquery.Client
+) -> None:
+    """An edit, a deletion and a blank text; by the journal beside it, or the one that is named."""
+    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
+    changes = [{"id": "m0", "text": "Bad dog.", "at": 9}, {"id": "m1", "gone": 1, "at": 9}]
+    changes += [{"id": "m2", "text": "", "at": 9}]
+    assert embed(dataset, tiny_bert, "rows", delete_field="gone", **messages(tmp_path, changes)) == 0
+    table = {"input": f"{dataset}.rows", "input_format": "bigquery"}
+    for to, more in {"beside": {}, "named": {"input_journal": f"{dataset}.rows_journal"}}.items():
+        assert embed(dataset, text_encoder, to, **table, **more) == 0
+        assert {row["content"] for row in rows(client, f"{dataset}.{to}") if row["message_id"] < "m3"} == {"Bad dog."}
+        entries = client.query(f"SELECT message_id, sentences, deleted FROM `{dataset}.{to}_journal`").result()
+        assert sorted(tuple(entry.values()) for entry in entries) == [
+            ("m0", 1, False),
+            ("m1", 0, True),
+            ("m2", 0, False),
+            *((f"m{number}", 2, False) for number in (3, 4, 5)),
+        ]
+
+
+def test_a_table_without_revisions_is_read(
+    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, dataset: str, client: bigquery.Client
+) -> None:
+    """It was written before there were any; it has no journal either."""
+    assert embed(dataset, tiny_bert, "rows", journal="none", **messages(tmp_path, TEXTS)) == 0
+    client.query(f"CREATE TABLE `{dataset}.before` AS SELECT * EXCEPT (revision) FROM `{dataset}.rows`").result()
+    assert embed(dataset, tiny_bert, "again", input=f"{dataset}.before", input_format="bigquery") == 0
+    assert_same(rows(client, f"{dataset}.again"), rows(client, f"{dataset}.rows"))
+
+
+def test_vectors_of_a_table_are_used_again(
+    tmp_path: pathlib.Path,
+    tiny_bert: pathlib.Path,
+    dataset: str,
+    client: bigquery.Client,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Bit for bit, by a run that writes to the same table."""
+    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
+    before = rows(client, f"{dataset}.rows")
+    capsys.readouterr()
+    edited = [{**TEXTS[0], "text": "Good dog 0. Good cat!", "at": 9}, *TEXTS[1:]]
+    assert embed(dataset, tiny_bert, "rows", reuse=f"{dataset}.rows", **messages(tmp_path, edited)) == 0
+    assert "reused        11 vectors of" in capsys.readouterr().out
+    after = rows(client, f"{dataset}.rows")
+    assert len(after) == 2 * len(before)
+    vectors = {row["content"]: row["embedding"] for row in before}
+    assert all(row["embedding"] == vectors.get(row["content"], row["embedding"]) for row in after)
+
+
+def test_rows_without_a_journal_do_not_tell_what_is_written(
+    tmp_path: pathlib.Path,
+    tiny_bert: pathlib.Path,
+    dataset: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line says so, and what to do; a table that is not there yet has nothing to tell."""
+    options = {"already_written": f"{dataset}.fresh", **messages(tmp_path, TEXTS)}
+    assert embed(dataset, tiny_bert, "fresh", **options) == 0
+    assert embed(dataset, tiny_bert, "old", journal="none", **messages(tmp_path, TEXTS)) == 0
+    capsys.readouterr()
+    assert embed(dataset, tiny_bert, "old", **{**options, "already_written": f"{dataset}.old"}) == 2
+    printed = capsys.readouterr().err
+    assert "expected a journal beside --already_written" in printed
+    assert printed.count("\n") == 1
+
+
+# A run that asks BigQuery for an acknowledgement of few rows at a time, as one over millions does of many.
+_SMALL_WRITES = """
+import sys
+from pipeline.__main__ import main
+from transforms.io.bigquery.write import _TableSink
+_TableSink.max_rows = 40
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+def test_a_re_embedding_that_is_killed_and_started_again_does_what_is_missing(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, tiny_bert: pathlib.Path, dataset: str, client: bigquery.Client
+) -> None:
+    """No version that was carried to its end is embedded a second time, and none is left out."""
+    texts = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat {i}! Dog {i}.", "at": i} for i in range(600)]
+    assert embed(dataset, text_encoder, "rows", **messages(tmp_path, texts)) == 0
+    table = f"{dataset}.rows"
+    options = {"input": table, "input_format": "bigquery", "already_written": table, "model": tiny_bert}
+    options |= {"output": table, "output_format": "bigquery", "dead_letters": f"{dataset}.letters"}
+    command = [sys.executable, "-c", _SMALL_WRITES, *as_arguments({**options, "max_seq_length": 40, "batch_size": 64})]
+
+    def finished() -> int:
+        sql = f"SELECT COUNT(*) AS n FROM `{table}_journal` WHERE model = '{tiny_bert.name}'"
+        return int(next(iter(client.query(sql).result())).n)
+
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 120
+        while not finished():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.kill()
+    before = finished()
+    assert 0 < before < 600
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"written already {3 * before:,}" in done.stdout
+    assert finished() == 600
+    sql = f"SELECT COUNT(DISTINCT id) AS n FROM `{table}` WHERE model = '{tiny_bert.name}'"
+    assert next(iter(client.query(sql).result())).n == 1800
+
+
 def test_a_table_of_many_streams_is_read_once(dataset: str) -> None:
     """Every row comes back as the sentence that it was, whichever stream it lies in."""
     written = [embedding(number, f"{number}" * 3000) for number in range(300)]
     write(written, f"{dataset}.rows", method="STORAGE_WRITE_ARROW")
-    assert len(_streams(f"{dataset}.rows", ["content"], "")) > 1
+    assert len(_streams(f"{dataset}.rows", {"content": False}, "")) > 1
     read = run(None, ReadTable(f"{dataset}.rows", SENTENCE_COLUMNS) | ParseRows())
     assert sorted(read) == sorted(Sentence(*list[Any](row)[: len(Sentence._fields)]) for row in written)
 
@@ -119,7 +235,7 @@ def test_only_what_is_asked_for_is_read(dataset: str) -> None:
         ("nothing", "nothing does not; check its name"),
         (
             "letters",
-            "has no column 'begin', 'content', 'end', 'event_time', 'message_id', 'metadata', 'sentence_index'",
+            "has no column 'begin', 'content', 'end', 'message_id', 'metadata', 'sentence_index'",
         ),
         ("view", "is a view; name the table behind it"),
     ],

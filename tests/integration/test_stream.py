@@ -144,6 +144,30 @@ def test_a_message_published_three_times_is_one_row_an_id_in_the_view(
     assert (seen.n, seen.ids) == (40, 40)
 
 
+def test_a_stream_goes_through_a_function_of_the_users_own(
+    pubsub_server: PubsubEmulator,
+    dataset: str,
+    client: bigquery.Client,
+    text_encoder: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Which sees the attributes; what it leaves out is acknowledged, too, and what it fails on is a dead letter."""
+    udf = tmp_path / "udf.py"
+    udf.write_text(
+        "def halves(message):\n"
+        "    number = int(message['key'])\n"
+        "    return None if number % 2 else [{**message, 'text': t} for t in message['parts'][: 4 // number]]\n"
+    )
+    subscription = pubsub_server.subscription()
+    options = {"id_attribute": "key", "udf": udf, "udf_function": "halves"}
+    publish(pubsub_server, subscription, [b'{"parts": ["One.", "Two."]}'] * 5)
+    with streaming(arguments(subscription, dataset, text_encoder, **options)):
+        wait_for(lambda: messages_in(client, f"{dataset}.rows") >= {"2#0", "2#1", "4#0"})
+        wait_for(lambda: len(query(client, f"SELECT id FROM `{dataset}.letters`")) == 1)
+    assert messages_in(client, f"{dataset}.rows") == {"2#0", "2#1", "4#0"}
+    assert pubsub_server.left(subscription.name) == 0
+
+
 @pytest.mark.slow
 def test_killed_three_times_the_stream_loses_nothing(
     pubsub_server: PubsubEmulator,

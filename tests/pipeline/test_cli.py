@@ -139,6 +139,70 @@ def test_an_option_that_names_something_is_not_spoken_of(
     assert "not found" not in capsys.readouterr().out
 
 
+def write_udf(folder: pathlib.Path, *lines: str) -> str:
+    """Write folder/udf.py with a function `make`, and return its path."""
+    (folder / "udf.py").write_text("\n    ".join(["def make(message):", *lines]) + "\n")
+    return str(folder / "udf.py")
+
+
+def test_messages_go_through_a_function_of_the_users_own(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The account of the records adds up, and the summary says what the function did."""
+    udf = write_udf(
+        tmp_path,
+        "if message['stars'] == 1: return None",
+        "return [{'id': message['id'], 'text': text} for text in message['body'].split('|', 2 - 1 // message['n'])]",
+    )
+    messages = [("One.|Two.", 5, 1), ("Three.", 5, 2), ("Four.", 1, 1), ("Five.", 5, 0), ("|", 5, 2)]
+    write_messages(tmp_path, *({"id": i, "body": b, "stars": s, "n": n} for i, (b, s, n) in enumerate(messages)))
+    assert main(arguments(tmp_path, text_encoder, udf=udf, udf_function="make", journal="none")) == 0
+    rows = [(row["message_id"], row["content"]) for row in read_rows(tmp_path)]
+    assert rows == [("0#0", "One."), ("0#1", "Two."), ("1#0", "Three.")]
+    lines = capsys.readouterr().out.splitlines()
+    assert "records       5: 3 messages, 2 without text, 1 filtered, 1 dead letters of parsing" in lines
+    assert not [line for line in lines if line.startswith("unaccounted")]
+    (line,) = [line for line in lines if line.startswith("udf ")]
+    assert line.startswith("udf           5 calls of ")
+    assert line.endswith(f"ms on average, 2 messages more than records: make of {udf}")
+    assert f"1 such as: ValueError: udf_function make failed at line 3 of {udf}: ZeroDivisionError" in "\n".join(lines)
+
+
+def test_a_function_that_leaves_everything_out_makes_no_row(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is no success."""
+    write_messages(tmp_path, {"id": 1, "text": "Hi."})
+    assert main(arguments(tmp_path, text_encoder, udf=write_udf(tmp_path, "pass"), udf_function="make")) == 1
+    assert "expected rows, got none: 1 messages filtered" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{"text_template": "{title}: {body}"}, {"udf_function": "make"}])
+def test_a_csv_file_needs_no_column_of_the_text_where_it_is_made(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, options: dict[str, str]
+) -> None:
+    """By a template or a function."""
+    (tmp_path / "in.csv").write_text("id,title,body\n1,Soup,Cold.\n")
+    if "udf_function" in options:
+        options = {
+            **options,
+            "udf": write_udf(tmp_path, "return {'text': f'{message[\"title\"]}: {message[\"body\"]}'}"),
+        }
+    changed = {"input": tmp_path / "in.csv", "input_format": "csv", "id_field": ""}
+    assert main(arguments(tmp_path, text_encoder, **changed, **options)) == 0
+    assert [row["content"] for row in read_rows(tmp_path)] == ["Soup: Cold."]
+
+
+@pytest.mark.slow
+def test_every_worker_process_has_the_function(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """Its source is a part of the pipeline."""
+    write_messages(tmp_path, *({"id": i, "text": "x"} for i in range(40)))
+    udf = write_udf(tmp_path, "return {**message, 'text': f'Text {message[\"id\"]}.'}")
+    several = {"direct_running_mode": "multi_processing", "direct_num_workers": 2}
+    assert main(arguments(tmp_path, text_encoder, udf=udf, udf_function="make", **several)) == 0
+    assert {row["content"] for row in read_rows(tmp_path)} == {f"Text {i}." for i in range(40)}
+
+
 @pytest.mark.parametrize(
     ("options", "content", "metadata"),
     [
@@ -311,6 +375,17 @@ def test_a_directory_is_read_whole(tmp_path: pathlib.Path, text_encoder: pathlib
         ({"max_seq_length": 600, "model": "bert_base_cased"}, "up to 512, the most bert_base_cased reads, got 600"),
         ({"custom_bounds": "("}, "custom_bounds"),
         ({"runner": "DaskRunner"}, "expected a runner that keeps its data, got --runner=DaskRunner"),
+        (
+            {"udf": "/no/such.py", "udf_function": "f"},
+            "expected --udf to be a Python file in UTF-8, could not read /no",
+        ),
+        ({"udf": __file__, "udf_function": "f"}, f"expected --udf_function to be a function of {__file__}, got 'f'"),
+        ({"udf_function": "f"}, "expected --udf=PATH and --udf_function=NAME, got one of them"),
+        (
+            {"udf": __file__, "udf_function": "write_messages", "input_format": "rows"},
+            "expected --udf with messages, got --input_format=rows, whose rows go through no function",
+        ),
+        ({"text_template": "{}"}, "expected --text_template with fields in braces"),
         ({"preprocessor": "/no/such/directory"}, "expected a SavedModel at /no/such/directory"),
         ({"model": "http://models.example/bert/1"}, "expected --model as an https handle, "),
         ({"model_version": "0123456789ab"}, "expected --model_version=0123456789ab, got "),

@@ -122,7 +122,7 @@ def test_a_place_that_exists_is_no_pattern(tmp_path: pathlib.Path, option: str) 
     (tmp_path / "a[1].txt").write_bytes(b"One.\n")
     (tmp_path / "a1.txt").write_bytes(b"Another.\n")
     place = str(tmp_path / "a[1].txt")
-    given: dict[str, Any] = {"input": tmp_path / "a1.txt", option: place}
+    given: dict[str, Any] = {"input": tmp_path / "a1.txt", "journal": "none", option: place}
     with open_inputs(settings(given.pop("input"), **given), native=False) as inputs:
         patterns = {"input": inputs.patterns, "already_written": inputs.written}[option]
         assert records(Inputs(patterns)) == [(f"{place}#0", b"One.")]

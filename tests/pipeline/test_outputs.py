@@ -250,7 +250,8 @@ def test_a_run_that_fails_leaves_nothing_and_replaces_nothing(
     (good_run / "broken.parquet").write_bytes(b"no Parquet")
     before = names(good_run / "out")
     write_messages(good_run, {"id": "b", "text": "Another."})
-    assert main(arguments(good_run, text_encoder, already_written=good_run / "broken.parquet")) == 1
+    broken = {"already_written": good_run / "broken.parquet", "journal": "none"}
+    assert main(arguments(good_run, text_encoder, **broken)) == 1
     assert (names(good_run / "out"), contents(good_run)) == (before, ["A good row."])
 
 

@@ -57,6 +57,24 @@ def test_a_letter_is_played_again_from_its_stage(
     assert again[0]["id"] == whole[lines[1]["text"]]
 
 
+def test_a_letter_goes_through_the_function_again(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+    """Which has been mended meanwhile; several messages of one record have the ids that they would have had."""
+    udf = tmp_path / "udf.py"
+    given = [f"--udf={udf}", "--udf_function=f", "--id_field=id"]
+    (tmp_path / "in.jsonl").write_text('{"id": 1, "text": "One.|Two."}\n{"id": 2, "text": "Three."}\n')
+    udf.write_text("def f(message): return message if message['id'] == 2 else 1 / 0")
+    run_pipeline(tmp_path, text_encoder, *given)
+    udf.write_text("def f(message): return [{**message, 'text': text} for text in message['text'].split('|')]")
+    letters_of = [f"--letters={tmp_path}/out/dead_letters/*.parquet", "--letters_format=parquet"]
+    to = [f"--output={tmp_path}/again/rows", "--output_format=parquet", f"--model={text_encoder}"]
+    assert replay.main([*letters_of, "--input_format=jsonl", *to, *given]) == 0
+    (path,) = (tmp_path / "again").glob("*.parquet")
+    assert [(row["message_id"], row["content"]) for row in pq.read_table(path).to_pylist()] == [
+        ("1#0", "One."),
+        ("1#1", "Two."),
+    ]
+
+
 def embedding(content: str) -> SentenceEmbedding:
     """A row with defaults, whose vector is not all of round numbers."""
     return SentenceEmbedding(

@@ -9,6 +9,7 @@ import pathlib
 import re
 import threading
 import urllib.parse
+from collections.abc import Mapping
 from concurrent import futures
 from types import TracebackType
 from typing import Any
@@ -18,21 +19,25 @@ import grpc
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from transforms.schema import EMBEDDING_COLUMNS, bigquery_schema
+from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, bigquery_schema
+
+_NOT_FOUND = {"error": {"code": 404, "message": "not found"}}
 
 
 class FakeGoogle:
-    """Cloud Storage with one object to read, BigQuery with one table, and Pub/Sub that lets nobody look.
+    """Cloud Storage with one object to read, BigQuery with two tables, and Pub/Sub that lets nobody look.
 
-    The table is called "written", whatever its project and dataset, and has the columns of rows.
+    The tables are "written", with the columns of rows, and "written_journal", whatever their project and dataset.
 
     Attributes:
+        files: what can be read from Cloud Storage, by object name.
         uploads: what was written to Cloud Storage, by object name.
         tables: BigQuery tables that were made.
         calls: every HTTP request, as "METHOD path".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[str, bytes] = {}) -> None:
+        self.files = files
         self.uploads: dict[str, bytes] = {}
         self.tables: list[str] = []
         self.calls: list[str] = []
@@ -56,7 +61,7 @@ class FakeGoogle:
             def _answer(self, body: bytes) -> None:
                 fake.calls.append(f"{self.command} {self.path}")
                 answer = fake.answer(self.command, self.path, self.headers.get("Content-Type", ""), body)
-                content = json.dumps(answer or {"error": {"code": 404, "message": "not found"}}).encode()
+                content = answer if isinstance(answer, bytes) else json.dumps(answer or _NOT_FOUND).encode()
                 self.send_response(200 if answer else 404)
                 self.send_header("Content-Type", "application/json")
                 if "uploadType=resumable" in self.path:
@@ -104,7 +109,7 @@ class FakeGoogle:
             "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "credentials.json"),
         }
 
-    def answer(self, method: str, path: str, content_type: str, body: bytes) -> dict[str, Any] | None:
+    def answer(self, method: str, path: str, content_type: str, body: bytes) -> dict[str, Any] | bytes | None:
         """What a service answers; None for what is not there."""
         path, _, query = path.partition("?")
         if path == "/token":
@@ -113,8 +118,9 @@ class FakeGoogle:
             if method == "GET":
                 project, _, dataset, _, table = path.split("/")[-5:]
                 reference = {"projectId": project, "datasetId": dataset, "tableId": table}
-                found = {"tableReference": reference, "schema": bigquery_schema(EMBEDDING_COLUMNS), "type": "TABLE"}
-                return found if table == "written" else None
+                columns = {"written": EMBEDDING_COLUMNS, "written_journal": JOURNAL_COLUMNS}.get(table)
+                found = {"tableReference": reference, "schema": bigquery_schema(columns or ()), "type": "TABLE"}
+                return found if columns else None
             table = json.loads(body)
             self.tables.append(table["tableReference"]["tableId"])
             return dict(table)
@@ -129,15 +135,18 @@ class FakeGoogle:
             self.uploads[name] = body
             checksums = {"crc32c": _base64(google_crc32c.Checksum(body)), "md5Hash": _base64(hashlib.md5(body))}
             return self._object(name) | checksums
+        if path.rpartition("/")[2] in self.files:
+            name = path.rpartition("/")[2]
+            return self.files[name] if path.startswith("/download/") else self._object(name)
         if re.fullmatch("/storage/v1/b/[^/]+/o", path):
             return {"items": [self._object("messages/1.jsonl")]}
         if re.fullmatch("/storage/v1/b/[^/]+", path):
             return {"name": path.split("/")[4], "softDeletePolicy": {"retentionDurationSeconds": "0"}}
         return None
 
-    @staticmethod
-    def _object(name: str) -> dict[str, Any]:
-        return {"name": name, "bucket": "b", "size": "10", "updated": "2026-01-01T00:00:00Z", "generation": "1"}
+    def _object(self, name: str) -> dict[str, Any]:
+        size = str(len(self.files.get(name, b"ten bytes.")))
+        return {"name": name, "bucket": "b", "size": size, "updated": "2026-01-01T00:00:00Z", "generation": "1"}
 
 
 def _base64(checksum: Any) -> str:

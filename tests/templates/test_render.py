@@ -40,6 +40,7 @@ GOOD = {
     "input_subscription": ("projects/my-project/subscriptions/messages", "projects/example.com:p/subscriptions/a-b.c"),
     "output": ("my-project:texts.embeddings", "my-project.texts.embeddings", "example.com:my-project:texts.embeddings"),
     "already_written": ("my-project:texts.embeddings", "my-project.texts.embeddings"),
+    "reuse": ("my-project:texts.embeddings", "my-project.texts.embeddings"),
     "dead_letters": ("my-project:texts.embeddings_error_records",),
     "model": (
         "bert_wiki_books_sst2",
@@ -65,6 +66,7 @@ BAD = {
     ),
     "output": ("texts.embeddings", "my-project:texts", "gs://my-bucket/rows", "my-project:texts.embeddings$20260101"),
     "already_written": ("texts.embeddings", "gs://my-bucket/rows/*.parquet"),
+    "reuse": ("texts.embeddings", "gs://my-bucket/rows/*.parquet"),
     "dead_letters": ("dead_letters", "my project:a.b"),
     "model": ("", "my model", "ftp://example.com/model"),
     "preprocessor": ("two words",),

@@ -21,17 +21,20 @@ from tests.shared import Shared
 from tests.templates.fake_google import FakeGoogle
 from tests.templates.replay_dockerfile import context_files
 from transforms.encoder.catalogue import models_directory
-from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
+from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence, SentenceEmbedding
 
 IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
+UDF = b"def shout(message): return {**message, 'text': message['text'].upper()}"
+WITH_UDF = ["--udf=gs://my-bucket/udf.py", "--udf_function=shout"]
 REQUIRED = {
-    "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json"],
-    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl"],
+    "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json", *WITH_UDF],
+    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl", *WITH_UDF],
     # The batch template over rows that another job has written.
     "rows": [
         "--input=my-project:texts.written",
         "--input_format=bigquery",
         "--already_written=my-project:texts.written",
+        "--reuse=my-project:texts.written",
     ],
 }
 FILES = REQUIRED["batch"][0]
@@ -70,7 +73,7 @@ class Launch(NamedTuple):
 def launch(folder: pathlib.Path, *arguments: str, **environment: str) -> Launch:
     """Run the image's entry file with `arguments`, as Dataflow's launcher does, in a process of its own."""
     shutil.copy(ROOT / "templates" / "launcher.py", folder)
-    with FakeGoogle() as fake:
+    with FakeGoogle({"udf.py": UDF}) as fake:
         variables = os.environ | fake.environment(folder) | {"PYTHONPATH": str(ROOT)} | environment
         command = [sys.executable, str(folder / "launcher.py"), *arguments]
         done = subprocess.run(
@@ -121,7 +124,7 @@ def steps(launched: Launch) -> str:
     return "".join(sorted(lines))
 
 
-_ELEMENTS: tuple[Any, ...] = (Record, Message, Sentence, SentenceEmbedding, DeadLetter)
+_ELEMENTS: tuple[Any, ...] = (Record, Message, Sentence, SentenceEmbedding, JournalEntry, DeadLetter)
 _NAMES = {element._beam_schema_id: element.__name__ for element in _ELEMENTS}
 
 
@@ -143,7 +146,7 @@ def test_the_launcher_starts_the_job_and_returns(launched: Launch) -> None:
     assert launched.job["name"] == "embeddings-1"
     assert not [call for call in launched.calls if "/jobs" in call]
     assert "left out --an_option_of_a_later_launcher=1" in launched.errors
-    assert launched.tables == ["embeddings", "embeddings_error_records"]
+    assert launched.tables == ["embeddings", "embeddings_error_records", "embeddings_journal"]
 
 
 def test_the_job_is_of_the_templates_kind(name: str, launched: Launch) -> None:
@@ -178,6 +181,12 @@ WRONG = {
     "standard input is read locally only": ["--input=-", "--input_format=jsonl"],
     "'no_such_model'": [FILES, "--input_format=jsonl", "--model=no_such_model"],
     "expected a table": [FILES, "--input_format=jsonl", "--output=table"],
+    "expected --udf_function to be a function of gs://my-bucket/udf.py, got 'no'; it has shout": [
+        FILES,
+        "--input_format=jsonl",
+        "--udf=gs://my-bucket/udf.py",
+        "--udf_function=no",
+    ],
     "expected true or false": [FILES, "--input_format=jsonl", "--csv_multiline=maybe"],
 }
 # Launches one after the other: the arguments of each come on standard input, its code and errors go out, a line each.
@@ -197,7 +206,7 @@ def test_wrong_parameters_stop_before_anything_is_staged(tmp_path: pathlib.Path,
     (tmp_path / "one_by_one.py").write_text(_ONE_BY_ONE)
     given = [*ADDED[:-1], "--output=my-project:texts.embeddings", "--model=minilm"]
     lines = "".join(json.dumps([*given, *arguments]) + "\n" for arguments in WRONG.values())
-    with FakeGoogle() as fake:
+    with FakeGoogle({"udf.py": UDF}) as fake:
         variables = os.environ | fake.environment(tmp_path) | {"PYTHONPATH": str(ROOT), "SDK_CONTAINER_IMAGE": IMAGE}
         done = subprocess.run(
             [sys.executable, str(tmp_path / "one_by_one.py")],
@@ -265,8 +274,10 @@ context = PipelineContext(components)
 for transform in components.transforms.values():
     if transform.spec.urn == "beam:transform:pardo:v1":
         payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
-        pickler.loads(pickler.dumps(pickler.loads(payload.do_fn.payload)))
+        function = pickler.loads(pickler.dumps(pickler.loads(payload.do_fn.payload)))
         print("function", transform.unique_name)
+        if udf := getattr(function[0], "_udf", None):
+            print("udf", udf({"text": "Hi."}))
 for coder_id in components.coders:
     coder = context.coders.get_by_id(coder_id)
     coder.from_runner_api(coder.to_runner_api(context), context)
@@ -274,7 +285,9 @@ for coder_id in components.coders:
 """
 
 
-def test_functions_and_coders_survive_a_round_trip_in_a_worker(launched: Launch, installed: pathlib.Path) -> None:
+def test_functions_and_coders_survive_a_round_trip_in_a_worker(
+    name: str, launched: Launch, installed: pathlib.Path
+) -> None:
     """By Beam's default pickler, in a new process with the installed package only."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
@@ -285,6 +298,8 @@ def test_functions_and_coders_survive_a_round_trip_in_a_worker(launched: Launch,
     functions = {t.unique_name for t in components.transforms.values() if t.spec.urn == "beam:transform:pardo:v1"}
     assert len(functions) > 5
     expected = {f"function {function}" for function in functions} | {f"coder {coder}" for coder in components.coders}
+    # The source of a function of the user's own travels with the pipeline.
+    expected |= {"udf {'text': 'HI.'}"} if name != "rows" else set()
     assert set(done.stdout.decode().splitlines()) == expected
 
 

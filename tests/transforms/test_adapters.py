@@ -48,6 +48,17 @@ def test_sentences_of_strings_rows_and_items(element: Any) -> None:
     assert {row.message_id for row in rows} == {expected or message_of(element).id}
 
 
+@pytest.mark.parametrize("kind", [dict, beam.Row])
+def test_a_path_leads_into_rows(kind: Any) -> None:
+    """What is beside it stays, and the row itself, which may be another transform's too, does not change."""
+    element = kind(m=kind(id=7, parts=[{"text": "One."}], stars=5), at=1000)
+    made = message_of(element, "m.parts[0].text", "m.id", "at")
+    assert (made.id, made.text, made.event_time, dict(made.metadata)) == ("7", "One.", 1_000_000, {"m": '{"stars": 5}'})
+    assert element == kind(m=kind(id=7, parts=[{"text": "One."}], stars=5), at=1000)
+    with pytest.raises(ValueError, match=r"^expected the field 'm.parts\[1\].text' in a row, got \['at', 'm'\]"):
+        message_of(element, "m.parts[1].text")
+
+
 @pytest.mark.parametrize("element", ROWS, ids=lambda element: type(element).__name__)
 def test_vectors_of_strings_rows_and_items(element: Any, text_encoder: pathlib.Path) -> None:
     """Without a splitter before it, a text is embedded whole."""

@@ -81,12 +81,17 @@ OTHER: dict[str, Any] = {
     "delete_attribute": "d",
     "quoting": "none",
     "max_message_bytes": 99,
+    "text_template": "{title}: {body}",
+    "udf": "gs://b/udf.py",
+    "udf_function": "redact",
 }
 # What an option needs beside it.
 NEEDED = {
     "use_custom_bounds_only": ["--custom_bounds=x"],
     "delete_field": ["--id_field=id"],
     "delete_attribute": ["--id_attribute=id"],
+    "udf": ["--udf_function=f"],
+    "udf_function": ["--udf=udf.py"],
 }
 
 

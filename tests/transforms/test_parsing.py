@@ -478,3 +478,69 @@ def test_names_that_no_message_has_are_known_after_a_run() -> None:
     assert counters["found_id_field"] > 0
     assert "found_timestamp_field" not in counters
     assert names_of(pipeline.result) == {"text", "id", "time"}
+
+
+def test_a_path_leads_to_what_every_option_names() -> None:
+    """What is taken is no metadata; what is beside it is."""
+    options: dict[str, Any] = {
+        "text_field": "m.parts[1].text",
+        "id_field": "m.id",
+        "timestamp_field": "m.at",
+        "version_field": "m.v",
+        "delete_field": "m.gone=yes",
+    }
+    line = '{"m": {"parts": [{"text": "a"}, {"text": "Hi."}], "id": 7, "at": 5, "v": 3}, "more": 1}'
+    message = MessageParser("jsonl", **options).parse(record(line))
+    assert message is not None
+    assert (message.id, message.text, message.event_time, message.version) == ("7", "Hi.", 5000, 3)
+    assert message.metadata == {"m": '{"parts": [{"text": "a"}, null], "v": 3}', "more": "1"}
+    deletion = version_of(MessageParser("jsonl", **options), '{"m": {"id": 7, "gone": "yes"}}')
+    assert deletion is not None
+    assert deletion.deleted
+
+
+def test_a_template_makes_the_text_and_takes_its_fields() -> None:
+    """Also the one that gives the id, which it does first."""
+    parser = MessageParser("jsonl", text_template="{id}: {a.title}. {body}", id_field="id")
+    message = parser.parse(record('{"id": 7, "a": {"title": "Soup", "by": "me"}, "body": null, "genre": "food"}'))
+    assert message is not None
+    assert (message.id, message.text, message.metadata) == ("7", "7: Soup. ", {"a": '{"by": "me"}', "genre": "food"})
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [('{"a": null, "b": " "}', None), ('{"a": null}', None), ("", None), ('{"c": "x"}', "expected a field of")],
+)
+def test_a_template_without_values_is_blank_and_without_fields_a_dead_letter(line: str, expected: str | None) -> None:
+    """As a single field of the text is, so that a wrong name does not look like blank texts."""
+    parser = MessageParser("json", text_template="{a}. {b}")
+    if expected is None:
+        assert parser.parse(record(line)) is None
+    else:
+        with pytest.raises(ValueError, match=expected):
+            parser.parse(record(line))
+
+
+def test_a_column_may_be_part_of_a_template() -> None:
+    """In CSV too."""
+    parser = MessageParser("csv", text_template="{title}: {body}")
+    message = parser.parse(record("1,Soup,Cold.", attributes={CSV_HEADER: "id,title,body"}))
+    assert message is not None
+    assert (message.text, message.metadata) == ("Soup: Cold.", {"id": "1"})
+
+
+def test_a_template_takes_the_place_of_the_field_of_the_text() -> None:
+    """Both together are refused."""
+    with pytest.raises(ValueError, match="^expected text_field or text_template, got both; leave one out"):
+        MessageParser("json", "body", text_template="{a}")
+
+
+def test_a_path_and_the_fields_of_a_template_are_found_or_not() -> None:
+    """As other names are."""
+    pipeline = beam.Pipeline(FnApiRunner(), options=PipelineOptions([]))
+    lines = [record('{"a": {"id": 1}, "title": "One."}', "f#0")]
+    parse = ParseMessages("jsonl", id_field="a.id", timestamp_field="a.at", text_template="{title} {a.body}")
+    pipeline | beam.Create(lines).with_output_types(Record) | parse
+    result = pipeline.run()
+    found = {name for name in counters_of(result) if name.startswith("found_")}
+    assert found == {"found_id_field", "found_text_template.title"}

@@ -1,5 +1,6 @@
 """Versions of messages, and the journal of those that were carried to their end."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.beam import run
-from tests.conftest import message
+from tests.conftest import message, record
 from transforms.counters import process_counts
+from transforms.dead_letters import element_json
+from transforms.parsing import MessageParser, attributes_of, record_of
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import SplitSentences, sentences
 from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding
@@ -109,6 +112,19 @@ def test_a_version_with_vectors_of_two_models_has_no_entry() -> None:
     first, second, end = split(message("One. Two."))
     assert journal(embedded(first, "v1"), embedded(second, "v2"), embedded(end, "v2")) == []
     assert process_counts()["versions_mixed"] == before + 1
+
+
+@given(st.sampled_from([None, 0, 5]), st.sampled_from([None, 7]), st.booleans(), messages)
+def test_what_is_played_again_has_the_version_that_it_had(
+    event_time: int | None, modified: int | None, deleted: bool, one: Message
+) -> None:
+    """A dead letter keeps the times of its record, and all fields of a message or a sentence."""
+    before = record(json.dumps({"id": "m", "text": "Hi."}), event_time=event_time)._replace(modified=modified)
+    again = record_of(before.data, attributes_of(before))
+    parser = MessageParser("jsonl", id_field="id")
+    assert parser.parse(again) == parser.parse(before)
+    for each in (one._replace(deleted=deleted), *split(one)):
+        assert type(each)(**json.loads(element_json(each))) == each
 
 
 def test_a_deletion_is_an_entry_without_sentences() -> None:

@@ -14,7 +14,9 @@ class _Mode(NamedTuple):
     replacement: str
 
 
-# Source: DocumentAssembler.clean in Spark NLP. The "full" modes also replace a literal backslash-n, -r-n or -t.
+# Source: DocumentAssembler in Spark NLP. The "full" modes also replace a literal backslash-n, -r-n or -t; "delete_full"
+# deletes these only. White space is Java's: in a pattern, six ASCII characters; at the ends, all up to U+0020.
+_ENDS = "".join(map(chr, range(0x21)))
 _ESCAPED = r"(?:\\r)?(?:\\n)|(?:\\t)"
 _ESCAPED_RUN = r"(?:\\r)*(?:\\n)+|(?:\\t)+"
 CLEANUP_MODES: dict[str, _Mode | None] = {
@@ -25,7 +27,7 @@ CLEANUP_MODES: dict[str, _Mode | None] = {
     "shrink_full": _Mode(True, rf"\s+|{_ESCAPED_RUN}", " "),
     "each": _Mode(False, r"\s[\n\t]", " "),
     "each_full": _Mode(False, rf"\s(?:\n|\t|{_ESCAPED})", " "),
-    "delete_full": _Mode(True, rf"\s+|{_ESCAPED_RUN}", ""),
+    "delete_full": _Mode(True, _ESCAPED, ""),
 }
 
 
@@ -34,11 +36,12 @@ def clean(text: str, mode: str) -> str:
     rule = CLEANUP_MODES[mode]
     if rule is None:
         return text
-    return re.sub(rule.pattern, rule.replacement, text.strip() if rule.strip else text)
+    return re.sub(rule.pattern, rule.replacement, text.strip(_ENDS) if rule.strip else text, flags=re.ASCII)
 
 
 def version_with(version: str, mode: str) -> str:
     """The version of the vectors that an encoder of `version` makes of texts cleaned up by `mode`."""
-    if mode == "disabled":
+    rule = CLEANUP_MODES[mode]
+    if rule is None:
         return version
-    return hashlib.sha256(f"{version} cleanup={mode}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{version} cleanup={mode} {tuple(rule)}".encode()).hexdigest()[:12]

@@ -48,7 +48,7 @@ class YamlSplitSentences(beam.PTransform):
     """Splits the text of each row into sentences, one row per sentence, with half-open code-point offsets.
 
     Args:
-        text_field: the field that holds the text.
+        text_field: the field that holds the text; like the others, by its name or by a path to it, such as a.b[0].c.
         id_field: the field that holds its id; without one, the id is a hash of the text and the other fields.
         timestamp_field: the field that holds the event time.
         error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.
@@ -78,7 +78,7 @@ class YamlEmbedSentences(beam.PTransform):
     """Embeds the rows of SplitSentences, or the whole text of other rows, and returns rows with a vector of floats.
 
     Args:
-        text_field: the field that holds the text, for rows that are not sentences.
+        text_field: the field that holds the text, for rows that are not sentences; as in SplitSentences.
         id_field: the field that holds its id; without one, the id is a hash of the text and the other fields.
         timestamp_field: the field that holds the event time.
         error_handling: with `output: NAME`, dead letters become the output NAME instead of failing the pipeline.

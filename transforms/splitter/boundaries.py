@@ -9,7 +9,7 @@ from typing import Final
 
 from transforms.splitter import abbreviations, beside, patterns
 from transforms.splitter.abbreviations import Kind
-from transforms.splitter.items import BULLETS, OWN_MARKER
+from transforms.splitter.items import BULLETS, ITEM_TEXT, LONGEST_ROMAN, OWN_MARKER
 from transforms.splitter.languages import Language
 
 # How many characters of a run of terminators a rule reads.
@@ -53,7 +53,7 @@ class Boundaries:
             if first == "." and space - at == 1 and space < after:
                 word = beside.before(text, sentence, at)
                 # The most frequent case: an ordinary word before the period, and a letter after it.
-                plain = len(word) > 3 and word.isalpha() and word.lower() not in kinds
+                plain = len(word) > 3 and at - sentence > LONGEST_ROMAN and word.isalpha() and word.lower() not in kinds
                 if plain and (following.isupper() or (lower_starts and following.islower())):
                     cut = space
                 else:
@@ -64,6 +64,8 @@ class Boundaries:
                 cut, after = self._glued(text, sentence, at, after, end)
             else:
                 cut = self._run(text, sentence, at, space, after, end)
+                if 0 < cut < space:
+                    after = beside.skip_space(text, cut, end)
             if cut <= sentence:
                 continue
             if not following.isalpha() and after < end:
@@ -114,9 +116,9 @@ class Boundaries:
             return 0 if following.islower() else space
         if (
             self._detect_lists
-            and (following.isalpha() or following in patterns.WORD_LEAD)
             and at - sentence <= 24
             and OWN_MARKER.match(text, sentence, at)
+            and ITEM_TEXT.match(text, after, end)
         ):
             return 0
         word = word.lstrip(patterns.WORD_LEAD)
@@ -222,6 +224,9 @@ class Boundaries:
             return 0
         if following == "(" and last in patterns.QUOTES and len(run) > 2:
             return 0
+        if run == ". . . ." and before.isalnum() and following.isalpha():
+            # A full stop, and an ellipsis that opens the next sentence.
+            return at + 1
         if run.startswith(("..", ". ", "…")):
             return self._ellipsis(text, space, after, end)
         if run == ".)" and at - sentence <= 24 and self._detect_lists and OWN_MARKER.match(text, sentence, at):

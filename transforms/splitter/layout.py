@@ -30,7 +30,7 @@ def cuts(text: str, language: Language, *, detect_lists: bool) -> list[int]:
     """The offsets, in order, at which a sentence ends and another begins, regardless of terminators."""
     found: set[int] = set()
     if detect_lists:
-        found.update(inline_items(text))
+        found.update(inline_items(text, language))
     found.update(_rules(text))
     if "/" in text:
         found.update(_stamps(text))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from transforms.splitter.items import LINE_ITEM
+from transforms.splitter.items import FIRM_ITEM, LINE_ITEM
 
 NewlinePolicy = Literal["sentence", "soft", "ignore"]
 POLICIES: Final = ("sentence", "soft", "ignore")
@@ -18,7 +18,18 @@ LONGEST_WRAPPED: Final = 160
 _BREAK: Final = re.compile(r"[\n\r\v\f\x85\u2028\u2029]\s*")
 _LINE_END: Final = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _LINKS: Final = ("http://", "https://", "www.")
+# At the end of a line, a part of an enumeration or an open bracket; at the beginning, what closes or goes on.
+_OPEN: Final = frozenset(";([")
+_CLOSING: Final = frozenset(")],;")
 _WORD: Final = re.compile(r"\S{0,40}")
+# A line that is nothing but the number of an article or section, or its number and title.
+_NUMBERED_HEADING: Final = re.compile(
+    r"(?:[^\W\d_a-zà-öø-ÿ][\w-]{2,12}\.?|§)[ \xa0](?:\d{1,4}|[IVXLC]{1,6})[^\W_]{0,3}(?:-\d{1,3}){0,3}"
+    r"(?: ?:.{0,80})?[ \t\r]*$",
+    re.MULTILINE,
+)
+# The line between the parties of a case.
+_VERSUS: Final = re.compile(r"vs?\.[ \t]*[\r\n]")
 _RULED: Final = re.compile(r"[-_*=#~+ ]{3,}")
 
 
@@ -51,10 +62,21 @@ def _blank(text: str, at: int, after: int) -> bool:
 
 def _soft(text: str, line: int, at: int, after: int, detect_lists: bool) -> bool:
     """Whether the break text[at:after] only wraps the line that begins at `line`."""
-    if after == len(text) or (detect_lists and LINE_ITEM.match(text, after)):
+    if after == len(text):
+        return False
+    last = text[max(line, at - 8) : at].rstrip()[-1:]
+    if last in _OPEN and not (detect_lists and FIRM_ITEM.match(text, after)):
+        return True
+    if _VERSUS.match(text, after) or _VERSUS.match(text, line):
+        return True
+    if detect_lists and LINE_ITEM.match(text, after):
         return False
     if text[after].islower():
         return not text.startswith(_LINKS, after)
+    if text[after] in _CLOSING:
+        return True
+    if _NUMBERED_HEADING.match(text, after):
+        return False
     length = at - line
     if not SHORTEST_WRAPPED <= length <= LONGEST_WRAPPED or _RULED.match(text, line):
         return False

@@ -14,6 +14,7 @@ from transforms.splitter import LANGUAGE_CODES
 # Pieces that rules look for, so that random texts meet them.
 PIECES = [
     *(". .. ... . . ! ? !? … 。 । ؟ ; : , — -- - ( ) [ ] « » “ ” ‘ ’ \" ' „ 」 * _ • 1. 1) 2) a. [3] .2").split(),
+    *("(a) (b) i. ii. A. B. 1.1 1.2 2. «1. v. § Art. 3° I").split(),
     *("Mr. U.S. e.g. p.m. etc. No. I A The the said John Dr.x end.Next :) ;-) 😀 ❤️ ----- *** >> << @ / #").split(),
     *("&quot; http://a.b/c <a@b.c> 01/02/2003 10:11 AM Regards, Straße Не т. п. z. B. 他说 はい と हाँ نعم").split(),
     *[
@@ -117,6 +118,7 @@ UNITS = [
         "1. ",
     ],
     *["a. ", "1) 2) ", ":) ", "z. B. ", "http://a ", ">> ", "Regards, A", '?" J. ', "foo.Bar", " De b"],
+    *["1. A ", "(a) B ", "1.1 C ", "I. D ", "1. A 2. ", ";\n", ";\n1. a", "v.\n", "Art. 1\n", "(\n"],
     *["x" * 60 + "\n", "X" * 60 + "\n"],
 ]
 

@@ -17,6 +17,8 @@ EXAMPLES = [
     ("pt", "O Sr. Silva mora na Av. Paulista, n. 5.|É longe.|Que horas são?|Não sei."),
     ("pt", "Acidente causa morte|O carro bateu no muro."),
     ("it", "Il sig. Rossi, ecc. non c'erano.|L'art. 3 della legge n. 104 è chiaro.|Perché no?"),
+    ("ro", "Dl. Ionescu a citit art. 15 alin. (5) și pct. 3.|Apoi a plecat.|Al. Graur și Gh. Popa au scris, ș.a.m.d."),
+    ("ro", "Compania S.C. Exemplu S.R.L. are sediul pe str. Lungă nr. 5.|De ce?|Nu știu."),
     ("nl", "Dhr. Jansen zag o.a. prof. dr. De Vries.|Dat kost ca. 5 mln. euro.|Zie blz. 5."),
     ("ru", "А. С. Пушкин родился в 1799 г. в Москве.|Он был поэт, и т. д.|Потом ушел."),
     ("pl", "Prof. Jan Kowalski urodził się w 1950 r. w Warszawie.|Mieszkał na ul. Długiej, m.in. z psem."),
@@ -52,7 +54,7 @@ def test_scripts_without_spaces(language: str, marked: str) -> None:
 
 def test_languages() -> None:
     """The languages that have tables."""
-    expected = {"ar", "cs", "de", "en", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "ru", "zh"}
+    expected = {"ar", "cs", "de", "en", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt", "ro", "ru", "zh"}
     assert set(LANGUAGE_CODES) == expected
 
 

@@ -21,6 +21,16 @@ LEAST_F1 = {
     "pt_bosque_dev": 0.933,
     "nl_lassysmall_dev": 0.910,
     "zh_gsd_dev": 0.996,
+    "cs_cac_dev": 0.996,
+    "it_isdt_dev": 0.956,
+    "ja_gsd_dev": 0.993,
+    "pl_pdb_dev": 0.991,
+    "ro_rrt_dev": 0.987,
+    "en_legal_dev": 0.946,
+    "es_legal_dev": 0.850,
+    "fr_legal_dev": 0.960,
+    "it_legal_dev": 0.904,
+    "pt_legal_dev": 0.920,
 }
 
 
@@ -43,6 +53,6 @@ def test_f1(score: types.ModuleType, name: str) -> None:
 
 
 def test_golden_rules(score: types.ModuleType) -> None:
-    """All English golden rules but one, where four spaced dots belong to two sentences."""
+    """All English golden rules."""
     _, failed = score.golden(SentenceSplitter().spans)
-    assert len(failed) <= 1
+    assert not failed

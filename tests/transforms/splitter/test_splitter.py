@@ -58,6 +58,7 @@ SEVERAL = {
     "country before a function word": "I live in the U.S.|How about you?",
     "company before a function word": "They sued Acme Corp.|It settled.",
     "street": "He lives on Elm St.|The house is blue.",
+    "common word like a reporter": "He hit the wall.|Smith knows how.|Bob wore black.|They met.|Ann left.",
     "time": "He left at 6 P.M.|Mr. Smith stayed.",
     "time behind a verb": "It was 5 p.m.|He left.|We met 5:30 p.m.|She smiled.|Noon is 12 PM.|We eat.",
     "time behind a noun": "Dinner at 5 p.m.|He came.|(Lunch 1 p.m.|Bring some.)",

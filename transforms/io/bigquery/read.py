@@ -1,6 +1,6 @@
 """ReadTable: reads the rows of a BigQuery table as records, through the Storage Read API."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -25,14 +25,14 @@ class ReadTable(beam.PTransform):
 
     Args:
         table: the table, as project:dataset.table.
-        columns: the columns to read; BigQuery charges only for these.
+        columns: the columns to read; BigQuery charges only for these. A NULLABLE one that the table lacks is left out.
         restriction: a condition on the rows to read, as in a SQL WHERE clause; by default all rows are read.
     """
 
     def __init__(self, table: str, columns: Sequence[Column], restriction: str = "") -> None:
         super().__init__()
         self._table = parse_table(table)
-        self._columns = [column.name for column in columns]
+        self._columns = {column.name: column.mode == "NULLABLE" for column in columns}
         self._restriction = restriction
 
     def expand(self, begin: Any) -> Any:
@@ -47,18 +47,26 @@ class ReadTable(beam.PTransform):
         return streams | "Read streams" >> beam.FlatMap(_records, str(self._table)).with_output_types(Record)
 
 
-def _streams(table: str, columns: Sequence[str], restriction: str) -> list[str]:
+def _streams(table: str, columns: Mapping[str, bool], restriction: str) -> list[str]:
+    """The streams of a session that reads `columns`, each with whether the table may lack it."""
+    if any(columns.values()):
+        # What may be read of a table need not be what may be known of it otherwise.
+        schema = pa.ipc.read_schema(pa.py_buffer(_session(table).arrow_schema.serialized_schema))
+        columns = {name: False for name, optional in columns.items() if name in schema.names or not optional}
+    return [stream.name for stream in _session(table, list(columns), restriction, _MOST_STREAMS).streams]
+
+
+def _session(table: str, columns: Sequence[str] = (), restriction: str = "", streams: int = 1) -> types.ReadSession:
     name: TableName = parse_table(table)
-    session = bigquery_read_client().create_read_session(
+    return bigquery_read_client().create_read_session(
         parent=f"projects/{name.project}",
         read_session=types.ReadSession(
             table=f"projects/{name.project}/datasets/{name.dataset}/tables/{name.table}",
             data_format=types.DataFormat.ARROW,
             read_options=types.ReadSession.TableReadOptions(selected_fields=list(columns), row_restriction=restriction),
         ),
-        max_stream_count=_MOST_STREAMS,
+        max_stream_count=streams,
     )
-    return [stream.name for stream in session.streams]
 
 
 def _records(stream: str, table: str) -> Iterator[Record]:

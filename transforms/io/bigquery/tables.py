@@ -81,6 +81,16 @@ def add_columns(table: str, columns: Sequence[Column]) -> str:
     return f"ALTER TABLE `{table}` " + ", ".join(f"ADD COLUMN {column.name} {column.type}" for column in columns)
 
 
+def exists(table: str) -> bool:
+    """Whether there is such a table."""
+    name = parse_table(table)
+    try:
+        bigquery_client(name.project).get_table(str(name))
+    except NotFound:
+        return False
+    return True
+
+
 def fault_of(table: TableName, columns: Sequence[Column]) -> str | None:
     """Why `table` rejects every row with `columns`; "" if its schema takes them, None if it cannot be looked at."""
     try:
@@ -113,7 +123,7 @@ def check_right(table: str, right: str) -> None:
 
 
 def check_readable(table: str, columns: Sequence[Column]) -> None:
-    """Checks that `columns` can be read from `table` through the Storage Read API.
+    """Checks that `columns` can be read from `table` through the Storage Read API; it may lack those that are NULLABLE.
 
     Raises:
         ValueError: if the table does not exist, is not a plain table (but a view, say), or lacks a column.
@@ -127,7 +137,8 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
         raise ValueError(
             f"expected a table, {name} is a {found.table_type.lower()}; name the table behind it, duplicates do no harm"
         )
-    missing = {column.name for column in columns} - {field.name for field in found.schema}
+    needed = {column.name for column in columns if column.mode != "NULLABLE"}
+    missing = needed - {field.name for field in found.schema}
     if missing:
         listed = ", ".join(map(repr, sorted(missing)))
         raise ValueError(f"expected a table that this program wrote, {name} has no column {listed}")

@@ -21,6 +21,7 @@ LANGUAGES: Final = {
         romance.SPANISH,
         romance.PORTUGUESE,
         romance.ITALIAN,
+        romance.ROMANIAN,
         slavic.RUSSIAN,
         slavic.POLISH,
         slavic.CZECH,

@@ -26,6 +26,11 @@ DUTCH = Language(
     finals=words("etc enz e.d e.a m.m"),
     common=words("par lid deel"),
     suffixes=("str",),
+    counted=words("""
+        artikel hoofdstuk deel pagina nummer lid afdeling paragraaf figuur tabel stap fase klas versie bijlage
+        in van op bij tot met is was
+    """),
+    joiners=words("en of"),
     starters=words("""
         de het een deze dit die dat hij zij ze wij we ik je jij jullie u men er hier daar in op aan bij met
         van voor naar uit over onder tot na door tegen tijdens sinds zonder tussen volgens vanaf wegens en of

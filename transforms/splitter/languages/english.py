@@ -5,12 +5,16 @@ from transforms.splitter.languages.language import Language, words
 ENGLISH = Language(
     code="en",
     titles=words("""
+        &c wm geo chas thos jas benj edw robt fed.r
         mr mrs ms mx messrs mmes dr drs prof profs rev revs fr hon gen brig maj col lt cpl sgt capt cmdr cdr
         comdr cpt pfc pvt adm radm vadm ens spc ssgt sfc msgt gov govs lieut sen sens rep reps pres supt insp
         det amb atty attys mme mlle ste pte bp abp msgr dcn asst assoc dep sec-gen e.g eg i.e cf viz vs v
         approx ca circa esp incl resp c.f op loc w w/o mister ald cllr rt ven p.s p.p.s ps
     """),
     numbered=words("""
+        how pick met black
+        pub.l pub.l.no pub.l.nos tit subch amdt cong.rec f.supp u.s.c.app vet wall
+        cush wheat cranch dall pet bl barb mees rep penn int s.ct l.ed u.l.rev l.rev
         subd subds subsec subsecs subpara cmt cmts thm thms lem cor def defn alg prob dkt ann annex append p
         pp no nos fig figs sec secs sect sects ch chs chap chaps art arts vol vols para paras par pars pt pts
         eq eqs eqn eqns tab tabs ex exh exhs exs app apps cl cls n° nº № n nn r rr rule reg regs div ln ver ed
@@ -18,6 +22,7 @@ ENGLISH = Language(
         pgs ref refs jan feb mar apr jun jul aug sep sept oct nov dec sched amend amends prop props cong sess
     """),
     closings=words("""
+        com'n subcomm
         st mt mts ft inc corp co cos ltd plc llc llp lp bros jr sr esq dept depts univ assn assns assoc assocs
         intl int'l nat'l natl gov't govt dep't ass'n comm'n comm mfg mgmt hosp inst acad fed fedn org dist div
         ave blvd rd hwy pkwy ln ct cir sq bldg blg al u.s u.k u.n e.u u.s.a u.s.c u.s.s.r d.c n.y l.a n.j n.h
@@ -36,10 +41,18 @@ ENGLISH = Language(
     """),
     common=words(
         """
+        wall wheat pet barb tit
+        how pick met black
         no art in so me is do go the on at us ad add all ask bad bed big bus but can car cat cut day am ill
         miss wash mass rule doc docs ref math mar may sun sat ran mat super app apps max
     """
     ),
+    counted=words("""
+        section sections chapter chapters article articles clause paragraph subparagraph subsection rule page
+        pages figure table appendix exhibit phase level stage grade volume verse schedule annex amendment
+        at of in by to than from with is was were
+    """),
+    joiners=words("and or & nor"),
     starters=words("""
         the a an this that these those he she it they we you i his her its their our your my there here in on
         at by for from with without within of to into under over after before during since until while when

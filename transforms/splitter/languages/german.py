@@ -28,6 +28,12 @@ GERMAN = Language(
     """),
     finals=words("etc usw usf uvm u.v.m u.a.m"),
     common=words("art tab vers ziffer heft"),
+    counted=words("""
+        artikel paragraph abschnitt kapitel teil seite band nummer absatz satz anlage abbildung tabelle stufe phase
+        klasse schritt tag woche platz version buch ziffer
+        am im in von um auf bis ist war zum vom der die das dem den des
+    """),
+    joiners=words("und oder sowie bzw"),
     starters=words("""
         der die das den dem des ein eine einen einem einer eines er sie es wir ihr ich du man dies diese
         dieser dieses diesen diesem jene jener jenes in im an am auf aus bei beim mit nach von vom vor zu zum

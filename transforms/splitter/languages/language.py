@@ -21,6 +21,8 @@ class Language:
             `closings`.
         closings: Abbreviations that end a sentence only before a word of `starters` ("Inc.", "U.S.").
         finals: Abbreviations that end a sentence before any capital ("etc.", "p.m.").
+        counted: Words, in lower case here, after which a number or letter is no item of a list ("section 1", "at 1").
+        joiners: The words for "and" and "or", before the last part of an enumeration.
         common: Ordinary words that are abbreviations only before a number ("no.", "art.").
         starters: Function words, in lower case; capitalized, they show that a sentence begins.
         after_finals: Words, in lower case here, that are capitalized within a sentence and continue it after `finals`
@@ -45,6 +47,8 @@ class Language:
     numbered: frozenset[str] = frozenset()
     closings: frozenset[str] = frozenset()
     finals: frozenset[str] = frozenset()
+    counted: frozenset[str] = frozenset()
+    joiners: frozenset[str] = frozenset()
     common: frozenset[str] = frozenset()
     starters: frozenset[str] = frozenset()
     after_finals: frozenset[str] = frozenset()

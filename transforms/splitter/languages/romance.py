@@ -1,4 +1,4 @@
-"""French, Spanish, Portuguese and Italian."""
+"""French, Spanish, Portuguese, Italian and Romanian."""
 
 from transforms.splitter.languages.common import COMPANIES, TITLES
 from transforms.splitter.languages.language import Language, words
@@ -13,12 +13,19 @@ FRENCH = Language(
         ld boul
     """),
     numbered=words("""
+        cass civ crim req cons al pourv concl rec obs d.p
         p pp n no nº n° nos art fig tab vol t chap ch sect al par § éq ann tél fax bull réf ms fol f livr liv
         janv févr avr juil sept oct nov déc lat long alt
     """),
     closings=COMPANIES | words("j.-c s.a.r.l s.n.c.f ibid op cit sq suiv éd hab km h min env apr.j.-c av.j.-c"),
     finals=words("etc"),
     common=words("art par long ill"),
+    counted=words("""
+        article articles chapitre section titre livre partie page paragraphe alinéa annexe figure tableau numéro étape
+        phase niveau classe tome version point
+        à de en dans par est au du
+    """),
+    joiners=words("et ou &"),
     starters=words("""
         le la les l un une des du de d ce cet cette ces il elle ils elles on nous vous je tu j c ça cela ceci
         qui que qu quoi quel quelle quels quelles quand comment pourquoi où dans en à au aux avec sans sous
@@ -41,6 +48,7 @@ SPANISH = Language(
         vds nac n
     """),
     numbered=words("""
+        apdos rec f ff fj ffjj r.d stc sts
         pág págs pp p núm núms nº n° no nro nros art arts fig figs cap caps vol vols t tomo tel tels fax párr
         ed lám c cc sec ap apdo ene feb mar abr may jun jul ago sept sep oct nov dic lat long
     """),
@@ -52,6 +60,12 @@ SPANISH = Language(
     finals=words("etc a.m p.m a.c d.c a.j.c d.j.c"),
     time_leads=words("a ante antes cerca desde después el entre hacia hasta la las los para sobre tras"),
     common=words("no mar sec tomo"),
+    counted=words("""
+        artículo artículos articulo capítulo capitulo sección título titulo libro parte página párrafo anexo figura
+        tabla número paso fase nivel clase tomo versión punto apartado inciso
+        a de en por con es al del
+    """),
+    joiners=words("y e o u &"),
     starters=words("""
         el la los las lo un una unos unas este esta estos estas ese esa esos esas eso esto aquel aquella él
         ella ellos ellas yo tú usted ustedes nosotros se le les me te nos su sus mi mis tu tus nuestro nuestra
@@ -70,11 +84,15 @@ PORTUGUESE = Language(
     quote_after_colon=True,
     titles=TITLES
     | words("""
+        rel des apte apdo adv j
         sr sra srs sras srta d dr dra drs dras prof profa profª eng engª arq exmo exma ilmo ilma rev pe fr cel
         cap ten sgt gen maj cmte des min dep sen gov pres av r pça trav est rod ex p.ex vs cf aprox ca
         sto sta s v.ex v.exa v.sa dir depto dept alm brig
     """),
     numbered=words("""
+        dj dje
+        pag ns
+        fls fl proc inc arts súm v c/c ap resp agrg
         pág págs p pp n nº n° no nr núm art arts fig figs cap caps vol vols tel tels fax cx ap apto ed
         par § jan fev mar abr mai jun jul ago set out nov dez séc obs km
     """),
@@ -82,6 +100,12 @@ PORTUGUESE = Language(
     finals=words("etc a.m p.m a.c d.c min seg km kg"),
     time_leads=words("a antes ao aos após as até às cerca depois desde entre o os para pelas por"),
     common=words("no mar out par dez set"),
+    counted=words("""
+        artigo artigos capítulo secção seção título livro parte página parágrafo anexo figura tabela número passo
+        fase nível classe tomo versão ponto alínea inciso
+        a de em por com é ao do
+    """),
+    joiners=words("e ou &"),
     starters=words("""
         o a os as um uma uns umas este esta estes estas esse essa esses essas isso isto aquele aquela ele ela
         eles elas eu tu você vocês nós se lhe me te nos seu sua seus suas meu minha nosso nossa em no na nas
@@ -98,12 +122,16 @@ ITALIAN = Language(
     semicolons=True,
     titles=TITLES
     | words("""
+        ss
+        gazz uff seg rappr patr ric lgs
         univ sig sigg sig.ra sig.na sigra sigg.re dott dott.ssa dottssa prof prof.ssa profssa ing avv arch
         geom rag on sen mons don fra s ss gen col cap magg ten cav comm uff p.es es cfr cf v ca circa
         spett egr gent gent.mo ill.mo rev l.go p.zza v.le c.so v.lo loc fraz dir pres min sottosegr
         amm aut vs vd
     """),
     numbered=words("""
+        doc part disp
+        consid cons cpv fr frs rep gazz uff abs lit seg segg cost sent ord disp att dtf rdat
         p pp pag pagg n nn nr num n° nº art artt fig figg cap capp vol voll tav tavv tab sez tel fax lett par
         co § cfr all c gen feb mar apr mag giu lug ago set sett ott nov dic sec lat long
     """),
@@ -112,6 +140,12 @@ ITALIAN = Language(
     finals=words("etc ecc a.m p.m a.c d.c"),
     time_leads=words("a alle circa da dalle dopo dalla entro fino fra i il le per prima tra verso"),
     common=words("don fra all par mar set"),
+    counted=words("""
+        articolo articoli capitolo sezione titolo libro parte pagina paragrafo comma allegato figura tabella numero
+        passo fase livello classe tomo versione punto lettera capo
+        a di in da con è al del
+    """),
+    joiners=words("e ed o od &"),
     starters=words("""
         il lo la i gli le l un uno una questo questa questi queste quello quella quelli quelle ciò egli ella
         esso essa essi esse lui lei loro io tu noi voi si ci vi mi ti ne suo sua suoi sue mio mia nostro
@@ -121,5 +155,36 @@ ITALIAN = Language(
         meno tanto tutto tutta tutti tutte ogni alcuni alcune molti molte altri altre nessun nessuno poi
         allora adesso ora oggi ieri domani qui là inoltre tuttavia però infine infatti dunque è sono era fu
         furono ha hanno aveva c'è chi quale quali quanto cosa nonostante oltre entrambi
+    """),
+)
+ROMANIAN = Language(
+    code="ro",
+    semicolons=True,
+    titles=TITLES
+    | words("""
+        dl dna dra d-na d-l d-lui d-ra d-nei dlui dnei dr prof conf ing arh av ec acad gen col lt cpt mr maj plt
+        sg sf pr pș mons al gh șt ștef const vs cf v ex p.ex i.e aprox cca ca jud com mun or str bd
+        b-dul șos cal dir pres adj asist univ lect red coord trad ed subl
+    """),
+    numbered=words("""
+        nr art alin lit pct pag p pp fig tab vol cap par sec secț tel fax ap bl sc et anex poz cod ian feb febr mar
+        apr mai iun iul aug sept sep oct nov noi dec § reg ord hot dec t ș
+    """),
+    closings=COMPANIES
+    | words("s.a s.r.l s.c a.c r.a o.n.u s.u.a u.e b.n.r ș.a ș.a.m.d etc ibid id op cit loc î.hr d.hr km kg min"),
+    finals=words("etc ș.a ș.a.m.d a.m p.m"),
+    common=words("gen loc art par mai ed noi et cod cap cal or ca sec vol mar"),
+    counted=words("""
+        articolul articolului articol capitolul secțiunea titlul cartea partea pagina paragraful alineatul punctul
+        punctului litera anexa figura tabelul numărul faza etapa nivelul clasa versiunea la de în din cu pe este
+    """),
+    joiners=words("și sau ori"),
+    starters=words("""
+        un o unei unui niște acest această acești aceste acesta aceasta aceștia acestea acel acea acele acei el ea ei
+        ele eu tu noi voi se îl îi le mă te ne vă își în din de la cu fără pe pentru prin peste sub până spre după
+        înainte între contra despre și sau dar iar însă ci ori nici că dacă când unde cum deși pentru-că fiindcă
+        deoarece astfel așa nu da mai foarte prea tot toată toți toate fiecare unii unele mulți multe alți alte alt
+        altă nimeni nimic apoi atunci acum azi astăzi ieri mâine aici acolo totuși totodată este e era sunt erau a au
+        am ai fost va vor ar ce cine care cât câți câte de-a într-un într-o dintre deci doar chiar abia
     """),
 )

@@ -26,6 +26,10 @@ RUSSIAN = Language(
     finals=words("""
         т.д т.п др пр проч гг мм см км кг мин сек мл руб коп долл тыс млн млрд час экз чел
     """),
+    counted=words("""
+        глава главы статья статьи раздел часть том пункт подпункт страница рисунок таблица номер этап класс версия
+    """),
+    joiners=words("и или"),
     starters=words("""
         в во на по с со к ко о об обо от до из у за под над при про для без через между после перед около
         среди против и а но или да же то так как что чтобы если когда где куда откуда почему зачем кто это
@@ -57,6 +61,10 @@ POLISH = Language(
     """),
     finals=words("itd itp etc"),
     common=words("im tom mar"),
+    counted=words("""
+        artykuł rozdział część tom punkt ustęp strona numer etap klasa wersja tabela rysunek
+    """),
+    joiners=words("i oraz lub albo"),
     starters=words("""
         w we na z ze do od o po przy przez dla bez nad pod przed za u ku między wśród według podczas mimo
         oprócz i a ale lub albo oraz więc jednak jednakże gdy gdyby kiedy gdzie jak jako jeśli jeżeli że żeby
@@ -89,6 +97,10 @@ CZECH = Language(
     """),
     finals=words("atd apod aj etc"),
     common=words("pro dub bod"),
+    counted=words("""
+        článek kapitola část díl bod odstavec strana číslo etapa třída verze tabulka obrázek
+    """),
+    joiners=words("a i nebo"),
     starters=words("""
         v ve na z ze do od o po při přes pro bez nad pod před za u k ke mezi podle během kvůli díky kromě
         proti s se i a ale nebo či však avšak tedy když kdyby kdy kde jak jako jestli jestliže že aby protože
