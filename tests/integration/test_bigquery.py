@@ -157,8 +157,9 @@ def test_a_renamed_column_is_waited_out(
     proxy.refuse("text", as_a)
 
     def mend() -> None:
-        rename(client, f"{dataset}.rows", "sentence", "content")
+        # Rows that are refused while the schema fits would be at fault.
         proxy.refuse("")
+        rename(client, f"{dataset}.rows", "sentence", "content")
 
     timer = threading.Timer(2, mend)
     timer.start()
@@ -177,7 +178,7 @@ def test_a_table_that_refuses_every_row_fails_the_bundle_at_last(
     if fault == "renamed":
         rename(client, f"{dataset}.rows", "content", "sentence")
     proxy.refuse("text", "batch")
-    reason = "no column content" if fault == "renamed" else "it rejects every row"
+    reason = "no column 'content'" if fault == "renamed" else "it rejects every row"
     with pytest.raises(
         Exception, match=rf"expected BigQuery table .* to take rows within 1 s of retries, got {reason}"
     ):

@@ -89,8 +89,7 @@ _TRANSIENT = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
-    google.auth.exceptions.TransportError,
-    google.auth.exceptions.RefreshError,
+    google.auth.exceptions.GoogleAuthError,
     ConnectionError,
 )
 
