@@ -473,7 +473,14 @@ def test_a_damaged_model_is_refused_with_one_line(
     from pipeline.search import __main__ as search
 
     write_messages(tmp_path, {"id": "a", "text": "Hi."})
-    rows = {"id": ["a"], "model": ["m"], "model_version": ["v"], "content": ["Hi."], "embedding": [[1.0]]}
+    rows = {
+        "id": ["a"],
+        "message_id": ["m"],
+        "model": ["m"],
+        "model_version": ["v"],
+        "content": ["Hi."],
+        "embedding": [[1.0]],
+    }
     pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
     options = [f"--model={damaged}", "--max_seq_length=40"]
     runs: list[tuple[Callable[[list[str]], int], list[str]]] = [

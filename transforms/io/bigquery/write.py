@@ -133,7 +133,7 @@ class WriteDeadLettersToBigQuery(beam.PTransform):
         self._write = BundleWriter(sink, chosen.retry_for_seconds)
 
     def expand(self, letters: "beam.PCollection[DeadLetter]") -> "beam.PCollection[Any]":
-        """Writes `letters` and returns an empty PCollection."""
+        """Writes `letters` and returns those that the table has taken."""
         return letters | "Write dead letters" >> beam.ParDo(self._write)
 
 

@@ -58,7 +58,8 @@ class WriteToTopic(DeadLetterTransform):
     """Publishes each row, as bytes, to a topic; rejected rows become dead letters.
 
     A topic that rejects every row, because it has a schema for instance, is waited for as in an outage. A bundle ends
-    when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is empty.
+    when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is the rows that were
+    published.
 
     Attributes:
         topic: projects/P/topics/T.
@@ -102,7 +103,7 @@ class WriteDeadLettersToTopic(beam.PTransform):
         self._write = BundleWriter(_PublishDeadLetters(validate_topic(topic), Spill(spill_dir)), retry_for_seconds)
 
     def expand(self, letters: "beam.PCollection[bytes]") -> "beam.PCollection[Any]":
-        """Publishes `letters` and returns an empty PCollection."""
+        """Publishes `letters` and returns them."""
         return letters | "Publish" >> beam.ParDo(self._write)
 
 
