@@ -59,10 +59,14 @@ NOT_RUN = [
     ("docs/runners.md", "PATH=", RUNNERS),
     ("docs/runners.md", "python -m pipeline --input_subscription=", CLOUD),
     ("docs/runners.md", "--", "is a part of commands"),
+    ("docs/udf.md", "- type: Filter", "is a part of a pipeline; tests/test_docs.py runs it"),
     ("docs/dataflow.md", "cd ", CLOUD),
+    ("docs/dataflow.md", "python -m pipeline.status", CLOUD),
     ("docs/dataflow.md", "terraform", CLOUD),
     ("docs/dataflow.md", "docker", "needs a container engine"),
     ("docs/updating.md", "python -m pipeline --input_subscription=", CLOUD),
+    ("docs/updating.md", "python -m pipeline --input=project:", CLOUD),
+    ("docs/updating.md", "python -m pipeline.status --rows=project:", CLOUD),
     ("docs/updating.md", "python -m pipeline.search --bigquery=", CLOUD),
 ]
 
@@ -101,7 +105,7 @@ _PARTS = re.compile(
     r"^ *```(?P<language>\w*)\n(?P<fenced>.*?)^ *```$"
     r"|(?<=\n\n)(?P<indented>(?: {4,}\S[^\n]*\n|\n(?= {4}))+)"
     r"|`(?P<inline>(?:curl|docker|flink|gcloud|make|pip|python) [^`]+)`"
-    r"|`(?P<name>[\w/]+\.yaml)`",
+    r"|`(?P<name>[\w/]+\.(?:yaml|py))`",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -125,6 +129,7 @@ def steps(page: str) -> Iterator[Step]:
                     yield Step("bash", command, number)
         else:
             yield Step(part["language"], part["fenced"], number, name)
+            name = ""
 
 
 def pages() -> list[str]:
@@ -239,13 +244,13 @@ class Reader:
                 text=True,
                 timeout=300,
             ).stdout
+        if step.name.endswith({"python": ".py", "yaml": ".yaml"}.get(step.language, "\0")):
+            (self.clone / step.name).write_text(step.text, encoding="utf-8")
+            return ""
         if step.language == "python":
             with contextlib.chdir(self.clone), contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(compile(step.text, "the page", "exec"), scope)
             return printed.getvalue()
-        if step.language == "yaml" and step.name:
-            (self.clone / step.name).write_text(step.text, encoding="utf-8")
-            return ""
         raise ValueError(f"expected a block that can be run, or its beginning in NOT_RUN, got {step.language!r}")
 
 

@@ -1,6 +1,7 @@
 """A job on another runner: waited for, stopped and counted."""
 
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -133,6 +134,8 @@ def _wait(result: Any, is_stream: bool, here: bool) -> None:
                 # Beam's job server for Flink cancels its own part of the job, and a cluster goes on.
                 there = "; cancel it on its cluster too" if isinstance(result, PortableResult) and not here else ""
                 print(f"cancelling job {_id(result)}{there}{kept}", file=sys.stderr)
+                # What works on in this process reports the end of the job as a failure.
+                logging.disable()
             with contextlib.suppress(grpc.RpcError):
                 result.cancel()
             watching.join()
