@@ -105,7 +105,8 @@ def test_make_report_runs_its_programs_with_options_that_exist() -> None:
 def udf_page(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The page on functions of one's own, in a folder with the file that it makes and the messages that it reads."""
     text = (DOCS / "udf.md").read_text(encoding="utf-8")
-    (tmp_path / "udf.py").write_text("".join(re.findall(r"```python\n(.*?)```", text, re.S)))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "udf.py").write_text("".join(re.findall(r"```python\n(.*?)```", text, re.S)))
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     return text
