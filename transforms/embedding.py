@@ -26,6 +26,7 @@ from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded, check_watchable, current_encoder
 from transforms.encoder.options import EncoderOptions, check_fields
+from transforms.encoder.reasons import reason_of
 from transforms.options import sort_out, takes
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding, is_end
 
@@ -125,12 +126,14 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
         sentences = [_sentence(each) for each in batch if not (is_end(each) or _vector(each))]
         self._counters.observe("batch_size", len(sentences))
         following = iter(self._embed(sentences, model) if sentences else [])
-        return [self._known(each, model) or next(following) for each in batch]
+        # Once for all ends: a large model is in another process.
+        made_by = model.encode([]) if any(map(is_end, batch)) else None
+        return [self._known(each, made_by) or next(following) for each in batch]
 
-    def _known(self, element: Any, model: CurrentEncoder) -> Optional[Embedded]:
+    def _known(self, element: Any, made_by: Optional[Encoded]) -> Optional[Embedded]:
         """The outcome for what the encoder is not needed for: an end, or a sentence that has a vector."""
-        if is_end(element):
-            return self._row(_sentence(element), model.encode([]), b"", 0, False)
+        if made_by and is_end(element):
+            return self._row(_sentence(element), made_by, b"", 0, False)
         if not _vector(element):
             return None
         self._counters.count("rows")
@@ -267,7 +270,7 @@ def _fault_of(model: CurrentEncoder) -> str | None:
     except (ConnectionError, EOFError):
         raise
     except Exception as error:
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        return reason_of(error)
     return None if is_fine else "its vector has NaN or Inf"
 
 
