@@ -59,7 +59,8 @@ class Message(NamedTuple):
 class Sentence(NamedTuple):
     """One sentence of a message: `message.text[begin:end] == content`, in code points.
 
-    `revision` names the version of the message, as in `versions.revision_of`; "" if versions are not told apart.
+    `revision` names the version of the message, as in `versions.versioned`; "" if versions are not told apart. An end
+    (`is_end`) is no sentence, but follows those of a version, of which there are `sentence_index`.
     """
 
     id: str
@@ -71,11 +72,6 @@ class Sentence(NamedTuple):
     metadata: Mapping[str, str]
     event_time: Optional[int]
     revision: str = ""
-
-    @property
-    def is_end(self) -> bool:
-        """Whether this is no sentence, but follows those of a version, of which there are `sentence_index`."""
-        return not self.content and bool(self.revision)
 
 
 class SentenceEmbedding(NamedTuple):
@@ -106,17 +102,10 @@ class SentenceEmbedding(NamedTuple):
     tokens: int
     truncated: bool
 
-    @property
-    def is_end(self) -> bool:
-        """Whether this is no row, but follows those of a version, of which there are at most `sentence_index`."""
-        return not self.embedding and not self.content and bool(self.revision)
-
 
 def is_end(element: Any) -> bool:
-    """Whether an element stands for none, but for the end of a version, behind which no more of its rows come.
-
-    Unlike the properties, it can be asked of what a worker process has decoded, whose type is only like that of ours.
-    """
+    """Whether an element stands for the end of a version, behind which no more of its sentences or rows come."""
+    # What a worker process has decoded has the fields of our types, but not their methods.
     if not getattr(element, "revision", ""):
         return False
     return not getattr(element, "content", element) and not getattr(element, "embedding", b"")

@@ -28,7 +28,7 @@ from transforms.io.bundle_writer import BundleWriter
 from transforms.schema import vector_of
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
-from transforms.types import Message, SentenceEmbedding
+from transforms.types import Message, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal, versioned
 
 MODELS = ("old", "new")
@@ -78,7 +78,7 @@ def rows_of(one: Message, model: str) -> list[SentenceEmbedding]:
     """The rows of a message, and their end, as they come from an encoder."""
     found = versioned(one, sentences(one, SentenceSplitter())[0])
     return [
-        SentenceEmbedding(*each, b"" if each.is_end else b"12345678", model, f"{model}-1", "float32", 3, False)
+        SentenceEmbedding(*each, b"" if is_end(each) else b"12345678", model, f"{model}-1", "float32", 3, False)
         for each in found
     ]
 
@@ -122,7 +122,7 @@ class Table:
         """Write a bundle."""
         rows = [row for one in step.messages for row in rows_of(one, step.model)]
         if step.killed_after is not None:
-            _bundle(self._rows, [row for row in rows if not row.is_end][: step.killed_after])
+            _bundle(self._rows, [row for row in rows if not is_end(row)][: step.killed_after])
             return
         for _ in range(step.times):
             self.write(rows, step.deletes and not self._wins_back(step))
@@ -145,7 +145,7 @@ class Table:
 
     def rebuilt(self) -> list[Row]:
         """The rows that a run over the live messages writes, by each model over those that it has seen."""
-        return sorted(map(seen, (row for _, rows in self._newest.values() for row in rows if not row.is_end)), key=str)
+        return sorted(map(seen, (row for _, rows in self._newest.values() for row in rows if not is_end(row))), key=str)
 
     def read(self, table: str) -> list[Row]:
         """What is in a table or view."""

@@ -14,7 +14,7 @@ from transforms.io.files.write import JOURNAL, ROWS, Kind
 from transforms.io.files.write_stream import _Write
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
-from transforms.types import Message, Sentence, SentenceEmbedding
+from transforms.types import Message, Sentence, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal, versioned
 
 SPLITTER = SentenceSplitter("en")
@@ -29,7 +29,7 @@ def embedded(sentence: Sentence, model: str) -> SentenceEmbedding:
     """The row or the end that an encoder would make, with a vector that depends on the text and the model."""
     digest = hashlib.sha256(f"{model} {sentence.content}".encode()).digest()
     vector = np.frombuffer(digest[:4], np.uint8).astype("<f4").tobytes()
-    return SentenceEmbedding(*sentence, b"" if sentence.is_end else vector, model, f"{model}-1", "float32", 3, False)
+    return SentenceEmbedding(*sentence, b"" if is_end(sentence) else vector, model, f"{model}-1", "float32", 3, False)
 
 
 def rows_of(message: Message, model: str = "model") -> list[SentenceEmbedding]:

@@ -21,6 +21,7 @@ from tests.pipeline.stories import rows_of, version, write_bundle, write_rows
 from tests.pipeline.test_current import contents, found
 from transforms.io.files.write import FILE_FORMATS
 from transforms.schema import embeddings_to_arrow
+from transforms.types import is_end
 
 
 def arguments(folder: pathlib.Path, **options: Any) -> list[str]:
@@ -109,7 +110,7 @@ def test_every_format_stays_what_it_is(tmp_path: pathlib.Path, file_format: str)
 
 def test_without_a_journal_all_rows_are_kept(tmp_path: pathlib.Path) -> None:
     """Rows of an earlier release, say."""
-    rows = [row._replace(revision="") for row in rows_of(version(1, "One. Two.")) if not row.is_end]
+    rows = [row._replace(revision="") for row in rows_of(version(1, "One. Two.")) if not is_end(row)]
     (tmp_path / "out").mkdir()
     for number in range(2):
         pq.write_table(embeddings_to_arrow(rows), tmp_path / "out" / f"rows-0000{number}-of-00002.parquet")

@@ -20,7 +20,7 @@ from pipeline.current import CurrentRows, current_rows
 from tests.pipeline.stories import rows_of, version, write_bundle, write_journal, write_rows
 from transforms.io.files.write import FILE_FORMATS
 from transforms.schema import EMBEDDING_COLUMNS, arrow_schema, embeddings_to_arrow
-from transforms.types import Message
+from transforms.types import Message, is_end
 
 
 def contents(pattern: Any, **options: Any) -> list[str]:
@@ -93,7 +93,7 @@ def found(pattern: str) -> list[dict[str, Any]]:
 
 def rebuilt(newest: dict[tuple[str, str], Message]) -> list[dict[str, Any]]:
     """The rows of the live messages."""
-    rows = [row for (_, model), message in newest.items() for row in rows_of(message, model) if not row.is_end]
+    rows = [row for (_, model), message in newest.items() for row in rows_of(message, model) if not is_end(row)]
     return in_order(embeddings_to_arrow(rows))
 
 
@@ -131,7 +131,7 @@ def test_of_equal_versions_the_later_written_wins(tmp_path: pathlib.Path) -> Non
 
 def test_places_without_a_journal_are_read_whole(tmp_path: pathlib.Path) -> None:
     """Those of an earlier release too, whose rows have no revision, and copies of rows alone."""
-    rows = [row for number in (1, 2) for row in rows_of(version(number, "One.")) if not row.is_end]
+    rows = [row for number in (1, 2) for row in rows_of(version(number, "One.")) if not is_end(row)]
     table = embeddings_to_arrow(rows)
     pq.write_table(table.drop_columns(["revision"]), tmp_path / "old-00000-of-00001.parquet")
     pq.write_table(table, tmp_path / "copied.parquet")

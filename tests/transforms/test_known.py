@@ -19,7 +19,7 @@ from transforms.known import ReuseVectors, WholeVersions
 from transforms.schema import embedding_to_dict, journal_to_dict, json_row
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
-from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding, is_end
 from transforms.versions import versioned
 
 # A hundred sentences, of which no two are alike.
@@ -122,7 +122,7 @@ def test_a_content_takes_the_vector_that_it_has_in_any_message(text_encoder: pat
     assert two.embedding == np.array(vector, "<f4").tobytes()
     assert (two.message_id, two.tokens, two.truncated, two.precision) == ("new", 7, True, "float32")
     assert (two.model, two.model_version) == name_and_version(EncoderOptions(str(text_encoder)))
-    assert (three.embedding, end.embedding, three.is_end, end.is_end) == (b"", b"", False, True)
+    assert (three.embedding, end.embedding, is_end(three), is_end(end)) == (b"", b"", False, True)
 
 
 @pytest.mark.parametrize(

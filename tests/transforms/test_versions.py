@@ -14,7 +14,7 @@ from transforms.dead_letters import element_json
 from transforms.parsing import MessageParser, attributes_of, record_of
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import SplitSentences, sentences
-from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding
+from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal, versioned
 
 metadata = st.dictionaries(st.sampled_from("ab"), st.sampled_from(["", "1", "2"]), max_size=2)
@@ -37,7 +37,7 @@ def split(*given: Message, **options: Any) -> list[Sentence]:
 def embedded(sentence: Sentence, model_version: str = "v1") -> SentenceEmbedding:
     """The row, or the end, that an encoder makes of a sentence."""
     return SentenceEmbedding(
-        *sentence, b"" if sentence.is_end else b"1234", "model", model_version, "float32", 3, False
+        *sentence, b"" if is_end(sentence) else b"1234", "model", model_version, "float32", 3, False
     )
 
 
@@ -51,7 +51,7 @@ def journal(*rows: SentenceEmbedding) -> list[JournalEntry]:
 def test_an_end_follows_the_sentences_of_each_message_and_counts_them() -> None:
     """Of a blank message, it is all there is."""
     found = run([message("One. Two.", id="a"), message("", id="b")], SplitSentences().with_versions())
-    assert [(each.message_id, each.sentence_index, each.content, each.is_end) for each in found] == [
+    assert [(each.message_id, each.sentence_index, each.content, is_end(each)) for each in found] == [
         ("a", 0, "One.", False),
         ("a", 1, "Two.", False),
         ("a", 2, "", True),

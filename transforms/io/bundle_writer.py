@@ -11,6 +11,8 @@ from transforms.dead_letters import TAG
 from transforms.io.retries import Answer, Evidence, deliver
 from transforms.types import DeadLetter, is_end
 
+# The position of what is no row.
+_END = -1
 T_contra = TypeVar("T_contra", contravariant=True)
 
 
@@ -80,14 +82,15 @@ class BundleWriter(beam.DoFn):
         self, row: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> Iterator[Any]:
         """Buffers `row`, after writing the buffered rows if it would exceed the limits."""
+        arrived = WindowedValue(row, timestamp, (window,))
         if is_end(row):
-            self._arrived.append(WindowedValue(row, timestamp, (window,)))
+            self._arrived.append((_END, arrived))
             return
         size = self._sink.size(row)
         if len(self._rows) == self._sink.max_rows or self._bytes + size > self._sink.max_bytes:
             yield from self._flush()
+        self._arrived.append((len(self._rows), arrived))
         self._rows.append(row)
-        self._arrived.append(WindowedValue(row, timestamp, (window,)))
         self._bytes += size
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -101,19 +104,17 @@ class BundleWriter(beam.DoFn):
         )
         self._counters.count(self._sink.written_counter, len(self._rows) - len(refusals))
         reasons = dict(refusals)
-        written = -1
-        for arrived in self._arrived:
-            written += not is_end(arrived.value)
-            if is_end(arrived.value) or written not in reasons:
+        for position, arrived in self._arrived:
+            if position not in reasons:
                 yield arrived
                 continue
             self._counters.count(self._sink.refused_counter)
-            for letter in self._sink.refused(arrived.value, reasons[written]):
+            for letter in self._sink.refused(arrived.value, reasons[position]):
                 yield beam.pvalue.TaggedOutput(TAG, arrived.with_value(letter))
         self._forget()
 
     def _forget(self) -> None:
         self._rows: list[Any] = []
-        # The rows once more, each in its window, with the ends between them.
-        self._arrived: list[WindowedValue] = []
+        # The rows once more, each with its position and in its window, and the ends between them.
+        self._arrived: list[tuple[int, WindowedValue]] = []
         self._bytes = 0

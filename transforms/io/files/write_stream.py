@@ -43,21 +43,18 @@ class _Write(beam.DoFn):
         self.element = kind.element
 
     def start_bundle(self) -> None:
-        self._elements: list[Any] = []
-        self._marks: list[tuple[Any, Any]] = []
+        self._arrived: list[WindowedValue] = []
 
     def process(
         self, element: Any, timestamp: Any = beam.DoFn.TimestampParam, window: Any = beam.DoFn.WindowParam
     ) -> None:
-        self._elements.append(element)
-        self._marks.append((timestamp, window))
+        self._arrived.append(WindowedValue(element, timestamp, (window,)))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        if rows := [element for element in self._elements if not is_end(element)]:
+        if rows := [arrived.value for arrived in self._arrived if not is_end(arrived.value)]:
             self._write(rows)
-        for element, (timestamp, window) in zip(self._elements, self._marks, strict=True):
-            yield WindowedValue(element, timestamp, (window,))
-        self._elements, self._marks = [], []
+        yield from self._arrived
+        self._arrived = []
 
     def _write(self, elements: Sequence[Any]) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
