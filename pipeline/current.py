@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.places import BESIDE_ROWS, Place, journal_beside, place_of, written_under
 from transforms.encoder.reasons import reason_of
 from transforms.io.files.write import JOURNAL, ROWS, Kind
-from transforms.schema import arrow_schema
+from transforms.schema import NEWEST_FIRST, arrow_schema
 
 Answer = TypeVar("Answer")
 
@@ -27,7 +27,7 @@ _NEWEST = f"""
 CREATE TEMP TABLE newest AS
 SELECT *, row_number() OVER () AS number FROM (
   FROM entries
-  QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY version DESC, written_at DESC, revision DESC) = 1
+  QUALIFY row_number() OVER (PARTITION BY {_KEY} ORDER BY {NEWEST_FIRST}) = 1
 )
 """
 # Which rows of files of a kind are current, by the newest entry of their message and model. Without one, rows are that

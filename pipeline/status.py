@@ -12,11 +12,13 @@ from google.auth.exceptions import GoogleAuthError
 from pipeline import console
 from pipeline.current import read_batches
 from pipeline.places import check_files, journal_beside, row_files
+from transforms.encoder.reasons import reason_of
 from transforms.io.bigquery.tables import TABLE_REGEX, parse_table
 from transforms.io.disk import is_local
 from transforms.io.files.match import match
 from transforms.io.files.write import JOURNAL
 from transforms.io.google_clients import bigquery_client
+from transforms.schema import NEWEST_FIRST
 
 _LINE = "{:28} {:14} {:>10} {:>10} {:>9} {:>9} {:>13} {:>10} {:>9} {:>10} {:>10}"
 
@@ -79,7 +81,7 @@ def status_sql(journal: str, dialect: _Dialect = BIGQUERY) -> str:
     WHERE TRUE
     QUALIFY ROW_NUMBER() OVER (
       PARTITION BY message_id, model, model_version
-      ORDER BY version DESC, written_at DESC, revision DESC
+      ORDER BY {NEWEST_FIRST}
     ) = 1
   ),
   messages AS (
@@ -88,7 +90,7 @@ def status_sql(journal: str, dialect: _Dialect = BIGQUERY) -> str:
     WHERE TRUE
     QUALIFY ROW_NUMBER() OVER (
       PARTITION BY message_id
-      ORDER BY version DESC, written_at DESC, revision DESC
+      ORDER BY {NEWEST_FIRST}
     ) = 1
   ),
   models AS (
@@ -225,8 +227,7 @@ def _of_files(paths: Sequence[str]) -> list[Status]:
         connection.execute("CREATE TEMP TABLE journal AS FROM entries_read")
         return list(_statuses(connection.execute(status_sql("journal", _DUCKDB)).fetchall()))
     except (duckdb.Error, pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"expected a journal of the pipeline in {paths[0]!r} and so on: {reason}") from error
+        raise ValueError(f"expected a journal of the pipeline in {paths[0]!r} and so on: {reason_of(error)}") from error
 
 
 def _of_table(journal: str) -> list[Status]:
@@ -235,8 +236,7 @@ def _of_table(journal: str) -> list[Status]:
         answer = bigquery_client(name.project).query(status_sql(str(name))).result()
         return list(_statuses(row.values() for row in answer))
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"expected a journal in {name}: {reason}") from error
+        raise ValueError(f"expected a journal in {name}: {reason_of(error)}") from error
 
 
 def _statuses(rows: Any) -> Iterator[Status]:

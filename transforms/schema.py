@@ -159,6 +159,8 @@ class Partitioning(NamedTuple):
 EMBEDDING_LAYOUT = Partitioning("event_time", ("model", "message_id"))
 DEAD_LETTER_LAYOUT = Partitioning("timestamp", ("stage",))
 JOURNAL_LAYOUT = Partitioning("written_at", ("model", "message_id"))
+# The order of a message's entries in SQL, as `versions.age` has it: the first one is of the newest version.
+NEWEST_FIRST = "version DESC, written_at DESC, revision DESC"
 
 
 def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:

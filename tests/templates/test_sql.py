@@ -17,6 +17,7 @@ from transforms.schema import (
     EMBEDDING_LAYOUT,
     JOURNAL_COLUMNS,
     JOURNAL_LAYOUT,
+    NEWEST_FIRST,
     Column,
     ddl,
 )
@@ -94,6 +95,17 @@ def test_a_file_says_what_the_code_says(file: str) -> None:
 def test_every_file_is_tested() -> None:
     """None is forgotten."""
     assert sorted(path.name for path in DIRECTORY.iterdir()) == sorted([*EXPECTED, *BY_HAND, "vector_index.sql"])
+
+
+def test_which_entry_is_the_newest_is_said_alike() -> None:
+    """In every statement that asks the journal."""
+    orders = [
+        order
+        for path in DIRECTORY.iterdir()
+        for order in re.findall(r"ORDER BY (version\b.*)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(orders) >= 8
+    assert set(orders) == {NEWEST_FIRST}
 
 
 @pytest.mark.parametrize("file", EXPECTED)

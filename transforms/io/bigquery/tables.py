@@ -11,7 +11,7 @@ from google.cloud import bigquery
 from requests import RequestException
 
 from transforms.io.google_clients import bigquery_client, missing_rights
-from transforms.schema import Column, Partitioning, bigquery_schema, sql_string
+from transforms.schema import NEWEST_FIRST, Column, Partitioning, bigquery_schema, sql_string
 
 # Old projects may have a domain as a prefix. The expression uses only syntax that Python, Java and RE2 share.
 TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
@@ -200,7 +200,7 @@ def newest_entries(journal: str, condition: str = "TRUE") -> str:
         f"WHERE {condition}\n"
         "QUALIFY ROW_NUMBER() OVER (\n"
         "  PARTITION BY message_id, model, model_version\n"
-        "  ORDER BY version DESC, written_at DESC, revision DESC\n"
+        f"  ORDER BY {NEWEST_FIRST}\n"
         ") = 1"
     )
 
