@@ -114,11 +114,11 @@ def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
 
 def without_written(pipeline: beam.Pipeline, sentences: Any, settings: Settings, inputs: Inputs) -> Any:
     """The sentences less those that are written, with the vectors that are known."""
-    made_by = settings.encoder, settings.embedding.cleanup
     encoder = settings.encoder
-    name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
+    made_by = encoder, settings.embedding.cleanup
 
     def read(places: Sequence[str], columns: Sequence[Column]) -> Any:
+        name = find_model(encoder.model, encoder.preprocessor, encoder.allow_http).name
         return _earlier(places, settings.output_format, columns, f"model = {sql_string(name)}")
 
     written: tuple[Any, ...] = ()
@@ -211,7 +211,7 @@ def write(
     In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
     Flatten would break it up.
     """
-    into = functools.partial(_write, settings=settings, files=WriteBundleFiles if is_stream else _Waiting(waiting))
+    into = functools.partial(_write, settings=settings, waiting=None if is_stream else waiting)
     written = into(rows, "rows", settings.output, kind=ROWS)
     dead_letters = {**dead_letters, **written.dead_letters}
     if settings.journal:
@@ -220,22 +220,13 @@ def write(
             kept |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
         if entries:
             kept = (kept, *entries) | "Add entries" >> beam.Flatten()
-        dead_letters |= dict(into(kept, "journal", settings.journal, kind=JOURNAL).dead_letters)
+        dead_letters = {**dead_letters, **into(kept, "journal", settings.journal, kind=JOURNAL).dead_letters}
     if not is_stream:
         gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
         into(gathered, "dead letters", settings.dead_letters, kind=DEAD_LETTERS)
         return
     for stage, letters in dead_letters.items():
         into(letters, f"dead letters of {stage}", settings.dead_letters, kind=DEAD_LETTERS)
-
-
-class _Waiting(NamedTuple):
-    """Writes files that wait for the end of the run, in the folders that `waiting_files` made."""
-
-    folders: Mapping[str, str]
-
-    def __call__(self, prefix: str, file_format: str, kind: Kind) -> WriteFiles:
-        return WriteFiles(prefix, file_format, kind, self.folders.get(prefix, ""))
 
 
 def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
@@ -291,8 +282,10 @@ class _Written(NamedTuple):
     jobs: Sequence[Any] = ()
 
 
-def _write(pcoll: Any, what: str, target: str, kind: Kind, settings: Settings, files: Any) -> _Written:
-    """Write elements of `kind`."""
+def _write(
+    pcoll: Any, what: str, target: str, kind: Kind, settings: Settings, waiting: Mapping[str, str] | None
+) -> _Written:
+    """Write elements of `kind`; `waiting` has the folders where a batch's files wait for its end, None in a stream."""
     name = f"Write {what}"
     if settings.output_format == "pubsub":
         rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
@@ -303,9 +296,9 @@ def _write(pcoll: Any, what: str, target: str, kind: Kind, settings: Settings, f
         sent = rows | name >> WriteToTopic(target, retry_for_seconds=patience).with_dead_letters()
         return _Written(pcoll, {"publish": sent.dead_letters})
     if settings.output_format != "bigquery":
-        to_files = files(target, settings.output_format, kind)
-        if isinstance(to_files, WriteBundleFiles):
-            return _Written(pcoll | name >> to_files)
+        if waiting is None:
+            return _Written(pcoll | name >> WriteBundleFiles(target, settings.output_format, kind))
+        to_files = WriteFiles(target, settings.output_format, kind, waiting.get(target, ""))
         _without_ends(pcoll, kind) | name >> to_files
         return _Written(pcoll)
     method = settings.bigquery_write_method

@@ -16,6 +16,7 @@ from pipeline.outputs import put_in_place
 from pipeline.settings import Settings
 from pipeline.summary import counters_of, names_of_nothing, replaced_files, summary, too_many_dead_letters, why_no_rows
 from transforms.dead_letters import forget_reasons
+from transforms.encoder.reasons import reason_of
 
 
 @WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
@@ -73,9 +74,7 @@ def run_locally(
         replaced = put_in_place(settings, waiting, keep, deletions) if waiting else {}
     # Beam wraps what a worker raised in RuntimeError, or passes it on unchanged.
     except Exception as error:
-        reason = str(error).strip().splitlines()
-        what = in_command_line(reason[-1]) if reason else type(error).__name__
-        print(f"{program}: the pipeline failed: {what}", file=sys.stderr)
+        print(f"{program}: the pipeline failed: {in_command_line(reason_of(error, -1))}", file=sys.stderr)
         return 1
     kept = not waiting or settings.output in replaced
     print(summary(result, time.monotonic() - clock, settings, kept))
