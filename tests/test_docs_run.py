@@ -192,7 +192,9 @@ class Reader:
         # What a reader's `. .venv/bin/activate` and the editable installation do.
         self._environment = os.environ | {"PATH": f"{clone}/.venv/bin:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
         # Without bytecode that is kept, each command would compile all that it imports.
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        # A `make` that runs under another one says so, in lines that a reader does not get.
+        for name in ("PYTHONDONTWRITEBYTECODE", "MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
+            self._environment.pop(name, None)
         self._trouble: dict[str, list[str]] = {}
         self._done: set[str] = set()
 
