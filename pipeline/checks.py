@@ -7,17 +7,8 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from pipeline import console
 from pipeline.inputs import Inputs
-from pipeline.places import (
-    dead_letters_beside,
-    files_of,
-    is_pipe,
-    journal_beside,
-    looking_at,
-    paths,
-    shard,
-    shards,
-    written_under,
-)
+from pipeline.names import dead_letters_beside, journal_beside, written_under
+from pipeline.places import files_of, is_pipe, looking_at, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.hot_swap import check_watchable

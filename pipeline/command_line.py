@@ -2,13 +2,13 @@
 
 import argparse
 import difflib
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.options import OPTIONS, SOURCES, Option
+from pipeline.arguments import add_options, check_values, dashed
+from pipeline.options import OPTIONS, SOURCES
 
 
 class ProgramOptions(PipelineOptions):
@@ -16,43 +16,7 @@ class ProgramOptions(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: Any) -> None:
-        add_options(parser)
-
-
-def add_options(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
-    """Declare `options` on `parser`, under their headings."""
-    groups: dict[str, Any] = {}
-    for option in options:
-        group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
-        groups[option.group] = group
-        if option.default is False:
-            # A template's launcher writes --name=true; a person writes --name.
-            group.add_argument(
-                f"--{option.name}",
-                nargs="?",
-                const=True,
-                default=False,
-                type=boolean,
-                help=option.help,
-                metavar="true",
-            )
-            continue
-        shown = f"{option.help} [{option.default}]" if option.default != "" else option.help
-        metavar = option.metavar or ("|".join(option.choices) if option.choices else option.name.upper())
-        group.add_argument(
-            f"--{option.name}",
-            default=option.default,
-            type=type(option.default),
-            help=shown.replace("%", "%%"),
-            metavar=metavar,
-        )
-
-
-def boolean(text: str) -> bool:
-    """What a flag's value stands for."""
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
-    return text == "true"
+        add_options(parser, OPTIONS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,9 +42,9 @@ def parse(
         epilog="Beam's own options (--runner, --direct_num_workers, --project, ...) are accepted too.",
         allow_abbrev=False,
     )
-    add_options(parser)
+    add_options(parser, OPTIONS)
     arguments, rest = parser.parse_known_args(argv)
-    check_values(arguments)
+    check_values(arguments, OPTIONS)
     for name in SOURCES:
         if (count := sum(argument.split("=")[0] == f"--{name}" and argument[-1] != "=" for argument in argv)) > 1:
             raise ValueError(
@@ -95,33 +59,6 @@ def parse(
     learn(beam_options)
     _refuse_unknown(unknown_options(rest))
     return arguments, beam_options
-
-
-def check_values(arguments: argparse.Namespace, options: Sequence[Option] = OPTIONS) -> None:
-    """Check the value of each of `options` by itself.
-
-    Raises:
-        ValueError: one line that names the option, what was expected and what was given.
-    """
-    for option in options:
-        _check(option, getattr(arguments, option.name))
-
-
-def _check(option: Option, value: Any) -> None:
-    if option.required and value == "":
-        raise ValueError(f"expected --{option.name}={_expected(option)}, got none")
-    if option.choices and value not in ("", *option.choices):
-        close = difflib.get_close_matches(str(value), option.choices, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"expected --{option.name} to be one of {', '.join(option.choices)}, got {value!r}{hint}")
-    if option.regex and value and not re.fullmatch(option.regex, value):
-        raise ValueError(f"expected --{option.name}={_expected(option)}, got {value!r}")
-    if option.default is not False and isinstance(option.default, int) and value < option.minimum:
-        raise ValueError(f"expected --{option.name} to be at least {option.minimum}, got {value}")
-
-
-def _expected(option: Option) -> str:
-    return option.metavar or "|".join(option.choices) or option.name.upper()
 
 
 def unknown_options(arguments: Sequence[str]) -> list[str]:
@@ -147,15 +84,6 @@ def _refuse_unknown(unknown: Sequence[str]) -> None:
     raise ValueError(f"unknown option {name!r}" + (f"; did you mean {close[0]}?" if close else "; see --help"))
 
 
-_NAMES = "|".join(sorted((option.name for option in OPTIONS), key=len, reverse=True))
-_COMPOUND_NAMES = "|".join(name for name in _NAMES.split("|") if "_" in name)
-# A name of one word counts as an option only before its value, or where a message says what was expected.
-_MENTIONED = re.compile(
-    rf"(?<![\w'\"`/.=-])"
-    rf"(?:(?:{_COMPOUND_NAMES})\b(?!['\"])|(?:{_NAMES})(?==)|(?<=^expected )(?:{_NAMES})(?= (?:as|of|to)\b))"
-)
-
-
 def in_command_line(message: str) -> str:
     """A message about Python arguments with the names of the command line: "expected --pooling to be one of ..."."""
-    return _MENTIONED.sub(lambda match: f"--{match[0]}", message)
+    return dashed(message, OPTIONS)

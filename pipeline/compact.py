@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from pipeline import console, stopping
 from pipeline.checks import check_prefix
 from pipeline.current import CurrentRows, View
+from pipeline.names import journal_beside, place_of
 from pipeline.outputs import make_directory, replace, waiting_files
-from pipeline.places import journal_beside, place_of, shard
+from pipeline.places import shard
 from transforms.io.disk import is_local, sync
 from transforms.io.files.match import would_read
 from transforms.io.files.write import FILE_FORMATS, JOURNAL, ROWS, WRITERS, Kind

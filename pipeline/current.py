@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.places import BESIDE_ROWS, Place, journal_beside, place_of, written_under
+from pipeline.names import BESIDE_ROWS, Place, journal_beside, place_of, written_under
 from transforms.encoder.reasons import reason_of
-from transforms.io.files.write import JOURNAL, ROWS, Kind
-from transforms.schema import NEWEST_FIRST, arrow_schema
+from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, NEWEST_FIRST, Column, arrow_schema
 
 Answer = TypeVar("Answer")
 
@@ -59,7 +58,7 @@ class View:
         self._shown = False
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.register("entries", read_batches(journals, JOURNAL))
+        self._connection.register("entries", read_batches(journals, JOURNAL_COLUMNS))
         self._connection.execute(_NEWEST)
         self._connection.unregister("entries")
 
@@ -96,9 +95,9 @@ class View:
         """
         sources = {}
         for number, (which, paths) in enumerate(self.rows.items()):
-            self._connection.register(f"source{number}", read_batches(paths, ROWS, read))
+            self._connection.register(f"source{number}", read_batches(paths, EMBEDDING_COLUMNS, read))
             sources[_KEPT if unfinished else which] = f"FROM source{number}"
-        schema = arrow_schema(ROWS.columns)
+        schema = arrow_schema(EMBEDDING_COLUMNS)
         given: dict[int, int] = {}
         for batch in self._connection.sql(self._state(sources)).to_arrow_reader(_ROWS_A_BATCH):
             columns = (batch.column(name).to_pylist() for name in ("entry", "sentence_index"))
@@ -107,7 +106,7 @@ class View:
 
     def entries(self) -> pa.Table:
         """The newest entry of each message and model, deletions included."""
-        schema = arrow_schema(JOURNAL.columns)
+        schema = arrow_schema(JOURNAL_COLUMNS)
         return self._connection.sql("FROM newest").to_arrow_table().select(schema.names).cast(schema)
 
     def _state(self, sources: Mapping[str, str]) -> str:
@@ -251,7 +250,7 @@ def current_rows(pattern: str, journal: str = "") -> pa.Table:
     """
 
     def gathered(view: View) -> pa.Table:
-        return pa.concat_tables([arrow_schema(ROWS.columns).empty_table(), *view.batches()])
+        return pa.concat_tables([arrow_schema(EMBEDDING_COLUMNS).empty_table(), *view.batches()])
 
     return CurrentRows(pattern, journal, option="pattern").read(gathered)
 
@@ -287,56 +286,58 @@ def _parquet(paths: Sequence[str]) -> str:
     )
 
 
-def read_batches(paths: Sequence[str], kind: Kind, read: Callable[[int], object] = lambda rows: None) -> Any:
+def read_batches(
+    paths: Sequence[str], columns: Sequence[Column], read: Callable[[int], object] = lambda rows: None
+) -> Any:
     """The rows of files of any format as a stream of Arrow batches; `read` is told how many there are in each."""
-    schema = arrow_schema(kind.columns)
+    schema = arrow_schema(columns)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for path in paths:
-            for table in _READERS[place_of(path).format](path, kind):
+            for table in _READERS[place_of(path).format](path, columns):
                 read(len(table))
                 yield from table.cast(schema).to_batches()
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def _read_parquet(path: str, kind: Kind) -> Iterator[pa.Table]:
+def _read_parquet(path: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_ROWS_A_BATCH):
             table = pa.Table.from_batches([batch])
-            for column in kind.columns:
+            for column in columns:
                 if column.mode == "NULLABLE" and column.name not in table.column_names:
                     table = table.append_column(column.name, pa.nulls(len(table), pa.string()))
-            yield table.select([column.name for column in kind.columns])
+            yield table.select([column.name for column in columns])
 
 
-def _read_jsonl(path: str, kind: Kind) -> Iterator[pa.Table]:
-    times = [column.name for column in kind.columns if column.type == "TIMESTAMP"]
+def _read_jsonl(path: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
+    times = [column.name for column in columns if column.type == "TIMESTAMP"]
 
     def row(line: str) -> dict[str, Any]:
         values: dict[str, Any] = json.loads(line)
         return values | {name: values[name] and datetime.fromisoformat(values[name]) for name in times}
 
     with open(path, encoding="utf-8") as file:
-        yield from _tables(map(row, file), kind)
+        yield from _tables(map(row, file), columns)
 
 
-def _read_avro(path: str, kind: Kind) -> Iterator[pa.Table]:
+def _read_avro(path: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
     import fastavro
 
     with open(path, "rb") as file:
-        yield from _tables(fastavro.reader(file), kind)
+        yield from _tables(fastavro.reader(file), columns)
 
 
-def _tables(rows: Iterator[Any], kind: Kind) -> Iterator[pa.Table]:
+def _tables(rows: Iterator[Any], columns: Sequence[Column]) -> Iterator[pa.Table]:
     while batch := list(itertools.islice(rows, _ROWS_A_BATCH)):
-        yield pa.Table.from_pylist(batch, arrow_schema(kind.columns))
+        yield pa.Table.from_pylist(batch, arrow_schema(columns))
 
 
-# How the files of each format are read, as tables of the columns of a Kind.
-_READERS: dict[str, Callable[[str, Kind], Iterator[pa.Table]]] = {
+# How the files of each format are read, as tables of some columns.
+_READERS: dict[str, Callable[[str, Sequence[Column]], Iterator[pa.Table]]] = {
     "parquet": _read_parquet,
     "jsonl": _read_jsonl,
     "avro": _read_avro,

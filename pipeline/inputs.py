@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.places import check_files, is_pipe, journal_beside, looking_at, row_files
+from pipeline.names import journal_beside
+from pipeline.places import check_files, is_pipe, looking_at, row_files
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import check_readable, exists
 from transforms.io.pubsub.resources import temporary_subscription

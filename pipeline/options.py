@@ -1,93 +1,16 @@
 """The program's options: the fields of the options classes, and the options that only a program has."""
 
-import dataclasses
-import typing
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from transforms.embedding import EmbeddingOptions
-from transforms.encoder.options import VERSION_REGEX, EncoderOptions
+from pipeline.arguments import TRUE_OR_FALSE, VECTORS, Option, options_of
 from transforms.io.bigquery.write import METHODS, BigQueryOptions
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
-from transforms.options import descriptions
 from transforms.parsing import FORMATS, ParserOptions
 from transforms.reembedding import ROW_FORMATS
 from transforms.separated import SEPARATED
 from transforms.splitter import SplitterOptions
 from transforms.splitting import SplittingOptions
 
-
-class Option(NamedTuple):
-    """One option.
-
-    Attributes:
-        name: its name, without dashes.
-        help: one sentence on what it does.
-        group: its heading in help.
-        default: its default; its type is the option's type.
-        choices: the values it takes, if they are few.
-        required: whether the program refuses to start without it.
-        metavar: how its value is shown in help.
-        minimum: the least value of a number.
-        reads: "files" (or a table) or "stream", if it applies to one kind of input only.
-        label: its label in a template's form; "" for its name in words.
-        param_type: Dataflow's type of parameter, if it does not follow from default and choices.
-        regex: what a whole value must match.
-        parent: the option that decides by its value whether this one has an effect.
-        triggers: the values of `parent` that give it one; empty for any.
-    """
-
-    name: str
-    help: str
-    group: str
-    default: Any = ""
-    choices: tuple[str, ...] = ()
-    required: bool = False
-    metavar: str = ""
-    minimum: int = 1
-    reads: str = ""
-    label: str = ""
-    param_type: str = ""
-    regex: str = ""
-    parent: str = ""
-    triggers: tuple[str, ...] = ()
-
-
 _WITH_FIELDS = {"parent": "input_format", "triggers": ("json", "jsonl", "csv", "tsv", "parquet", "avro")}
-_TRUE_OR_FALSE = ("true", "false")
-
-
-def _options_of(cls: type, group: str, **more: Mapping[str, Any]) -> list[Option]:
-    """The options for the fields of an options class; `more` adds, by field, what only a command line has."""
-    said, types = descriptions(cls), typing.get_type_hints(cls)
-    options = []
-    for field in dataclasses.fields(cls):
-        option = Option(
-            name=field.name,
-            help=said[field.name][0].upper() + said[field.name][1:],
-            group=group,
-            default=_default(field.default, types[field.name]),
-            choices=_TRUE_OR_FALSE
-            if field.default is True or types[field.name] == bool | None
-            else tuple(field.metadata.get("choices", ())),
-            minimum=field.metadata.get("minimum", 0),
-        )
-        options.append(option._replace(**more.get(field.name, {})))
-    return options
-
-
-def _default(default: Any, kind: Any) -> Any:
-    """A field's default in the command line's types; None becomes 0 for a number, and "" for anything else."""
-    if default is True:
-        return "true"
-    if kind is float:
-        return int(default)
-    if kind == int | None:
-        return default or 0
-    return "" if default in (None, ()) else default
-
-
 OPTIONS = (
     Option("input", "What to read: a file, glob, directory, pipe or gs:// path; - for standard input; or a table of "
            "rows.", "Input", metavar="GLOB|-|project:dataset.table", reads="files", label="Input"),
@@ -99,7 +22,7 @@ OPTIONS = (
            metavar="projects/P/topics/T",
            reads="stream", label="Pub/Sub topic", param_type="PUBSUB_TOPIC",
            regex=TOPIC_REGEX),
-    *_options_of(
+    *options_of(
         ParserOptions, "Input",
         input_format={
             "help": "Format of the files or messages; it is never guessed. Messages are 'text' or 'json'. 'document' "
@@ -142,7 +65,7 @@ OPTIONS = (
            "beside them, if there is one. Without it (none), the newest row of each id is read.", "Input",
            metavar="GLOB|project:dataset.table|none", reads="files", label="Journal of the input",
            parent="input_format", triggers=ROW_FORMATS),
-    *_options_of(
+    *options_of(
         SplitterOptions, "Sentences",
         language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
         abbreviations={"help": "Further abbreviations, separated by commas, with or without their last period."},
@@ -151,26 +74,13 @@ OPTIONS = (
         use_custom_bounds_only={"parent": "custom_bounds"},
         custom_bounds_strategy={"parent": "custom_bounds"},
     ),
-    *_options_of(
+    *options_of(
         SplittingOptions, "Sentences",
         metadata_fields={
             "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
         },
     ),
-    *_options_of(
-        EncoderOptions, "Vectors",
-        model={"help": "Model: a name that `python -m pipeline.models` lists, a TF-Hub handle, or a directory.",
-               "metavar": "NAME|HANDLE|DIRECTORY"},
-        preprocessor={"metavar": "HANDLE|DIRECTORY"},
-        max_seq_length={"label": "Most tokens per sentence"},
-        model_version={"metavar": "DIGEST", "regex": VERSION_REGEX},
-        allow_http={"label": "Allow http handles"},
-    ),
-    *_options_of(
-        EmbeddingOptions, "Vectors",
-        model_poll_seconds={"label": "Seconds between checks for a newer model"},
-        large_model={"label": "One copy of the model per machine"},
-    ),
+    *VECTORS,
     Option("output", "Where to write rows: a path prefix, a table, or a topic.", "Output", required=True,
            metavar="PREFIX|project:dataset.table|projects/P/topics/T"),
     Option("output_format", "Format of the output; 'pubsub' publishes JSON messages to a topic.", "Output",
@@ -195,7 +105,7 @@ OPTIONS = (
            metavar="GLOB|project:dataset.table", reads="files", label="Rows whose vectors are used again"),
     Option("store_content", "Whether rows keep their sentence. If not, content is empty, but begin and end locate it.",
            "Output", "true", ("true", "false")),
-    *_options_of(
+    *options_of(
         BigQueryOptions, "Output",
         method={
             "name": "bigquery_write_method", "label": "BigQuery write method",
@@ -212,7 +122,7 @@ OPTIONS = (
            "it reads. With more, it fails, and the rows of an earlier run are kept.", "Run", metavar="COUNT|SHARE",
            regex=r"\d+|0?\.\d+"),
     Option("wait", "Whether to wait for the end of the pipeline and to sum it up; if not, its job's id is printed once "
-           "it is submitted. By default, false on Dataflow and true elsewhere.", "Run", choices=_TRUE_OR_FALSE),
+           "it is submitted. By default, false on Dataflow and true elsewhere.", "Run", choices=TRUE_OR_FALSE),
 )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline import stopping
-from pipeline.places import journal_beside, literal, looking_at, shard, shards
+from pipeline.names import journal_beside
+from pipeline.places import literal, looking_at, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import WRITE, check_right, create_table
 from transforms.io.disk import is_local

@@ -12,9 +12,11 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph, stopping
-from pipeline.command_line import add_options, check_values, in_command_line
+from pipeline.arguments import add_options, check_values
+from pipeline.command_line import in_command_line
 from pipeline.inputs import Inputs, written_before
 from pipeline.letters import ENTRIES, FORMATS, Choice, Chosen, choose, read_letters
+from pipeline.options import OPTIONS
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.running import run_locally
 from pipeline.settings import Settings, settings_of
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             chosen = _chosen(letters, choice, _without_all_but(parsing.STAGE))
             code = _publish(chosen.elements[parsing.STAGE], arguments.to_topic)
         else:
-            check_values(arguments)
+            check_values(arguments, OPTIONS)
             settings = settings_of(arguments)
             checks.check_udf(settings)
             checks.check_model(settings)
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reason", default="", metavar="REGEX", help="Only letters whose error_message it is found in."
     )
-    add_options(parser)
+    add_options(parser, OPTIONS)
     return parser
 
 

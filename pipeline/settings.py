@@ -2,13 +2,10 @@
 
 import argparse
 import dataclasses
-import typing
-from collections.abc import Sequence
-from typing import Any
 
-from pipeline.places import dead_letters_beside, journal_beside
-from transforms.embedding import EmbeddingOptions
-from transforms.encoder.options import EncoderOptions
+from pipeline.arguments import BOOLEANS, made
+from pipeline.names import dead_letters_beside, journal_beside
+from transforms.encoder.options import EmbeddingOptions, EncoderOptions
 from transforms.parsing import ParserOptions
 from transforms.reembedding import ROW_FORMATS
 from transforms.splitter import SplitterOptions
@@ -134,7 +131,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         store_content=arguments.store_content == "true",
         bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
-        wait=_BOOLEANS[arguments.wait],
+        wait=BOOLEANS[arguments.wait],
     )
 
 
@@ -149,28 +146,3 @@ def _journal(arguments: argparse.Namespace) -> str:
     if arguments.journal == "none":
         return ""
     return arguments.journal or journal_beside(arguments.output, arguments.output_format)
-
-
-_BOOLEANS = {"true": True, "false": False, "": None}
-
-
-def _list(given: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, given.split(","))))
-
-
-# How to convert an argument to its field's type, if it does not have it already.
-_TYPED: dict[Any, Any] = {
-    bool: lambda given: _BOOLEANS.get(given, given),
-    bool | None: _BOOLEANS.__getitem__,
-    int | None: lambda given: given or None,
-    Sequence[str]: _list,
-    Sequence[str] | None: lambda given: None if given == "*" else _list(given),
-}
-
-
-def made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
-    """An instance of an options class, from the arguments that are named like its fields, and `values` of others."""
-    for name, kind in typing.get_type_hints(cls).items():
-        if name not in values and hasattr(arguments, name):
-            values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))
-    return cls(**values)

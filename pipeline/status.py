@@ -11,14 +11,14 @@ from google.auth.exceptions import GoogleAuthError
 
 from pipeline import console
 from pipeline.current import read_batches
-from pipeline.places import check_files, journal_beside, row_files
+from pipeline.names import journal_beside
+from pipeline.places import check_files, row_files
 from transforms.encoder.reasons import reason_of
 from transforms.io.bigquery.tables import TABLE_REGEX, parse_table
 from transforms.io.disk import is_local
 from transforms.io.files.match import match
-from transforms.io.files.write import JOURNAL
 from transforms.io.google_clients import bigquery_client
-from transforms.schema import NEWEST_FIRST
+from transforms.schema import JOURNAL_COLUMNS, NEWEST_FIRST
 
 _LINE = "{:28} {:14} {:>10} {:>10} {:>9} {:>9} {:>13} {:>10} {:>9} {:>10} {:>10}"
 
@@ -222,7 +222,7 @@ def _of_files(paths: Sequence[str]) -> list[Status]:
     connection = duckdb.connect()
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("entries_read", read_batches(paths, JOURNAL))
+        connection.register("entries_read", read_batches(paths, JOURNAL_COLUMNS))
         # A stream of batches can be read once.
         connection.execute("CREATE TEMP TABLE journal AS FROM entries_read")
         return list(_statuses(connection.execute(status_sql("journal", _DUCKDB)).fetchall()))

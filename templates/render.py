@@ -13,8 +13,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pipeline.arguments import Option
 from pipeline.checks import MESSAGE_FORMATS
-from pipeline.options import OPTIONS, SOURCES, Option
+from pipeline.options import OPTIONS, SOURCES
 from templates.bake_model import baked_model
 from templates.launcher import FIXED
 from transforms.encoder.catalogue import DEFAULT_MODEL

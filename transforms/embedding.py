@@ -1,6 +1,5 @@
 """EmbedSentences: computes the vector of each sentence through RunInference, with one encoder per process."""
 
-import dataclasses
 import logging
 import time
 import uuid
@@ -23,9 +22,9 @@ from transforms.dead_letters import (
     split_dead_letters,
 )
 from transforms.encoder.catalogue import DEFAULT_MODEL
-from transforms.encoder.cleanup import CLEANUP_MODES, clean, version_with
+from transforms.encoder.cleanup import clean, version_with
 from transforms.encoder.hot_swap import CurrentEncoder, Encoded, check_watchable, current_encoder
-from transforms.encoder.options import EncoderOptions, check_fields
+from transforms.encoder.options import EmbeddingOptions, EncoderOptions
 from transforms.encoder.reasons import reason_of
 from transforms.options import sort_out, takes
 from transforms.types import DeadLetter, Sentence, SentenceEmbedding, is_end
@@ -38,33 +37,6 @@ _FIELDS = len(Sentence._fields)
 _WAITS = (1.0, 5.0, 25.0)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class EmbeddingOptions:
-    """The options of EmbedSentences in addition to EncoderOptions.
-
-    Attributes:
-        cleanup: how the text is cleaned up before it is encoded, as in Spark NLP; the sentence that is written stays
-            unchanged.
-        batch_size: maximum number of sentences passed to the encoder at once, which sorts them by length; in a stream,
-            also the maximum number of messages pulled at once.
-        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a local
-            directory of numbered versions; 0 for never.
-        large_model: whether to load the model only once per machine, in one worker process that serves all the others.
-
-    Raises:
-        ValueError: if an option has an invalid value.
-    """
-
-    cleanup: str = dataclasses.field(default="disabled", metadata={"choices": tuple(CLEANUP_MODES)})
-    batch_size: int = dataclasses.field(default=2048, metadata={"minimum": 1})
-    model_poll_seconds: int | float = dataclasses.field(default=0, metadata={"minimum": 0})
-    large_model: bool = False
-
-    def __post_init__(self) -> None:
-        """Checks the options."""
-        check_fields(self)
 
 
 class Embedded(NamedTuple):

@@ -3,15 +3,19 @@
 The Arrow, Parquet, Avro, BigQuery and JSON schemas are derived from them.
 """
 
+from __future__ import annotations
+
 import base64
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
+if TYPE_CHECKING:
+    # They import Beam, which takes seconds.
+    from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
 
 
 class Column(NamedTuple):
@@ -29,7 +33,7 @@ class Column(NamedTuple):
     type: str
     mode: str
     description: str
-    fields: "tuple[Column, ...]" = ()
+    fields: tuple[Column, ...] = ()
 
 
 _PAIR = (
@@ -193,7 +197,7 @@ def sql_string(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def vector_of(row: SentenceEmbedding) -> "np.ndarray[Any, Any]":
+def vector_of(row: SentenceEmbedding) -> np.ndarray[Any, Any]:
     """The row's vector, float32 [dimension], read-only."""
     return np.frombuffer(row.embedding, "<f4")
 

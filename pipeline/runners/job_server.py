@@ -24,7 +24,8 @@ from apache_beam.runners.portability.flink_runner import MAGIC_HOST_NAMES, Flink
 from apache_beam.runners.portability.job_server import SubprocessJobServer
 from apache_beam.runners.portability.prism_runner import PrismJobServer
 
-from pipeline.command_line import boolean, every_option
+from pipeline.arguments import boolean
+from pipeline.command_line import every_option
 from pipeline.runners import GET, flink_jar, prism_path
 from pipeline.runners.processes import NotStartedError, served
 

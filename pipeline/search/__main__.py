@@ -1,34 +1,26 @@
 """`python -m pipeline.search`: the sentences of a run that are nearest to a query."""
 
+import os
+
+if __name__ == "__main__":
+    # For one query, more threads of NumPy's matrix products wait for each other longer than they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
-import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
 from pipeline import console
-from pipeline.command_line import add_options, check_values, in_command_line
+from pipeline.arguments import VECTORS, add_options, check_values, dashed, made
 from pipeline.current import add_current_options, left_out
-from pipeline.options import OPTIONS
-from pipeline.search.bigquery import BigQueryRows
 from pipeline.search.parquet import ParquetRows
-from pipeline.settings import made
-from transforms.encoder.cleanup import clean, version_with
+from pipeline.search.query import ModelVersion, QueryEncoder, Vector
 from transforms.encoder.options import EncoderOptions
-from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
 # The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
 _NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup", "allow_http")
-_HOW = [option for option in OPTIONS if option.name in _NAMES]
-
-
-class ModelVersion(NamedTuple):
-    """A model whose vectors are among the rows."""
-
-    name: str
-    version: str
+_HOW = [option for option in VECTORS if option.name in _NAMES]
 
 
 class Found(NamedTuple):
@@ -46,9 +38,7 @@ class Rows(Protocol):
     def models(self) -> list[tuple[str, str]]:
         """Name and version of each model that made a row."""
 
-    def nearest(
-        self, query: "np.ndarray[tuple[int], np.dtype[np.float32]]", version: str, limit: int
-    ) -> list[tuple[float, str, str, Mapping[str, str]]]:
+    def nearest(self, query: Vector, version: str, limit: int) -> list[tuple[float, str, str, Mapping[str, str]]]:
         """Score, content, message id and metadata of the best rows of that version, best first, each content once."""
 
 
@@ -61,26 +51,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_values(arguments, _HOW)
         if arguments.limit < 1:
             raise ValueError(f"expected --limit of at least 1, got {arguments.limit}")
+        if bool(arguments.query) == arguments.interactive:
+            raise ValueError("expected a query, or --interactive to be asked for queries; give one of them")
         encoder = made(EncoderOptions, arguments)
         how = where, arguments.journal, arguments.all_versions
+        if arguments.bigquery:
+            # Google's clients take seconds to import.
+            from pipeline.search.bigquery import BigQueryRows
+
         files = None if arguments.bigquery else ParquetRows(arguments.embeddings, *how)
-        rows: Rows = files or BigQueryRows(arguments.bigquery, *how)
-        for found in search(rows, arguments.query, encoder, arguments.cleanup, arguments.limit):
-            fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
-            print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
+        search = Search(files or BigQueryRows(arguments.bigquery, *how), encoder, arguments.cleanup)
+        for query in _asked() if arguments.interactive else [arguments.query]:
+            for found in search(query, arguments.limit):
+                fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
+                print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
         if files and files.left_out:
             print(left_out(files.left_out), file=sys.stderr)
     except ValueError as error:
-        print(f"python -m pipeline.search: {in_command_line(str(error))}", file=sys.stderr)
+        print(f"python -m pipeline.search: {dashed(str(error), VECTORS)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _asked() -> Iterator[str]:
+    """The lines that somebody types, until the end of the file or a blank line."""
+    while True:
+        print("query: ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline().strip()
+        if not line:
+            return
+        yield line
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.search", description="Print the embedded sentences nearest to a query, by cosine."
     )
-    parser.add_argument("query", help="What to look for.")
+    parser.add_argument("query", nargs="?", default="", help="What to look for.")
+    parser.add_argument(
+        "--interactive", action="store_true", help="Read queries from standard input, until a blank line."
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--embeddings", metavar="GLOB", help="Parquet files that the pipeline wrote.")
     source.add_argument("--bigquery", metavar="PROJECT:DATASET.TABLE", help="A table that the pipeline wrote.")
@@ -114,43 +124,27 @@ def filters(given: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (option.partition("=") for option in given)}
 
 
-def search(rows: Rows, query: str, options: EncoderOptions, cleanup: str = "disabled", limit: int = 5) -> list[Found]:
-    """The `limit` sentences nearest to `query`, best first, each content once.
+class Search:
+    """Finds sentences by meaning; the encoder is loaded for the first query, and kept.
 
     Args:
         rows: where to search.
-        query: the text to look for.
         options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
         cleanup: that of the rows.
-        limit: how many sentences to find.
 
     Raises:
         ValueError: if `options` and `cleanup` did not make the rows, or there are none.
     """
-    encoder, version = encoder_of([ModelVersion(*found) for found in rows.models()], options, cleanup)
-    return [Found(*found) for found in rows.nearest(encoder.encode([clean(query, cleanup)])[0], version, limit)]
 
+    def __init__(self, rows: Rows, options: EncoderOptions, cleanup: str = "disabled") -> None:
+        self._rows = rows
+        self._encoder = QueryEncoder([ModelVersion(*found) for found in rows.models()], options, cleanup)
 
-def encoder_of(models: Sequence[ModelVersion], options: EncoderOptions, cleanup: str) -> tuple[TextEncoder, str]:
-    """The encoder that made rows of `models`, and the version that these carry.
-
-    Raises:
-        ValueError: if it did not make the rows: vectors of different models cannot be compared.
-    """
-    listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
-    if not models:
-        raise ValueError("expected rows to search, found none; look at the pipeline's summary")
-    if len(models) > 1 and not options.model:
-        raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
-    console.import_tensorflow()
-    encoder = load_encoder(dataclasses.replace(options, model=options.model or models[0].name))
-    version = version_with(encoder.version, cleanup)
-    if version not in {found.version for found in models}:
-        raise ValueError(
-            f"expected the model of the rows, {listed}, got {encoder.name} version {version}; pass its directory with "
-            "--model, and the --pooling, --normalize, --max_seq_length and --cleanup of that run"
-        )
-    return encoder, version
+    def __call__(self, query: str, limit: int = 5) -> list[Found]:
+        """The `limit` sentences nearest to `query`, best first, each content once."""
+        return [
+            Found(*found) for found in self._rows.nearest(self._encoder.vector(query), self._encoder.version, limit)
+        ]
 
 
 if __name__ == "__main__":

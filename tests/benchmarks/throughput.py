@@ -31,9 +31,9 @@ import numpy as np
 from pipeline import console
 from tests.benchmarks.encoder_peers import PEERS, Encode
 from transforms import SentenceSplitter
-from transforms.embedding import EmbeddingOptions
 from transforms.encoder import catalogue as models
 from transforms.encoder.engines import streams
+from transforms.encoder.options import EmbeddingOptions
 from transforms.encoder.packing import lay_out
 from transforms.encoder.text_encoder import TextEncoder
 

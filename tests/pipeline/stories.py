@@ -9,7 +9,7 @@ import numpy as np
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 
-from pipeline.places import journal_beside
+from pipeline.names import journal_beside
 from transforms.io.files.write import JOURNAL, ROWS, Kind
 from transforms.io.files.write_stream import _Write
 from transforms.splitter import SentenceSplitter

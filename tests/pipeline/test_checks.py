@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pipeline import checks
-from pipeline.command_line import add_options
+from pipeline.arguments import add_options
+from pipeline.options import OPTIONS
 from pipeline.settings import Settings, settings_of
 from tests.conftest import as_arguments
 
@@ -13,7 +14,7 @@ from tests.conftest import as_arguments
 def settings(**options: Any) -> Settings:
     """The settings of a run, which is not started."""
     parser = argparse.ArgumentParser()
-    add_options(parser)
+    add_options(parser, OPTIONS)
     needed = {"input": "in", "input_format": "text", "output": "out", "output_format": "jsonl"}
     return settings_of(parser.parse_args(as_arguments(needed | options)))
 

@@ -15,7 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pipeline import compact
 from pipeline.current import current_rows
-from pipeline.places import written_under
+from pipeline.names import written_under
 from tests.conftest import ROOT, as_arguments
 from tests.pipeline.stories import rows_of, version, write_bundle, write_rows
 from tests.pipeline.test_current import contents, found

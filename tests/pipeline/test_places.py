@@ -8,7 +8,8 @@ from apache_beam.io.filesystems import FileSystems
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.places import Place, literal, place_of, shard, shards
+from pipeline.names import Place, place_of
+from pipeline.places import literal, shard, shards
 
 # Brackets, wildcards, dots and what stands for a regular expression's own signs.
 PARTS = st.text("ab.-+*?[]!^", min_size=1, max_size=6).filter(lambda part: part not in (".", ".."))

@@ -1,6 +1,9 @@
 """Search over rows in Parquet and in BigQuery."""
 
+import io
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,10 @@ from pipeline.__main__ import main as pipeline
 from pipeline.search import __main__ as search
 from pipeline.search.bigquery import BigQueryRows, models_sql, search_sql
 from pipeline.search.parquet import ParquetRows
+from tests.conftest import ROOT
 from tests.pipeline.test_cli import arguments, write_messages
+from transforms.encoder.options import EncoderOptions
+from transforms.encoder.text_encoder import TextEncoder, load_encoder
 from transforms.schema import embeddings_to_arrow
 from transforms.types import SentenceEmbedding
 
@@ -86,9 +92,6 @@ def test_rows_of_several_models_need_a_choice(
     write: Any, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And only the chosen one's are searched."""
-    from transforms.encoder.options import EncoderOptions
-    from transforms.encoder.text_encoder import load_encoder
-
     version = load_encoder(EncoderOptions(str(text_encoder))).version
     glob = write(row(0, "right", [1, 2, 1, 1], version=version), row(1, "wrong", [1, 2, 1, 1], version="w"))
     assert search.main([f"--embeddings={glob}", "x"]) == 2
@@ -117,9 +120,44 @@ def test_only_current_rows_are_searched_unless_all_are_asked_for(
     assert printed.err == ""
 
 
+@pytest.mark.subprocess
+def test_a_search_needs_neither_tensorflow_nor_beam(write: Any, minilm: TextEncoder) -> None:
+    """Their imports take longer than the search itself."""
+    glob = write(row(0, "right", [1] * 384, version=minilm.version))
+    code = (
+        "import sys; from pipeline.search.__main__ import main; "
+        f"assert main(['--embeddings={glob}', '--model=minilm', 'x']) == 0; "
+        "print(sorted({'tensorflow', 'apache_beam', 'pandas', 'google.cloud.bigquery'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[1:] == ["[]"]
+
+
+def test_what_python_does_not_know_is_encoded_by_tensorflow(
+    write: Any, minilm: TextEncoder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A character that is younger than Python's tables changes no vector."""
+    query = "caf\u00e9 \U0001fbfa\u0378"
+    glob = write(row(0, "right", minilm.encode([query])[0], version=minilm.version))
+    assert search.main([f"--embeddings={glob}", "--model=minilm", query]) == 0
+    assert capsys.readouterr().out.startswith("1.000  right")
+
+
+def test_queries_are_asked_for_until_a_blank_line(
+    write: Any, text_encoder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the encoder that was loaded once."""
+    version = load_encoder(EncoderOptions(str(text_encoder))).version
+    glob = write(row(0, "short", [1, 2, 1, 1], version=version), row(1, "long", [9, 2, 1, 1], version=version))
+    monkeypatch.setattr("sys.stdin", io.StringIO("x\nxxxxxxxxx\n\nignored\n"))
+    assert search.main([f"--embeddings={glob}", f"--model={text_encoder}", "--limit=1", "--interactive"]) == 0
+    assert [line.split("  ")[1] for line in capsys.readouterr().out.splitlines()] == ["short", "long"]
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        (["--embeddings=x", "--interactive"], "expected a query, or --interactive to be asked for queries"),
         (["--embeddings=/no/such/*"], "expected --embeddings to match Parquet files, '/no/such/*' matches none"),
         (["--embeddings=pyproject.toml"], "expected rows of the pipeline in 'pyproject.toml'"),
         (["--bigquery=dataset.table"], "--bigquery: expected a table as project:dataset.table, got 'dataset.table'"),
@@ -192,8 +230,8 @@ def test_a_table_is_searched_by_the_journal_that_was_named(
 ) -> None:
     """As files are; a name that is none is refused at once."""
     given: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(search, "search", lambda *_: [])
-    monkeypatch.setattr(search, "BigQueryRows", lambda *how: given.append(how))
+    monkeypatch.setattr(search, "Search", lambda *_: lambda *_: [])
+    monkeypatch.setattr("pipeline.search.bigquery.BigQueryRows", lambda *how: given.append(how))
     assert search.main(["--bigquery=p:d.t", "--journal=p:d.j", "--all_versions", "query"]) == 0
     assert given == [("p:d.t", {}, "p:d.j", True)]
     monkeypatch.undo()

@@ -9,9 +9,9 @@ import pytest
 from tests.beam import run
 from tests.conftest import sentence
 from transforms import embedding
-from transforms.embedding import Embedded, EmbeddingOptions, EmbedSentences, EncoderFailed, EncoderHandler
+from transforms.embedding import Embedded, EmbedSentences, EncoderFailed, EncoderHandler
 from transforms.encoder.hot_swap import Encoded
-from transforms.encoder.options import EncoderOptions
+from transforms.encoder.options import EmbeddingOptions, EncoderOptions
 from transforms.encoder.text_encoder import Encoding, TextEncoder
 from transforms.types import Sentence
 

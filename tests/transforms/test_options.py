@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.command_line import add_options, in_command_line
+from pipeline.arguments import add_options
+from pipeline.command_line import in_command_line
 from pipeline.options import OPTIONS
 from pipeline.settings import Settings, settings_of
 from transforms import (
@@ -19,8 +20,7 @@ from transforms import (
     TextEncoderHandler,
 )
 from transforms.dataframe import embed
-from transforms.embedding import EmbeddingOptions
-from transforms.encoder.options import EncoderOptions
+from transforms.encoder.options import EmbeddingOptions, EncoderOptions
 from transforms.integrations.beam_yaml import YamlEmbedSentences, YamlSplitSentences
 from transforms.options import descriptions, sort_out
 from transforms.parsing import ParserOptions
@@ -138,7 +138,7 @@ def test_a_quoted_boolean_is_refused(surface: Callable[..., Any], field: datacla
 def settings(*arguments: str) -> Settings:
     """The settings that arguments stand for, beside those that must be given."""
     parser = argparse.ArgumentParser()
-    add_options(parser)
+    add_options(parser, OPTIONS)
     required = ["--input=x", "--output=y", "--output_format=jsonl"]
     formats = [] if any(each.startswith("--input_format") for each in arguments) else ["--input_format=text"]
     return settings_of(parser.parse_args([*required, *formats, *arguments]))

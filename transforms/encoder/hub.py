@@ -8,16 +8,11 @@ import os
 import pathlib
 import urllib.request
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import tensorflow as tf
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
 from transforms.encoder.reasons import reason_of
-
-# Where a SavedModel keeps its weights, as the prefix of their files.
-_WEIGHTS = ("variables", "variables")
+from transforms.encoder.saved_files import GRAPH, WEIGHTS, Variables
 
 
 def load(handle: str) -> Any:
@@ -26,6 +21,8 @@ def load(handle: str) -> Any:
     Raises:
         ValueError: if there is no SavedModel, or it cannot be loaded.
     """
+    import tensorflow as tf
+
     register_text_ops()
     path = resolve(handle)
     with failures_of(handle, path):
@@ -90,11 +87,13 @@ def failures_of(handle: str, path: str = "") -> Iterator[None]:
 
 def _damaged(path: str) -> str:
     """The file of the SavedModel in `path` that cannot be read to its end; "" if all can."""
+    import tensorflow as tf
+
     try:
         _graphs(path)
     except Exception:
-        return os.path.join(path, "saved_model.pb")
-    weights = os.path.join(path, *_WEIGHTS)
+        return os.path.join(path, GRAPH)
+    weights = os.path.join(path, *WEIGHTS)
     try:
         reader = tf.train.load_checkpoint(weights)
     except Exception:
@@ -110,7 +109,10 @@ def _damaged(path: str) -> str:
 
 def _graphs(path: str) -> Any:
     """The first MetaGraph of the SavedModel in `path`, as its protocol buffer."""
-    with tf.io.gfile.GFile(os.path.join(path, "saved_model.pb"), "rb") as file:
+    import tensorflow as tf
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    with tf.io.gfile.GFile(os.path.join(path, GRAPH), "rb") as file:
         return SavedModel.FromString(file.read()).meta_graphs[0]
 
 
@@ -136,7 +138,11 @@ def saved_string(handle: str, variable: str) -> bytes | None:
     """
     path = resolve(handle)
     with failures_of(handle, path):
-        reader = tf.train.load_checkpoint(os.path.join(path, *_WEIGHTS))
+        if os.path.isdir(path):
+            return Variables(path).string(variable)
+        import tensorflow as tf
+
+        reader = tf.train.load_checkpoint(os.path.join(path, *WEIGHTS))
         key = f"{variable}/.ATTRIBUTES/VARIABLE_VALUE"
         return reader.get_tensor(key) if reader.has_tensor(key) else None
 
@@ -151,17 +157,27 @@ def digest(handles: Iterable[str], beside: str = "") -> str:
     for handle in handles:
         root = resolve(handle)
         with failures_of(handle):
-            for folder, _, files in sorted(tf.io.gfile.walk(root)):
+            walk, opened = _files(root)
+            for folder, _, files in sorted(walk):
                 for name in sorted(files):
                     # This file differs between exports of the same model.
                     if name == "fingerprint.pb":
                         continue
                     found.update(os.path.relpath(os.path.join(folder, name), root).encode())
-                    with tf.io.gfile.GFile(os.path.join(folder, name), "rb") as file:
+                    with opened(os.path.join(folder, name), "rb") as file:
                         while chunk := file.read(1 << 22):
                             found.update(chunk)
     found.update(beside.encode())
     return found.hexdigest()[:12]
+
+
+def _files(root: str) -> tuple[Iterable[tuple[str, list[str], list[str]]], Callable[..., Any]]:
+    """A walk through a directory of any file system, and what opens its files."""
+    if os.path.isdir(root):
+        return os.walk(root, followlinks=True), open
+    import tensorflow as tf
+
+    return tf.io.gfile.walk(root), tf.io.gfile.GFile
 
 
 @functools.cache
@@ -173,6 +189,8 @@ def register_text_ops() -> None:
     Raises:
         ImportError: if the package is not installed.
     """
+    import tensorflow as tf
+
     found = importlib.util.find_spec("tensorflow_text")
     if found is None or found.origin is None:
         raise ImportError("expected the package tensorflow-text, it is not installed")

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model, check_names
+from transforms.encoder.cleanup import CLEANUP_MODES
 
 ENGINES = ("tensorflow", "openvino", "auto")
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -61,6 +62,33 @@ class EncoderOptions:
                 "expected the package openvino for engine=openvino, it is not installed; "
                 "pip install openvino, or use engine=auto"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingOptions:
+    """The options of EmbedSentences in addition to EncoderOptions.
+
+    Attributes:
+        cleanup: how the text is cleaned up before it is encoded, as in Spark NLP; the sentence that is written stays
+            unchanged.
+        batch_size: maximum number of sentences passed to the encoder at once, which sorts them by length; in a stream,
+            also the maximum number of messages pulled at once.
+        model_poll_seconds: how often to look for a newer version of the model, in seconds, if the model is a local
+            directory of numbered versions; 0 for never.
+        large_model: whether to load the model only once per machine, in one worker process that serves all the others.
+
+    Raises:
+        ValueError: if an option has an invalid value.
+    """
+
+    cleanup: str = dataclasses.field(default="disabled", metadata={"choices": tuple(CLEANUP_MODES)})
+    batch_size: int = dataclasses.field(default=2048, metadata={"minimum": 1})
+    model_poll_seconds: int | float = dataclasses.field(default=0, metadata={"minimum": 0})
+    large_model: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        check_fields(self)
 
 
 def check_fields(options: Any) -> None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from transforms.encoder import hub
-from transforms.encoder.bert.weights import config_at
+from transforms.encoder.bert.config import config_at
 from transforms.encoder.catalogue import Model
 from transforms.encoder.options import DEFAULT_MAX_SEQ_LENGTH, EncoderOptions
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transforms.encoder.bert.graph import INPUT_NAMES, Bert, BertConfig, l2_normalize, pool
+from transforms.encoder.bert.config import BertConfig
+from transforms.encoder.bert.graph import INPUT_NAMES, Bert, l2_normalize, pool
 from transforms.encoder.bert.weights import config_of, lift
 from transforms.encoder.catalogue import Model
 from transforms.encoder.hub import load

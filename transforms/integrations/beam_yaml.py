@@ -10,8 +10,8 @@ import apache_beam as beam
 
 from transforms.adapters import AsMessages, AsSentences
 from transforms.dead_letters import DeadLetterTransform
-from transforms.embedding import EmbeddingOptions, EmbedSentences
-from transforms.encoder.options import EncoderOptions
+from transforms.embedding import EmbedSentences
+from transforms.encoder.options import EmbeddingOptions, EncoderOptions
 from transforms.options import takes
 from transforms.schema import rfc3339, vector_of
 from transforms.splitter import SplitterOptions

@@ -15,8 +15,7 @@ from apache_beam.coders import RowCoder
 from apache_beam.portability.api import beam_expansion_api_pb2, external_transforms_pb2, schema_pb2
 from apache_beam.typehints.schemas import named_fields_to_schema
 
-from transforms.embedding import EmbeddingOptions
-from transforms.encoder.options import EncoderOptions
+from transforms.encoder.options import EmbeddingOptions, EncoderOptions
 from transforms.integrations.beam_yaml import YamlEmbedSentences, YamlSplitSentences
 from transforms.options import descriptions
 from transforms.splitter import SplitterOptions

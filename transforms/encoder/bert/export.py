@@ -13,7 +13,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
+from transforms.encoder.bert.config import BertConfig
+from transforms.encoder.bert.graph import ACTIVATIONS, Bert
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
 from transforms.encoder.engines import Probes, plain_graph
 from transforms.encoder.hub import resolve

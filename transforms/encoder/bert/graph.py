@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from transforms.encoder.bert.config import BertConfig
+
 ACTIVATIONS = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
@@ -20,17 +22,6 @@ ACTIVATIONS = {
 }
 INPUT_NAMES = ("input_word_ids", "input_mask", "input_type_ids")
 _SPECS = {name: tf.TensorSpec([None, None], tf.int32, name=name) for name in INPUT_NAMES}
-
-
-@dataclasses.dataclass(frozen=True)
-class BertConfig:
-    """The configuration that cannot be inferred from the weights."""
-
-    heads: int
-    activation: str = "gelu"
-    epsilon: float = 1e-12
-    pooling: str = "pooled_output"
-    normalize: bool = False
 
 
 class Bert(tf.Module):

@@ -4,7 +4,6 @@ The names that the TF-Hub exporter of tf-models writes and those of `graph.Bert`
 a variable means, so the vectors must be compared with those of the original model before the weights are used.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transforms.encoder.bert.graph import BertConfig
-from transforms.encoder.hub import saved_string
+from transforms.encoder.bert.config import BertConfig, parsed
 
 Tensors = Mapping[str, "np.ndarray[Any, Any]"]
 
@@ -72,21 +70,7 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
 def config_of(module: Any) -> BertConfig | None:
     """The configuration stored in a SavedModel of `graph.Bert`, or None for any other SavedModel."""
     described = getattr(module, "described", None)
-    return None if described is None else _parsed(described.numpy())
-
-
-def config_at(handle: str) -> BertConfig | None:
-    """As `config_of`, of the SavedModel at `handle`, without loading it.
-
-    Raises:
-        ValueError: if its weights cannot be read.
-    """
-    described = saved_string(handle, "described")
-    return None if described is None else _parsed(described)
-
-
-def _parsed(described: bytes) -> BertConfig:
-    return BertConfig(**json.loads(described))
+    return None if described is None else parsed(described.numpy())
 
 
 def _variables(module: Any) -> dict[str, tf.Variable]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from transforms.encoder.bert.graph import BertConfig
+from transforms.encoder.bert.config import BertConfig
 from transforms.encoder.bert.weights import lift
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.hub import load

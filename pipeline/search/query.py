@@ -1,0 +1,77 @@
+"""The vector of a query, as the rows' encoder makes it."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline import console
+from transforms.encoder.bert.plain import PlainEncoder
+from transforms.encoder.cleanup import clean, version_with
+from transforms.encoder.options import EncoderOptions
+from transforms.encoder.text_encoder import load_encoder
+
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+
+class ModelVersion(NamedTuple):
+    """A model whose vectors are among the rows."""
+
+    name: str
+    version: str
+
+
+class QueryEncoder:
+    """The encoder that made rows, for one query at a time.
+
+    A pair that export_encoder wrote is run by NumPy, within 1e-4 of TensorFlow's vectors, and every other model by
+    TensorFlow, whose import takes longer than everything else.
+
+    Args:
+        models: the models of the rows.
+        options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
+        cleanup: that of the rows.
+
+    Attributes:
+        version: the version that the rows carry.
+
+    Raises:
+        ValueError: if `options` and `cleanup` did not make the rows: vectors of different models cannot be compared.
+    """
+
+    def __init__(self, models: Sequence[ModelVersion], options: EncoderOptions, cleanup: str) -> None:
+        listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
+        if not models:
+            raise ValueError("expected rows to search, found none; look at the pipeline's summary")
+        if len(models) > 1 and not options.model:
+            raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
+        self._options = dataclasses.replace(options, model=options.model or models[0].name)
+        self._cleanup = cleanup
+        self._plain: PlainEncoder | None = None
+        # TextEncoder says what is wrong with a model.
+        with contextlib.suppress(ValueError, OSError):
+            self._plain = PlainEncoder(self._options)
+        encoder: Any = self._plain or self._by_tensorflow()
+        self.version = version_with(encoder.version, cleanup)
+        if self.version not in {found.version for found in models}:
+            raise ValueError(
+                f"expected the model of the rows, {listed}, got {encoder.name} version {self.version}; pass its "
+                "directory with --model, and the --pooling, --normalize, --max_seq_length and --cleanup of that run"
+            )
+
+    def vector(self, query: str) -> Vector:
+        """The vector of `query`, float32 [dimension].
+
+        Raises:
+            UnicodeEncodeError: if it contains a lone surrogate.
+        """
+        text = clean(query, self._cleanup)
+        encoder: Any = self._plain if self._plain and self._plain.knows(text) else self._by_tensorflow()
+        vector: Vector = encoder.encode([text])[0]
+        return vector
+
+    def _by_tensorflow(self) -> Any:
+        console.import_tensorflow()
+        return load_encoder(self._options)
