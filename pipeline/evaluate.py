@@ -4,6 +4,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -11,12 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline import console
+from pipeline import console, retrieval
+from pipeline.search.parquet import ParquetRows
+from pipeline.search.searching import Search
 from transforms.dataframe import embed
+from transforms.encoder.options import EncoderOptions
 
 Array = np.ndarray[Any, Any]
 
+_NEEDED = ("ir_measures", "pandas", "sklearn", "tqdm")
 _FOLDS = 5
+_RETRIEVAL = "{:28} {:9} {:>7}  {:>22}  {:>22}  {:>22}  {:>5}"
 _ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
 
 
@@ -41,10 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
-        if missing := [name for name in ("pandas", "sklearn", "tqdm") if importlib.util.find_spec(name) is None]:
+        if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
             raise ImportError(f"evaluation needs {', '.join(missing)}; install this package with [evaluate]")
+        if arguments.embeddings:
+            return _retrieval(arguments)
         if not (arguments.similarity or arguments.labelled):
-            raise ValueError("expected --similarity=FILE or --labelled=FILE, got neither")
+            raise ValueError("expected --similarity=FILE, --labelled=FILE or --embeddings=GLOB, got none of them")
+        if not arguments.format:
+            raise ValueError("expected --format=jsonl, csv or tsv, that of the files, got none")
         pairs = read_pairs(arguments) if arguments.similarity else None
         labelled = read_labelled(arguments) if arguments.labelled else None
         console.import_tensorflow()
@@ -63,17 +73,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.evaluate",
-        description="Score models on pairs of texts with a similarity, or on texts with labels.",
+        description="Score models on pairs of texts with a similarity or on texts with labels, and searches of rows.",
     )
     parser.add_argument("--model", action="append", help="A model, as in python -m pipeline; may be repeated. [minilm]")
     parser.add_argument("--similarity", metavar="FILE", help="File of text pairs with a similarity, in any unit.")
     parser.add_argument("--labelled", metavar="FILE", help="File of texts, each with a label.")
-    parser.add_argument("--format", required=True, choices=("jsonl", "csv", "tsv"), help="Format of the files.")
+    parser.add_argument("--format", choices=("jsonl", "csv", "tsv"), help="Format of the files.")
     parser.add_argument("--first_field", default="sentence1", help="Field of the first text of a pair. [sentence1]")
     parser.add_argument("--second_field", default="sentence2", help="Field of the second text of a pair. [sentence2]")
     parser.add_argument("--score_field", default="score", help="Field of a pair's similarity score. [score]")
     parser.add_argument("--text_field", default="text", help="Field of a labelled text. [text]")
     parser.add_argument("--label_field", default="label", help="Field of a text's label. [label]")
+    parser.add_argument(
+        "--embeddings",
+        metavar="GLOB",
+        action="append",
+        help="Score the search of these Parquet rows; repeat it to compare the rows of several models.",
+    )
+    parser.add_argument("--queries", metavar="FILE", help="File of queries, with the fields id and text.")
+    parser.add_argument(
+        "--judgements",
+        metavar="FILE",
+        help="File of what queries should find, with the fields query, message (its id) and relevance (0 is none).",
+    )
+    parser.add_argument(
+        "--known_items",
+        metavar="KEY",
+        nargs="?",
+        const="",
+        help="Without judgements: look for messages by their first sentence, or by what their metadata has for KEY, "
+        "such as title, and see whether their other sentences are found.",
+    )
+    parser.add_argument("--limit", type=int, default=200, help="The most messages to make queries of. [200]")
     parser.add_argument(
         "--document_vector",
         default="mean",
@@ -81,6 +112,55 @@ def _parser() -> argparse.ArgumentParser:
         help="How to embed a labelled text: as the mean of its sentences' vectors, or as one input. [mean]",
     )
     return parser
+
+
+def _retrieval(arguments: argparse.Namespace) -> int:
+    """Print how well each of the embeddings is searched, beside the first way to search them."""
+    if bool(arguments.queries) == (arguments.known_items is not None):
+        raise ValueError("expected --queries=FILE with --judgements=FILE, or --known_items, with --embeddings")
+    given = read_judged(arguments) if arguments.queries else None
+    first = None
+    print(_RETRIEVAL.format("rows", "search by", "queries", *retrieval.MEASURES, "p"))
+    for place in arguments.embeddings:
+        rows = ParquetRows(place)
+        search = Search(rows, EncoderOptions(""))
+        if given is None:
+            key = arguments.known_items
+            given = retrieval.known_items(rows.known_items(search.version, arguments.limit, key), not key)
+        questions, judgements = given
+        if len(questions) < 2:
+            raise ValueError(f"expected at least 2 queries for {place!r}, got {len(questions)}; bring more messages")
+        for way, ranked in retrieval.rankings(search, questions).items():
+            found = retrieval.scores(ranked, judgements)
+            cells = []
+            for values in found.values():
+                low, high = retrieval.interval(values)
+                cells.append(f"{values.mean():.3f} ({low:.3f} to {high:.3f})")
+            # Two searches differ by chance if one is not better on more of the queries.
+            against = "" if first is None else f"{retrieval.p_value(first, found['nDCG@10']):.3f}"
+            first = found["nDCG@10"] if first is None else first
+            print(_RETRIEVAL.format(place, way, f"{len(judgements):,}", *cells, against), flush=True)
+    return 0
+
+
+def read_judged(arguments: argparse.Namespace) -> tuple[list[retrieval.Question], retrieval.Judgements]:
+    """The queries that have a judgement, and the judgements."""
+    if not (arguments.judgements and arguments.format):
+        raise ValueError("expected --judgements=FILE and --format with --queries; see --help")
+    texts = dict(read_fields(arguments.queries, arguments.format, ("id", "text")))
+    judgements: dict[str, dict[str, int]] = {}
+    for query, message, relevance in read_fields(
+        arguments.judgements, arguments.format, ("query", "message", "relevance")
+    ):
+        if query not in texts or not re.fullmatch(r"\d+", relevance):
+            raise ValueError(
+                f"expected a query of {arguments.queries} and a relevance of 0 or more in {arguments.judgements}, got "
+                f"query {query!r} and relevance {relevance!r}"
+            )
+        judgements.setdefault(query, {})[message] = int(relevance)
+    # What has no right answer tells nothing of a search.
+    judged = {query: messages for query, messages in judgements.items() if any(messages.values())}
+    return [retrieval.Question(query, texts[query]) for query in judged], judged
 
 
 def read_fields(path: str, kind: str, fields: Sequence[str]) -> list[list[str]]:

@@ -7,15 +7,16 @@ if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import datetime
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
 
 from pipeline import console
 from pipeline.arguments import VECTORS, add_options, check_values, dashed, made
 from pipeline.current import add_current_options, left_out
 from pipeline.search.parquet import ParquetRows
-from pipeline.search.query import ModelVersion, QueryEncoder, Vector
+from pipeline.search.places import Filters
+from pipeline.search.searching import Search
 from transforms.encoder.options import EncoderOptions
 
 # The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
@@ -23,38 +24,19 @@ _NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup", "
 _HOW = [option for option in VECTORS if option.name in _NAMES]
 
 
-class Found(NamedTuple):
-    """A sentence near the query; `score` is the cosine of the two."""
-
-    score: float
-    content: str
-    message_id: str
-    metadata: Mapping[str, str]
-
-
-class Rows(Protocol):
-    """A place where rows can be searched."""
-
-    def models(self) -> list[tuple[str, str]]:
-        """Name and version of each model that made a row."""
-
-    def nearest(self, query: Vector, version: str, limit: int) -> list[tuple[float, str, str, Mapping[str, str]]]:
-        """Score, content, message id and metadata of the best rows of that version, best first, each content once."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns 2 if it was refused."""
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
-        where = filters(arguments.filter)
+        chosen = _filters(arguments)
         check_values(arguments, _HOW)
         if arguments.limit < 1:
             raise ValueError(f"expected --limit of at least 1, got {arguments.limit}")
         if bool(arguments.query) == arguments.interactive:
             raise ValueError("expected a query, or --interactive to be asked for queries; give one of them")
         encoder = made(EncoderOptions, arguments)
-        how = where, arguments.journal, arguments.all_versions
+        how = chosen, arguments.journal, arguments.all_versions
         if arguments.bigquery:
             # Google's clients take seconds to import.
             from pipeline.search.bigquery import BigQueryRows
@@ -62,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = None if arguments.bigquery else ParquetRows(arguments.embeddings, *how)
         search = Search(files or BigQueryRows(arguments.bigquery, *how), encoder, arguments.cleanup)
         for query in _asked() if arguments.interactive else [arguments.query]:
-            for found in search(query, arguments.limit):
+            for found in search(query, arguments.limit, arguments.hybrid):
                 fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
-                print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
+                print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}", flush=True)
         if files and files.left_out:
             print(left_out(files.left_out), file=sys.stderr)
     except ValueError as error:
@@ -85,7 +67,8 @@ def _asked() -> Iterator[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.search", description="Print the embedded sentences nearest to a query, by cosine."
+        prog="python -m pipeline.search",
+        description="Print the embedded sentences nearest to a query, by the cosine of the two.",
     )
     parser.add_argument("query", nargs="?", default="", help="What to look for.")
     parser.add_argument(
@@ -101,50 +84,48 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--limit", type=int, default=5, help="How many sentences to print. [5]")
     parser.add_argument(
+        "--hybrid",
+        action="store_true",
+        help="Look for the query's words, too, and print the sum of the reciprocal ranks by either.",
+    )
+    parser.add_argument(
         "--filter",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="Search only rows with this metadata. May be repeated.",
     )
+    parser.add_argument(
+        "--since", default="", metavar="TIME", help="Search only rows of this event time, as ISO 8601, or later."
+    )
+    parser.add_argument("--until", default="", metavar="TIME", help="Search only rows of an earlier event time.")
     add_current_options(parser)
     add_options(parser, _HOW)
     return parser
 
 
-def filters(given: Sequence[str]) -> dict[str, str]:
-    """KEY=VALUE options as a mapping.
+def _filters(arguments: argparse.Namespace) -> Filters:
+    """What rows the options choose.
 
     Raises:
-        ValueError: if one is not of that form.
+        ValueError: if one is not of the form that is expected.
     """
-    for option in given:
+    for option in arguments.filter:
         if "=" not in option:
             raise ValueError(f"expected --filter as KEY=VALUE, got {option!r}; as in --filter=genre=reviews")
-    return {key: value for key, _, value in (option.partition("=") for option in given)}
+    metadata = {key: value for key, _, value in (option.partition("=") for option in arguments.filter)}
+    return Filters(metadata, _time("since", arguments.since), _time("until", arguments.until))
 
 
-class Search:
-    """Finds sentences by meaning; the encoder is loaded for the first query, and kept.
-
-    Args:
-        rows: where to search.
-        options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
-        cleanup: that of the rows.
-
-    Raises:
-        ValueError: if `options` and `cleanup` did not make the rows, or there are none.
-    """
-
-    def __init__(self, rows: Rows, options: EncoderOptions, cleanup: str = "disabled") -> None:
-        self._rows = rows
-        self._encoder = QueryEncoder([ModelVersion(*found) for found in rows.models()], options, cleanup)
-
-    def __call__(self, query: str, limit: int = 5) -> list[Found]:
-        """The `limit` sentences nearest to `query`, best first, each content once."""
-        return [
-            Found(*found) for found in self._rows.nearest(self._encoder.vector(query), self._encoder.version, limit)
-        ]
+def _time(option: str, given: str) -> datetime.datetime | None:
+    """An ISO 8601 time, in UTC if it names no zone; None for ""."""
+    if not given:
+        return None
+    try:
+        time = datetime.datetime.fromisoformat(given)
+    except ValueError as error:
+        raise ValueError(f"expected --{option} as ISO 8601, such as 2024-05-01, got {given!r}") from error
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pipeline import console
+from pipeline.search.places import Vector
 from transforms.encoder.bert.plain import PlainEncoder
 from transforms.encoder.cleanup import clean, version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
-
-Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
 class ModelVersion(NamedTuple):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.__main__ import main
 from pipeline.search.bigquery import BigQueryRows
+from pipeline.search.places import EVERYTHING
 from tests.conftest import as_arguments
 from tests.integration.fault_proxy import FaultProxy
 from tests.integration.test_rows import messages
@@ -301,7 +302,7 @@ def test_a_search_finds_what_is_nearest_of_the_view(table: Table, client: bigque
     assert sorted(row[3] for row in table.read("current_embeddings")) == sorted(best)
 
     def contents(**options: Any) -> list[str]:
-        source = BigQueryRows(table.name, {}, client=ExactClient(client), **options)
+        source = BigQueryRows(table.name, EVERYTHING, client=ExactClient(client), **options)
         return [content for _, content, _, _ in source.nearest(query, "old-1", 5)]
 
     assert contents() == best[:5]
@@ -330,7 +331,7 @@ def test_the_shipped_search_finds_what_is_nearest_of_the_view(table: Table, clie
 
 def test_a_journal_that_is_not_there_is_refused_if_it_was_named(table: Table, client: bigquery.Client) -> None:
     """Without a name, a table that has none is searched as it is."""
-    rows = BigQueryRows(table.name, {}, f"{table.name}_nothing", client=ExactClient(client))
+    rows = BigQueryRows(table.name, EVERYTHING, f"{table.name}_nothing", client=ExactClient(client))
     with pytest.raises(ValueError, match="expected to search --bigquery=.*embeddings: .*Not found"):
         rows.nearest(np.ones(8, np.float32), "old-1", 5)
 

@@ -15,6 +15,7 @@ from google.cloud import bigquery
 from sqlglot import expressions
 
 from pipeline.search.bigquery import BigQueryRows, search_sql
+from pipeline.search.places import Filters
 from tests.integration.test_bigquery import embedding, write, write_letters
 from tests.templates.test_sql import DIRECTORY
 from transforms.dead_letters import dead_letters
@@ -193,7 +194,7 @@ def test_a_search_finds_what_is_nearest(tables: str, client: bigquery.Client) ->
     mail = rows[1::2]
     score = cosines(mail, query)
     best = np.argsort(-score)[:5]
-    source = BigQueryRows(f"{tables}.embeddings", {"genre": "mail"}, client=ExactClient(client))
+    source = BigQueryRows(f"{tables}.embeddings", Filters({"genre": "mail"}), client=ExactClient(client))
     assert sorted(source.models()) == [("minilm", "v0"), ("minilm", "v1")]
     found = source.nearest(query, "v1", 5)
     assert [content for _, content, _, _ in found] == [mail[i].content for i in best]
@@ -204,7 +205,10 @@ def test_a_search_finds_what_is_nearest(tables: str, client: bigquery.Client) ->
 
 def test_the_stand_in_is_of_the_search_that_is_sent() -> None:
     """Nothing of a statement but VECTOR_SEARCH itself is replaced."""
-    ours, replaced = search_sql("p.d.t", 1, 5, 50), exact(search_sql("p.d.t", 1, 5, 50))
+    ours, replaced = (
+        search_sql("p.d.t", Filters({"a": "b"}), 5, 50),
+        exact(search_sql("p.d.t", Filters({"a": "b"}), 5, 50)),
+    )
     assert "VECTOR_SEARCH" not in replaced
     assert [name for name in ("@query", "@model_version", "@key0", "@value0", "LIMIT 50") if name not in replaced] == []
     assert ours.split("QUALIFY")[1].split() == replaced.split("QUALIFY")[1].split()

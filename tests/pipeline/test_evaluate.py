@@ -62,7 +62,7 @@ def test_a_model_that_knows_letters_only_is_worse(
 @pytest.mark.parametrize(
     ("record", "options", "reason"),
     [
-        ({}, [], "expected --similarity=FILE or --labelled=FILE, got neither"),
+        ({}, [], "expected --similarity=FILE, --labelled=FILE or --embeddings=GLOB, got none"),
         ({"text": "x"}, ["--labelled"], r"expected the fields \['text', 'label'\] in record 1 of .*, got \['text'\]"),
         ({"text": "x", "label": "a"}, ["--labelled"], r"expected at least two labels of 5 texts each"),
         ({"sentence1": "x", "sentence2": "y", "score": "high"}, ["--similarity"], "expected numbers in the field"),

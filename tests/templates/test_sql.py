@@ -1,5 +1,6 @@
 """The SQL that is shipped: it says what the code says, and BigQuery's grammar takes it."""
 
+import datetime
 import re
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import sqlglot
 from sqlglot import expressions
 
 from pipeline.search.bigquery import search_sql
+from pipeline.search.places import Filters
 from tests.conftest import ROOT
 from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
 from transforms.schema import (
@@ -22,6 +24,7 @@ from transforms.schema import (
     ddl,
 )
 
+FILTERS = Filters({"a": "b", "c": "d"}, datetime.datetime.min, datetime.datetime.max)
 DIRECTORY = ROOT / "templates" / "sql"
 _HEADER = """\
 -- {what}
@@ -148,7 +151,7 @@ def test_the_vector_index_is_of_columns_that_there_are() -> None:
 
 @pytest.mark.parametrize(
     "sql",
-    [(DIRECTORY / "vector_search.sql").read_text(), search_sql("p.d.t", 2, 5, 50, "p.d.t_journal")],
+    [(DIRECTORY / "vector_search.sql").read_text(), search_sql("p.d.t", FILTERS, 5, 50, "p.d.t_journal")],
     ids=["shipped", "sent"],
 )
 def test_a_vector_search_is_one_that_the_index_serves(sql: str) -> None:
