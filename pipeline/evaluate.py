@@ -120,7 +120,7 @@ def _retrieval(arguments: argparse.Namespace) -> int:
         raise ValueError("expected --queries=FILE with --judgements=FILE, or --known_items, with --embeddings")
     given = read_judged(arguments) if arguments.queries else None
     first = None
-    print(_RETRIEVAL.format("rows", "search by", "queries", *retrieval.MEASURES, "p"))
+    print(_RETRIEVAL.format("model", "search by", "queries", *retrieval.MEASURES, "p"))
     for place in arguments.embeddings:
         rows = ParquetRows(place)
         search = Search(rows, EncoderOptions(""))
@@ -139,7 +139,10 @@ def _retrieval(arguments: argparse.Namespace) -> int:
             # Two searches differ by chance if one is not better on more of the queries.
             against = "" if first is None else f"{retrieval.p_value(first, found['nDCG@10']):.3f}"
             first = found["nDCG@10"] if first is None else first
-            print(_RETRIEVAL.format(place, way, f"{len(judgements):,}", *cells, against), flush=True)
+            print(
+                _RETRIEVAL.format(f"{search.name} {search.version}", way, f"{len(judgements):,}", *cells, against),
+                flush=True,
+            )
     return 0
 
 

@@ -94,7 +94,7 @@ class ParquetRows:
         With a `key`, it is the text that the metadata has for it.
         """
         said = (
-            "list_filter(any_value(metadata), lambda pair: pair.key = ?)[1].value"
+            "any_value(list_filter(metadata, lambda pair: pair.key = ?)[1].value)"
             if key
             else "arg_min(content, sentence_index)"
         )

@@ -32,6 +32,7 @@ class QueryEncoder:
         cleanup: that of the rows.
 
     Attributes:
+        name: the model's name.
         version: the version that the rows carry.
 
     Raises:
@@ -51,6 +52,7 @@ class QueryEncoder:
         with contextlib.suppress(ValueError, OSError):
             self._plain = PlainEncoder(self._options)
         encoder: Any = self._plain or self._by_tensorflow()
+        self.name: str = encoder.name
         self.version = version_with(encoder.version, cleanup)
         if self.version not in {found.version for found in models}:
             raise ValueError(

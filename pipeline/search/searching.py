@@ -18,7 +18,8 @@ class Search:
         cleanup: that of the rows.
 
     Attributes:
-        version: the version of the model whose rows are searched.
+        name: the name of the model whose rows are searched.
+        version: its version.
 
     Raises:
         ValueError: if `options` and `cleanup` did not make the rows, or there are none.
@@ -27,7 +28,7 @@ class Search:
     def __init__(self, rows: Rows, options: EncoderOptions, cleanup: str = "disabled") -> None:
         self._rows = rows
         self._encoder = QueryEncoder([ModelVersion(*found) for found in rows.models()], options, cleanup)
-        self.version = self._encoder.version
+        self.name, self.version = self._encoder.name, self._encoder.version
 
     def __call__(self, query: str, limit: int = 5, hybrid: bool = False) -> list[Found]:
         """The `limit` sentences nearest to `query`, best first, each content once.

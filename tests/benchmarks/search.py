@@ -45,7 +45,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(arguments.keep or name)
-        if not folder.glob("rows-*.parquet") or not (folder / "journal").exists():
+        if not (folder / "journal").exists():
             write_rows(folder, arguments.rows, *name_and_version(EncoderOptions(arguments.model)))
         search = ["-m", "pipeline.search", f"--embeddings={folder}/rows-*.parquet", "friendly staff"]
         run = ["-m", "pipeline", f"--input={folder}/one.txt", "--input_format=text", f"--model={arguments.model}"]

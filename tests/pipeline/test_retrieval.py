@@ -78,7 +78,7 @@ def test_a_query_does_not_find_itself(minilm: TextEncoder) -> None:
 
 
 def test_known_items_are_made_of_the_rows(write: Any, minilm: TextEncoder, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each message by its first sentence, and by a field of its metadata; two globs are compared on the same queries."""
+    """Each message by its first sentence, and by a field of its metadata; two globs are asked the same queries."""
     texts = ["My dog likes long walks.", "He runs with his leash.", "The invoice is overdue now.", "Pay the bill soon."]
     vectors = minilm.encode(texts)
     rows = [
@@ -90,27 +90,25 @@ def test_known_items_are_made_of_the_rows(write: Any, minilm: TextEncoder, capsy
     for known in ("--known_items", "--known_items=genre"):
         assert evaluate.main([f"--embeddings={glob}", f"--embeddings={glob}", known]) == 0
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-        assert [line[1] for line in lines[1:]] == ["vectors", "words", "hybrid"] * 2
-        assert {(line[2], line[3]) for line in lines if line[1] == "vectors"} == {("2", "1.000")}
+        assert [line[2] for line in lines[1:]] == ["vectors", "words", "hybrid"] * 2
+        assert {(line[3], line[4]) for line in lines if line[2] == "vectors"} == {("2", "1.000")}
         assert lines[4][-1] == "1.000"
 
 
 def test_judgements_are_read(write: Any, minilm: TextEncoder, tmp_path: pathlib.Path, capsys: Any) -> None:
     """With the grades, and without queries that have no right answer; what is wrong is said in one line."""
-    vectors = minilm.encode(["A dog.", "A bill."])
-    rows = [
-        row(i, t, v, version=minilm.version)._replace(model="minilm")
-        for i, (t, v) in enumerate(zip(("A dog.", "A bill."), vectors, strict=True))
-    ]
+    texts = ["A dog.", "A bill."]
+    rows = [row(i, texts[i], vector, version=minilm.version) for i, vector in enumerate(minilm.encode(texts))]
+    rows = [each._replace(model="minilm") for each in rows]
     glob = write(*rows)
     queries = [{"id": "1", "text": "puppies"}, {"id": "2", "text": "invoices"}, {"id": "3", "text": "nothing"}]
-    judged = [{"query": "1", "message": "m0", "relevance": 2}, {"query": "2", "message": "m1", "relevance": 1}]
-    judged.append({"query": "3", "message": "m1", "relevance": 0})
-    for name, records in {"queries": queries, "judgements": judged}.items():
-        (tmp_path / name).write_text("\n".join(map(json.dumps, records)))
+    judged = [("1", "m0", 2), ("2", "m1", 1), ("3", "m1", 0)]
+    judgements = [{"query": query, "message": message, "relevance": grade} for query, message, grade in judged]
+    for name, records in (("queries", queries), ("judgements", judgements)):
+        (tmp_path / name).write_text("\n".join(json.dumps(record) for record in records))
     ask = [f"--embeddings={glob}", f"--queries={tmp_path}/queries", "--format=jsonl"]
     assert evaluate.main([*ask, f"--judgements={tmp_path}/judgements"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[2:4] == ["2", "1.000"]
+    assert capsys.readouterr().out.splitlines()[1].split()[3:5] == ["2", "1.000"]
     (tmp_path / "judgements").write_text(json.dumps({"query": "9", "message": "m0", "relevance": 1}))
     assert evaluate.main([*ask, f"--judgements={tmp_path}/judgements"]) == 2
     assert "expected a query of" in capsys.readouterr().err

@@ -289,7 +289,7 @@ def test_bigquerys_words_are_bigquerys_sql() -> None:
     names = {parameter.name for parameter in parsed.find_all(sqlglot.exp.Parameter)}
     assert names == {"word0", "word1", "model_version", "key0", "value0", "key1", "value1", "since", "until"}
     assert "embedding" not in {column.name for column in parsed.find_all(sqlglot.exp.Column)}
-    assert parsed.sql("bigquery").count("SEARCH(content, @word0)") == 3
+    assert "SEARCH(content, @word0) OR SEARCH(content, @word1)" in parsed.sql("bigquery")
 
 
 class Client:
