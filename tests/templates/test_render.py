@@ -55,6 +55,8 @@ GOOD = {
         "gcr.io/p/i@sha256:0123456789abcdef",
     ),
     "number_of_worker_harness_threads": ("1", "12"),
+    "disk_size_gb": ("30", "100"),
+    "disk_type": ("compute.googleapis.com/projects//zones//diskTypes/pd-ssd",),
 }
 BAD = {
     "input": ("-", "messages.jsonl", "gs://", "s3://bucket/x", "texts.embeddings", "my-project:texts"),
@@ -73,6 +75,8 @@ BAD = {
     "language": ("english", "e", "en_"),
     "sdk_container_image": ("image", "gcr.io/p/i image"),
     "number_of_worker_harness_threads": ("0", "-1", "two"),
+    "disk_size_gb": ("0", "50GB"),
+    "disk_type": ("pd-ssd",),
 }
 
 
@@ -183,10 +187,11 @@ def test_a_parameter_is_required_if_the_program_asks_for_it(name: str, parameter
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_option_that_a_user_may_set_is_a_parameter(name: str) -> None:
-    """All but those that the template fixes, other sources, and options of the other kind of input."""
+    """All but those that the template fixes, other sources, options of the other kind of input and of our source."""
     template = TEMPLATES[name]
     missing = {option.name for option in OPTIONS} - set(parameters(name))
-    fixed = {"output_format", "wait", "max_dead_letters"} | set(SOURCES) - {template.source}
+    fixed = {"output_format", "wait", "max_dead_letters", "source"} | set(SOURCES) - {template.source}
+    fixed |= {option.name for option in OPTIONS if option.parent == "source"}
     other = {option.name for option in OPTIONS if option.reads not in ("", template.reads)}
     assert missing == fixed | other
 
