@@ -44,8 +44,8 @@ _MESSAGES: Mapping[str, Mapping[int, str]] = {
     "Planned": {1: "state Value", 5: "legacy_type_system bool"},
     "Nothing": {},
 }
-# The parameters that the provider moves into a job's environment, and the arguments that then show them. When it reads a
-# job, it looks for these under Java's names, and so finds none of them in a job of Python.
+# The provider moves these parameters into a job's environment, and shows them as these arguments. When it reads a job,
+# it looks for them under Java's names, and so finds none in a job of Python.
 ENVIRONMENT = {
     "maxNumWorkers": "max_workers",
     "network": "network",

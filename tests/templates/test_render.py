@@ -3,8 +3,6 @@
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -142,24 +140,6 @@ def test_a_directory_of_the_clone_is_none_of_the_image(tmp_path: pathlib.Path) -
         render.main(["--image=gcr.io/p/i:1", f"--to={tmp_path}", "--model=models/mine"])
 
 
-@pytest.mark.subprocess
-@pytest.mark.skipif(not shutil.which("gcloud"), reason="NOT TESTED: gcloud is not installed")
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_gcloud_takes_the_metadata(name: str, tmp_path: pathlib.Path) -> None:
-    """`gcloud dataflow flex-template build --print-only` makes the same parameters of it: no field is unknown to it."""
-    metadata = render.DIRECTORY / f"{name}_metadata.json"
-    command = ["gcloud", "dataflow", "flex-template", "build", "gs://bucket/spec.json", "--print-only", "--quiet"]
-    command += ["--image=gcr.io/p/i:1", "--sdk-language=PYTHON", f"--metadata-file={metadata}", "--project=p"]
-    environment = {"CLOUDSDK_CONFIG": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    # gcloud prints the JSON as one YAML string.
-    assert (
-        json.loads(done.stdout.removeprefix("|-"))["metadata"]["parameters"]
-        == json.loads(metadata.read_text())["parameters"]
-    )
-
-
 @pytest.mark.parametrize(("name", "parameter"), ALL)
 def test_a_parameter_is_an_option_with_its_default(name: str, parameter: dict[str, Any]) -> None:
     """What a launch leaves out is what the program takes by itself."""
@@ -223,7 +203,7 @@ def test_regexes_take_what_the_program_takes(name: str, parameter: dict[str, Any
 def test_the_documented_launches_are_launches() -> None:
     """Their parameters are those of their template, their values pass, and nothing that is required is missing."""
     text = (ROOT / "docs" / "dataflow.md").read_text()
-    found = re.findall(r"/templates/(\w+)_spec\.json \\\n(?:.*\\\n)*? +--parameters=(\S+)", text)
+    found = re.findall(r"/templates/BUILD/(\w+)_spec\.json \\\n(?:.*\\\n)*? +--parameters=(\S+)", text)
     assert [name for name, _ in found] == ["streaming", "batch"]
     for name, given in found:
         delimiter, pairs = ("~", given.strip("'").removeprefix("^~^")) if "^~^" in given else (",", given)
