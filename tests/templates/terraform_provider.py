@@ -248,4 +248,6 @@ def _recorded(text: str, name: str) -> dict[str, Any]:
 _PLAIN = {"string": "string", "number": "number", "boolean": "bool"}
 
 if __name__ == "__main__":
-    SCHEMA.write_text(json.dumps(record(pathlib.Path(sys.argv[1])), indent=1) + "\n")
+    made = record(pathlib.Path(sys.argv[1]))
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(block)}" for name, block in made["resources"].items())
+    SCHEMA.write_text(f'{{"version": "{made["version"]}", "resources": {{\n{lines}\n}}}}\n')
