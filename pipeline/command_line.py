@@ -59,6 +59,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line."""
 
     def error(self, message: str) -> Any:
+        """Raises what is wrong, in place of an exit with the usage."""
         raise ValueError(message)
 
 

@@ -234,10 +234,10 @@ def size(value: float) -> str:
 
 
 def money(value: float) -> str:
-    """Dollars: to the cent below a hundred, else three significant digits."""
+    """Dollars, to the cent below a hundred, else with three significant digits."""
     if value < 100:
         return f"{value:,.2f}"
-    if value < 1e6:
+    if value < 999_500:
         return number(value)
     return _scaled(value / 1e6, _MILLIONS, "")
 

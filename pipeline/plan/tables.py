@@ -120,7 +120,7 @@ QUOTAS = {
         "workers",
         "all",
         "https://cloud.google.com/dataflow/quotas",
-        "no more can be had; larger workers, or several jobs, each with a part of the messages",
+        "a fixed limit: larger workers, or several jobs, each with a part of the messages",
     ),
     "write_region": Figure(
         "BigQuery, written", 300e6, "bytes a second", "one region", _WRITE_QUOTAS.format(_ISSUE), _ASK_OR_MOVE
@@ -159,7 +159,8 @@ def markdown() -> str:
         )
     prices = ["| price | $ | for a | region | source |", "|" + " --- |" * 5]
     prices += [
-        f"| {each.what} | {each.value:g} | {each.unit} | {each.region} | {each.source} |" for each in PRICES.values()
+        f"| {each.what} | {f'{each.value:.6f}'.rstrip('0').rstrip('.')} | {each.unit} | {each.region} | {each.source} |"
+        for each in PRICES.values()
     ]
     quotas = ["| quota | limit | region | source |", "|" + " --- |" * 4]
     quotas += [
