@@ -80,6 +80,11 @@ def test_a_vector_takes_eight_bytes_a_number() -> None:
     assert made.written == 40 * made.row_bytes + 10 * SHORT_BYTES
 
 
+def test_a_sentence_is_no_longer_than_its_message() -> None:
+    """Where many messages have none."""
+    assert plan(Load(10, 0.1, 1000), MINILM, HERE).row_bytes == 8 * 384 + SHORT_BYTES + 1000
+
+
 def test_measured_bytes_take_the_place_of_the_estimate() -> None:
     """Metadata is in every row, which the estimate cannot know."""
     assert plan(Load(10, 4, 1000), MINILM._replace(other_bytes=900), HERE).row_bytes == 8 * 384 + 900

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from pipeline.plan.tables import MEASURED, PRICES, QUOTAS, SEEN, markdown, measured
+from pipeline.plan.tables import MEASURED, PRICES, QUOTAS, SEEN, Figure, Measured, markdown, measured
 from tests.conftest import ROOT
 from transforms.encoder.catalogue import CATALOGUE, DEFAULT_MODEL
 
@@ -15,9 +15,9 @@ def test_the_page_shows_the_tables() -> None:
 
 
 @pytest.mark.parametrize("figure", [*PRICES.values(), *QUOTAS.values()])
-def test_a_figure_has_an_address(figure: object) -> None:
+def test_a_figure_has_an_address(figure: Figure) -> None:
     """And says so if it is second-hand."""
-    source = figure.source  # type: ignore[attr-defined]
+    source = figure.source
     assert source.startswith("https://")
     assert "quotes it" not in source or source.endswith("to be checked")
 
@@ -34,9 +34,9 @@ def test_dates_are_dates() -> None:
 
 
 @pytest.mark.parametrize("row", MEASURED)
-def test_a_rate_is_of_models_that_exist(row: object) -> None:
+def test_a_rate_is_of_models_that_exist(row: Measured) -> None:
     """And all that one pattern means have vectors of one length."""
-    found = {model.dimension for model in CATALOGUE.values() if measured(model.name, row.precision) is row}  # type: ignore[attr-defined]
+    found = {model.dimension for model in CATALOGUE.values() if measured(model.name, row.precision) is row}
     assert found in ({384}, {768})
 
 
@@ -48,7 +48,7 @@ def test_models_of_another_shape_have_no_rate() -> None:
 
 
 @pytest.mark.parametrize("row", MEASURED)
-def test_a_rate_stands_in_the_page_on_speed(row: object) -> None:
+def test_a_rate_stands_in_the_page_on_speed(row: Measured) -> None:
     """As what two CPUs did."""
     page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
-    assert f"{row.precision} | {2 * row.sentences:.0f} |" in page  # type: ignore[attr-defined]
+    assert f"{row.precision} | {2 * row.sentences:.0f} |" in page
