@@ -100,7 +100,7 @@ def _lines(arguments: argparse.Namespace) -> list[str]:
         _given("keep_days", numbers["keep_days"]),
     )
     messages = _given("messages_per_second", numbers["messages_per_second"])
-    size, sentences = numbers["message_bytes"], numbers["sentences_per_message"]
+    length, sentences = numbers["message_bytes"], numbers["sentences_per_message"]
     if arguments.calibrate:
         check_values(arguments, _OF_MESSAGES)
         # Beam and TensorFlow take seconds to import.
@@ -108,7 +108,7 @@ def _lines(arguments: argparse.Namespace) -> list[str]:
 
         found = calibrate(arguments)
         encoder = found.encoder
-        size, sentences = size or found.message_bytes, sentences or found.sentences_per_message
+        length, sentences = length or found.message_bytes, sentences or found.sentences_per_message
         origin = (
             f"{arguments.model}, --precision={arguments.precision}, on this machine: "
             f"{found.sentences:,} sentences in {found.seconds:.1f} s on {found.cpus} CPUs"
@@ -117,8 +117,8 @@ def _lines(arguments: argparse.Namespace) -> list[str]:
             origin += ", which is short; give more messages"
     else:
         encoder, origin = _known(arguments)
-        size, sentences = size or 1000.0, _given("sentences_per_message", sentences)
-    load = Load(messages, sentences, size)
+        length, sentences = length or 1000.0, _given("sentences_per_message", sentences)
+    load = Load(messages, sentences, length)
     return _shown(load, encoder, place, plan(load, encoder, place), origin)
 
 
