@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,7 +105,8 @@ _AVRO_TYPES: dict[str, Any] = {
 }
 
 
-def arrow_schema(columns: Sequence[Column], vector: pa.DataType = pa.float32()) -> pa.Schema:  # noqa: B008
+@functools.cache
+def arrow_schema(columns: tuple[Column, ...], vector: pa.DataType = pa.float32()) -> pa.Schema:  # noqa: B008
     """The Arrow schema of `columns`, with vectors as lists of `vector`: float32 in files, float64 in BigQuery."""
     return pa.schema([_arrow_field(column, vector) for column in columns])
 
