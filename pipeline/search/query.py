@@ -48,8 +48,8 @@ class QueryEncoder:
         self._options = dataclasses.replace(options, model=options.model or models[0].name)
         self._cleanup = cleanup
         self._plain: PlainEncoder | None = None
-        # TextEncoder says what is wrong with a model.
-        with contextlib.suppress(ValueError, OSError):
+        # What is unlike a pair of export_encoder's raises exceptions of any kind, and TextEncoder says what is wrong.
+        with contextlib.suppress(Exception):
             self._plain = PlainEncoder(self._options)
         encoder: Any = self._plain or self._by_tensorflow()
         self.name: str = encoder.name

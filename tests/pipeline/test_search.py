@@ -3,6 +3,7 @@
 import datetime
 import io
 import pathlib
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -233,6 +234,21 @@ def test_what_python_does_not_know_is_encoded_by_tensorflow(
     glob = write(row(0, "right", minilm.encode([query])[0], version=minilm.version))
     assert search.main([f"--embeddings={glob}", "--model=minilm", query]) == 0
     assert capsys.readouterr().out.startswith("1.000  right")
+
+
+@pytest.mark.parametrize("file", ["encoder/saved_model.pb", "preprocessor/saved_model.pb", "encoder/variables/*.index"])
+def test_a_damaged_model_is_said_in_one_line(
+    write: Any, tiny_bert: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    """By TensorFlow, whatever was cut off."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_bert, model)
+    (damaged,) = model.glob(file)
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    assert search.main([f"--embeddings={write(row(0, 'a', [1, 0]))}", f"--model={model}", "x"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("python -m pipeline.search: expected")
+    assert printed.count("\n") == 1
 
 
 def test_queries_are_asked_for_until_a_blank_line(
