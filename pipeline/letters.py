@@ -20,6 +20,7 @@ from transforms.io.files import read as files
 from transforms.io.files.match import match
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub import write as pubsub
+from transforms.times import parse_time
 from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence, SentenceEmbedding
 
 
@@ -238,7 +239,7 @@ def _letter(place: str, row: Mapping[str, Any]) -> DeadLetter:
                 **row,
                 "attributes": {pair["key"]: pair["value"] for pair in row["attributes"]},
                 "payload_bytes": base64.b64decode(payload) if isinstance(payload, str) else payload,
-                "timestamp": parsing.parse_time(time if isinstance(time, str) else time.isoformat(), "timestamp"),
+                "timestamp": parse_time(time if isinstance(time, str) else time.isoformat(), "timestamp"),
             }
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:

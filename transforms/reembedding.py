@@ -16,8 +16,9 @@ from transforms.dead_letters import (
     split_dead_letters,
 )
 from transforms.fields import as_text
-from transforms.parsing import attributes_of, parse_time
+from transforms.parsing import attributes_of
 from transforms.schema import EMBEDDING_COLUMNS
+from transforms.times import parse_time
 from transforms.types import JournalEntry, Record, Sentence
 from transforms.versions import age, end_of
 
