@@ -125,8 +125,8 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here:
     `read` is the option that names the patterns of `inputs`. `here`: as in check_inputs.
 
     Raises:
-        ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream, a
-            file to read is among those that the output replaces, the next run would read what this one writes, or rows
+        ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream or
+            lacks the type of a column, a file to read is among those that the output replaces, the next run would read what this one writes, or rows
             without a journal would stand beside one.
     """
     if settings.output_format == "bigquery":
@@ -134,6 +134,12 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here:
             raise ValueError(
                 "expected another --bigquery_write_method for a stream than FILE_LOADS, whose load jobs wait for an "
                 "end; leave it out"
+            )
+        dates = [column.name for column in settings.own if column.type == "DATE"]
+        if dates and settings.bigquery_write_method == "STORAGE_WRITE_API":
+            raise ValueError(
+                f"expected --columns without DATE with --bigquery_write_method=STORAGE_WRITE_API, whose sink has no such "
+                f"type, got {dates[0]}:DATE; make it a TIMESTAMP, or leave the method out"
             )
     elif settings.output_format == "pubsub":
         if not settings.dead_letters:

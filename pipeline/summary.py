@@ -12,6 +12,7 @@ from typing import Any
 from apache_beam.metrics import MetricsFilter
 
 from pipeline.settings import Settings
+from transforms.columns import own_columns
 from transforms.counters import NAMESPACE, process_counts
 from transforms.dead_letters import REASON_PREFIX, cause_of
 from transforms.parsing import NAMING_OPTIONS
@@ -130,6 +131,7 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
         named |= {f"text_template.{name}": name for name in settings.parser.text_names}
     named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
     named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
+    named |= {f"columns.{own.column.name}": own.field for own in own_columns(settings.splitting.columns)}
     count, others = counters.get(elements, 0), names_of(result)
     lines = {}
     for option, name in named.items():

@@ -1,5 +1,6 @@
 """WriteFiles: writes rows, dead letters and the journal to files, as Parquet, JSON Lines or Avro."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -31,6 +32,19 @@ ROWS = Kind(
     schema.embedding_to_dict,
     schema.EMBEDDING_LAYOUT,
 )
+
+
+def rows_with(own: Sequence[schema.Column]) -> Kind:
+    """ROWS with columns of the user's own behind those of every row."""
+    if not own:
+        return ROWS
+    return ROWS._replace(
+        columns=(*ROWS.columns, *own),
+        to_arrow=functools.partial(schema.embeddings_to_arrow, own=own),
+        to_dict=functools.partial(schema.embedding_to_dict, own=own),
+    )
+
+
 DEAD_LETTERS = Kind(
     DeadLetter,
     schema.DEAD_LETTER_COLUMNS,
