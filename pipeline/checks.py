@@ -126,8 +126,8 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here:
 
     Raises:
         ValueError: if a topic does not exist, a prefix names no file, a write method waits for the end of a stream or
-            lacks the type of a column, a file to read is among those that the output replaces, the next run would read what this one writes, or rows
-            without a journal would stand beside one.
+            lacks the type of a column, a file to read is among those that the output replaces, the next run would read
+            what this one writes, or rows without a journal would stand beside one.
     """
     if settings.output_format == "bigquery":
         if inputs.is_stream and settings.bigquery_write_method == "FILE_LOADS":
@@ -138,8 +138,8 @@ def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here:
         dates = [column.name for column in settings.own if column.type == "DATE"]
         if dates and settings.bigquery_write_method == "STORAGE_WRITE_API":
             raise ValueError(
-                f"expected --columns without DATE with --bigquery_write_method=STORAGE_WRITE_API, whose sink has no such "
-                f"type, got {dates[0]}:DATE; make it a TIMESTAMP, or leave the method out"
+                "expected --columns without a DATE with --bigquery_write_method=STORAGE_WRITE_API, whose sink has no "
+                f"such type, got {dates[0]}:DATE; make it a TIMESTAMP, or leave the method out"
             )
     elif settings.output_format == "pubsub":
         if not settings.dead_letters:

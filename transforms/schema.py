@@ -86,7 +86,7 @@ DEAD_LETTER_COLUMNS = (
 # What a value of an own column has in front of the column's name while it travels in the metadata.
 CARRIED = "columns."
 
-_ARROW_TYPES: dict[str, pa.DataType] = {
+ARROW_TYPES: dict[str, pa.DataType] = {
     "STRING": pa.string(),
     "BYTES": pa.binary(),
     "INT64": pa.int64(),
@@ -96,7 +96,7 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
     "DATE": pa.date32(),
 }
-_AVRO_TYPES: dict[str, Any] = {
+AVRO_TYPES: dict[str, Any] = {
     "STRING": "string",
     "BYTES": "bytes",
     "INT64": "long",
@@ -128,7 +128,7 @@ def _arrow_field(column: Column, vector: pa.DataType) -> pa.Field:
     if column.fields:
         kind = pa.struct([_arrow_field(field, vector) for field in column.fields])
     else:
-        kind = vector if _is_vector(column) else _ARROW_TYPES[column.type]
+        kind = vector if _is_vector(column) else ARROW_TYPES[column.type]
     if column.mode == "REPEATED":
         kind = pa.list_(pa.field("item", kind, nullable=False))
     return pa.field(column.name, kind, nullable=column.mode == "NULLABLE")
@@ -144,7 +144,7 @@ def avro_schema(columns: Sequence[Column], name: str) -> dict[str, Any]:
 
 
 def _avro_field(column: Column, parent: str) -> dict[str, Any]:
-    kind: Any = "float" if _is_vector(column) else _AVRO_TYPES.get(column.type)
+    kind: Any = "float" if _is_vector(column) else AVRO_TYPES.get(column.type)
     if column.fields:
         kind = avro_schema(column.fields, f"{parent}_{column.name}")
     if column.mode == "REPEATED":
@@ -253,7 +253,7 @@ def embeddings_to_arrow(
         "metadata": _pairs_to_arrow([_metadata(row, own) for row in rows], schema.field("metadata").type),
     }
     for column in own:
-        made[column.name] = pa.array([own_value(row, column) for row in rows], _ARROW_TYPES[column.type])
+        made[column.name] = pa.array([own_value(row, column) for row in rows], ARROW_TYPES[column.type])
     return _table(rows, schema, made)
 
 

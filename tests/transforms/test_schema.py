@@ -4,7 +4,7 @@ import datetime
 import decimal
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastavro
@@ -133,12 +133,18 @@ ROWS = st.builds(
 
 
 OWN = tuple(column for column, _ in own_columns([f"my_{kind.lower()}:{kind}" for kind in TYPES]))
-MANY_OWN = st.fixed_dictionaries(
+OWN_FIELDS = st.fixed_dictionaries(
     {}, optional={f"my_{kind.lower()}": VALUES[kind].map(TEXTS.get(kind, str)) for kind in TYPES}
 )
+# How the types that JSON lacks are read from it.
+FROM_JSON: dict[str, Callable[[str], Any]] = {
+    "TIMESTAMP": datetime.datetime.fromisoformat,
+    "DATE": datetime.date.fromisoformat,
+    "NUMERIC": decimal.Decimal,
+}
 
 
-@given(st.lists(st.tuples(ROWS, MANY_OWN), max_size=4), st.sampled_from([(), OWN]))
+@given(st.lists(st.tuples(ROWS, OWN_FIELDS), max_size=4), st.sampled_from([(), OWN]))
 def test_a_row_is_the_same_in_every_format(
     given_rows: list[tuple[SentenceEmbedding, dict[str, str]]], own: tuple[Column, ...]
 ) -> None:
@@ -147,9 +153,7 @@ def test_a_row_is_the_same_in_every_format(
     rows = [row._replace(metadata={**row.metadata, **carried(specifications, fields)}) for row, fields in given_rows]
     columns = (*EMBEDDING_COLUMNS, *own)
     expected = [schema.embedding_to_dict(row, own) for row in rows]
-    assert [{pair["key"] for pair in row["metadata"]} for row in expected] == [
-        set(row.metadata) for row, _ in given_rows
-    ]
+    assert [len(row["metadata"]) for row in expected] == [len(row.metadata) for row, _ in given_rows]
     for vector in (pa.float32(), pa.float64()):
         table = schema.embeddings_to_arrow(rows, vector, own)
         assert table.schema == schema.arrow_schema(columns, vector)
@@ -164,18 +168,10 @@ def test_a_row_is_the_same_in_every_format(
     assert list(fastavro.reader(file)) == expected
     read = json.loads(json.dumps([schema.json_row(row) for row in expected]))
     for row in read:
-        for name, value in row.items():
-            kind = next(column.type for column in columns if column.name == name)
-            row[name] = FROM_JSON.get(kind, lambda value: value)(value) if value is not None else None
+        for column in columns:
+            if column.type in FROM_JSON and row[column.name] is not None:
+                row[column.name] = FROM_JSON[column.type](row[column.name])
     assert read == expected
-
-
-# How the types that JSON lacks are read from it.
-FROM_JSON = {
-    "TIMESTAMP": datetime.datetime.fromisoformat,
-    "DATE": datetime.date.fromisoformat,
-    "NUMERIC": decimal.Decimal,
-}
 
 
 def test_all_schemas_agree_on_own_columns() -> None:

@@ -67,9 +67,8 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
     except NotFound:
         found = client.create_table(wanted, exists_ok=True)
     if misfits := _misfits_of(found, columns):
-        raise ValueError(
-            f"expected table {name} to take our rows, got {'; '.join(misfits)}; {_remedy(found, columns, len(misfits))}"
-        )
+        remedy = _remedy(found, columns, len(misfits))
+        raise ValueError(f"expected table {name} to take our rows, got {'; '.join(misfits)}; {remedy}")
 
 
 def _remedy(table: bigquery.Table, columns: Sequence[Column], misfits: int) -> str:
