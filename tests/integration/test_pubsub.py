@@ -17,6 +17,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.metrics.metric import Lineage
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
@@ -128,6 +129,11 @@ def streaming(subscription: str, sink: Callable[[Any], Any], **options: Any) -> 
 def collect(key: str, **options: Any) -> Callable[[Any], Any]:
     """Collect into `_seen[key]`."""
     return lambda records: records | "Collect" >> beam.ParDo(_Collect(key, **options))
+
+
+def lineage(metrics: Any) -> tuple[set[str], set[str]]:
+    """What a pipeline says that it read and wrote."""
+    return Lineage.query(metrics, Lineage.SOURCE), Lineage.query(metrics, Lineage.SINK)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -440,3 +446,18 @@ def test_read_and_write_in_one_stage(pubsub_server: PubsubEmulator, subscription
         received = pubsub_server.receive(target.name, 500)
     assert sorted(message.data for message in received) == sorted(payloads(500))
     assert pubsub_server.left(subscription.name) == 0
+
+
+def test_lineage_names_the_subscription_and_the_topic(
+    subscription: Subscription, pubsub_server: PubsubEmulator
+) -> None:
+    """As Beam's own read and write do."""
+    other = pubsub_server.subscription()
+    sink = WriteToTopic(other.topic)
+    with streaming(subscription.name, lambda records: records | beam.Map(lambda record: record.data) | sink) as stream:
+        subscription.publish(*[b"message"] * 5)
+        wait_until(lambda: process_counts().get("pubsub_published", 0) > 0)
+    sources, sinks = lineage(stream.metrics)
+    project, _, name = subscription.name.removeprefix("projects/").split("/")
+    assert sources == {f"pubsub:subscription:{project}.{name}"}
+    assert sinks == {f"pubsub:topic:{project}.{other.topic.rpartition('/')[2]}"}

@@ -1,10 +1,13 @@
 """Bundles written to a sink that is a list in memory."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.metrics import MetricsFilter
+from apache_beam.metrics.metric import Lineage
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
 from google.api_core.exceptions import ServiceUnavailable
@@ -26,6 +29,7 @@ class Shelf:
     name = "the shelf"
     written_counter = "words_written"
     refused_counter = "words_refused"
+    lag = "words_lag_ms"
     max_rows = 5
     max_bytes = 12
     keeps_refused = False
@@ -33,6 +37,10 @@ class Shelf:
     def open(self) -> Callable[[Sequence[str]], Answer]:
         """What appends a request to `_sent`, or fails as `_failures` says."""
         return _send
+
+    def report_lineage(self) -> None:
+        """A table that there is not."""
+        Lineage.sinks().add("shelves", "words")
 
     def find_fault(self) -> str | None:
         """None is known."""
@@ -142,6 +150,32 @@ def test_a_failed_bundle_leaves_nothing_to_the_next() -> None:
         assert [letter for word in words for letter in writer.process(word, 0, None)] == []
     assert [written.value for written in writer.finish_bundle()] == ["c", "d"]
     assert _sent == [["c", "d"]]
+
+
+def test_how_long_rows_took_is_observed_once_a_time_and_not_for_those_refused() -> None:
+    """From the timestamp that rows of one message share to the acknowledgement; a time to come is no time."""
+    now = time.time()
+    timed = [("a", now - 60), ("b", now - 60), ("C", now - 3000), ("d", now - 20), ("e", now + 3000)]
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        rows = (
+            pipeline
+            | beam.Create([timed], reshuffle=False)
+            | beam.FlatMap(lambda bundle: [TimestampedValue(word, at) for word, at in bundle])
+        )
+        split_dead_letters(rows, "Shelve", BundleWriter(Shelf(), 0), object)
+        untimed = pipeline | "Untimed" >> beam.Create(["x"])
+        split_dead_letters(untimed, "Shelve untimed", BundleWriter(Shelf(), 0), object)
+    metrics = pipeline.result.metrics()
+    (lag,) = metrics.query(MetricsFilter().with_name("words_lag_ms"))["distributions"]
+    assert lag.committed.count == 3
+    assert 60_000 <= lag.committed.max < 90_000
+    assert lag.committed.min == 0
+    counters = metrics.query(MetricsFilter().with_names(["words_lag_ms_sum", "words_lag_ms_count"]))["counters"]
+    assert {each.key.metric.name: each.committed for each in counters} == {
+        "words_lag_ms_sum": lag.committed.sum,
+        "words_lag_ms_count": 3,
+    }
+    assert Lineage.query(metrics, Lineage.SINK) == {"shelves:words"}
 
 
 def test_a_step_is_named_for_its_sink() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.metrics.metric import Lineage
 
 from transforms.columns import own_columns
 from transforms.dead_letters import (
@@ -20,6 +21,7 @@ from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.streaming_inserts import JsonInserter
 from transforms.io.bigquery.tables import TableName, fault_of, parse_table
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.lineage import add_table
 from transforms.io.retries import RETRY_FOR_SECONDS, Answer
 from transforms.io.spill import Spill
 from transforms.options import takes
@@ -147,12 +149,16 @@ class _TableSink:
     max_rows = 10_000
     max_bytes = 8_000_000
     keeps_refused = False
+    lag = ""
     columns: Sequence[Column]
 
     def __init__(self, table: TableName, method: str) -> None:
         self.name = f"BigQuery table {table}"
         self._table = table
         self._method = method
+
+    def report_lineage(self) -> None:
+        add_table(Lineage.sinks(), *self._table)
 
     def find_fault(self) -> str | None:
         return fault_of(self._table, self.columns)
@@ -171,6 +177,7 @@ class _TableSink:
 class _WriteRows(_TableSink):
     written_counter = "rows_written"
     refused_counter = "rows_refused"
+    lag = "rows_lag_ms"
 
     def __init__(self, table: TableName, method: str, own: Sequence[Column] = ()) -> None:
         super().__init__(table, method)

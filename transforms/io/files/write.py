@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.io import filebasedsink, iobase
 from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 
 from transforms import schema
 from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
@@ -150,6 +151,7 @@ class _WaitingSink(_Sink):
     def __init__(self, prefix: str, file_format: str, kind: Kind, folder: str) -> None:
         super().__init__(prefix, file_format, kind)
         self._folder = folder
+        self._pattern = f"{prefix}*.{file_format}"
 
     def initialize_write(self) -> str:
         return self._folder
@@ -158,7 +160,8 @@ class _WaitingSink(_Sink):
         pass
 
     def finalize_write(self, init_result: Any, writer_results: Any, pre_finalize_results: Any) -> None:
-        pass
+        if list(writer_results):
+            FileSystems.report_sink_lineage(self._pattern)
 
 
 class WriteFiles(beam.PTransform):
