@@ -131,11 +131,6 @@ def collect(key: str, **options: Any) -> Callable[[Any], Any]:
     return lambda records: records | "Collect" >> beam.ParDo(_Collect(key, **options))
 
 
-def lineage(metrics: Any) -> tuple[set[str], set[str]]:
-    """What a pipeline says that it read and wrote."""
-    return Lineage.query(metrics, Lineage.SOURCE), Lineage.query(metrics, Lineage.SINK)
-
-
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait, and fail if it takes too long."""
     until = time.monotonic() + seconds
@@ -454,10 +449,12 @@ def test_lineage_names_the_subscription_and_the_topic(
     """As Beam's own read and write do."""
     other = pubsub_server.subscription()
     sink = WriteToTopic(other.topic)
+    before = process_counts().get("pubsub_published", 0)
     with streaming(subscription.name, lambda records: records | beam.Map(lambda record: record.data) | sink) as stream:
-        subscription.publish(*[b"message"] * 5)
-        wait_until(lambda: process_counts().get("pubsub_published", 0) > 0)
-    sources, sinks = lineage(stream.metrics)
-    project, _, name = subscription.name.removeprefix("projects/").split("/")
-    assert sources == {f"pubsub:subscription:{project}.{name}"}
-    assert sinks == {f"pubsub:topic:{project}.{other.topic.rpartition('/')[2]}"}
+        pubsub_server.publish(subscription.topic, payloads(5))
+        wait_until(lambda: process_counts().get("pubsub_published", 0) == before + 5)
+    named = {label: Lineage.query(stream.metrics, label) for label in (Lineage.SOURCE, Lineage.SINK)}
+    assert named == {
+        Lineage.SOURCE: {f"pubsub:subscription:tests.{subscription.name.rpartition('/')[2]}"},
+        Lineage.SINK: {f"pubsub:topic:tests.{other.topic.rpartition('/')[2]}"},
+    }
