@@ -24,7 +24,7 @@ class Sink(Protocol[T_contra]):
         name: the name of the sink in messages.
         written_counter: the counter of rows that the sink acknowledged.
         refused_counter: the counter of rows that the sink rejected.
-        lag: the name of the metrics of how long rows took, as in Lag; "" for none.
+        lag: the name of the metrics of `observe_lag`, if the rows have a vector; "" for none.
         max_rows: maximum number of rows that are buffered and sent together.
         max_bytes: maximum number of bytes that are buffered and sent together; a larger row is sent alone.
         keeps_refused: whether rejected rows are kept elsewhere, so that a fault of the sink is not waited out.
@@ -115,7 +115,7 @@ class BundleWriter(beam.DoFn):
             self._has_lineage = True
             sink.report_lineage()
         if sink.lag:
-            observe_lag(sink.lag, (arrived for position, arrived in self._arrived if position not in reasons))
+            observe_lag(sink.lag, (row for position, row in enumerate(self._rows) if position not in reasons))
         for position, arrived in self._arrived:
             if position not in reasons:
                 yield arrived

@@ -29,9 +29,8 @@ def bound_runner_metrics() -> None:
 
 def _both_tries(some: bytes, others: bytes) -> bytes:
     """The payload of the names in two payloads of lineage."""
-    trie, other = (
-        BoundedTrieData.from_proto(metrics_pb2.BoundedTrie.FromString(payload)) for payload in (some, others)
-    )
+    protos = map(metrics_pb2.BoundedTrie.FromString, (some, others))
+    trie, other = map(BoundedTrieData.from_proto, protos)
     return trie.combine(other).to_proto().SerializeToString()  # type: ignore[no-any-return]
 
 

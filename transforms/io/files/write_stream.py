@@ -60,7 +60,7 @@ class _Write(beam.DoFn):
                 # All files, of which a stream writes one a bundle, by one name.
                 FileSystems.report_sink_lineage(f"{self._prefix}*.{self._format}")
             if self.element is SentenceEmbedding:
-                observe_lag("rows_lag_ms", (each for each in self._arrived if not is_end(each.value)))
+                observe_lag("rows_lag_ms", rows)
         yield from self._arrived
         self._arrived = []
 

@@ -112,7 +112,7 @@ class WriteDeadLettersToTopic(beam.PTransform):
 class _Publish:
     written_counter = "pubsub_published"
     refused_counter = "pubsub_refused"
-    lag = "rows_lag_ms"
+    lag = ""
     max_rows = MAX_MESSAGES
     max_bytes = MAX_REQUEST_BYTES
     keeps_refused = False
@@ -141,7 +141,6 @@ class _Publish:
 class _PublishDeadLetters(_Publish):
     written_counter = "dead_letters_published"
     refused_counter = "dead_letters_refused"
-    lag = ""
 
     def __init__(self, topic: str, spill: Spill) -> None:
         super().__init__(topic, "")
