@@ -14,11 +14,21 @@ from templates import render
 from tests.conftest import ROOT
 from tests.templates.test_dockerfile import ARGUMENTS
 from tests.templates.test_render import parameters, takes
+from transforms.columns import own_columns
 from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
-from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, JOURNAL_LAYOUT, Partitioning
+from transforms.io.bigquery.write import _WriteRows
+from transforms.schema import (
+    DEAD_LETTER_LAYOUT,
+    EMBEDDING_COLUMNS,
+    EMBEDDING_LAYOUT,
+    JOURNAL_LAYOUT,
+    Partitioning,
+    bigquery_schema,
+)
 
 TERRAFORM = render.DIRECTORY / "terraform"
 MAIN = (TERRAFORM / "main.tf").read_text()
+VARIABLES = (TERRAFORM / "variables.tf").read_text()
 BUILD: dict[str, Any] = yaml.safe_load((render.DIRECTORY / "cloudbuild.yaml").read_text())
 
 
@@ -48,9 +58,9 @@ def test_every_variable_is_used_and_described() -> None:
 def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment() -> None:
     """What is required is given; machine type, service account and the like are the resource's own arguments."""
     text = block("google_dataflow_flex_template_job", "streaming")
-    given = re.search(r"parameters = merge\(var.parameters, {\n(.*?)}\)", text, re.DOTALL)
+    given = re.search(r"parameters = merge\(var.parameters, (.*?) {\n(.*?)}\)", text, re.DOTALL)
     assert given
-    names = set(re.findall(r"^ +(\w+) +=", given[1], re.MULTILINE))
+    names = set(re.findall(r"^ +(\w+) +=", given[2], re.MULTILINE)) | set(re.findall(r"{ (\w+) =", given[1]))
     known = parameters("streaming")
     assert names <= set(known)
     assert {name for name, parameter in known.items() if not parameter["isOptional"]} <= names
@@ -63,9 +73,36 @@ def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment(
 def test_tables_are_laid_out_as_the_program_lays_them_out(table: str, layout: Partitioning) -> None:
     """The same partitions, clusters and columns, whoever makes the table."""
     text = block("google_bigquery_table", table)
+    for name in ("partition_by", "cluster_by"):
+        default = re.search(rf'^variable "{name}" .*?^  default +=( .*)$', VARIABLES, re.MULTILINE | re.DOTALL)
+        assert default
+        text = text.replace(f" var.{name}\n", f"{default[1]}\n")
     assert re.search(r'field += "(\w+)"', text)[1] == layout.partition  # type: ignore[index]
     assert tuple(re.findall(r'"(\w+)"', re.search(r"clustering += \[(.*)\]", text)[1])) == layout.cluster  # type: ignore[index]
     assert f"{table}_schema.json" in text
+
+
+@pytest.mark.subprocess
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_own_columns_are_those_that_the_program_adds(tmp_path: pathlib.Path) -> None:
+    """The table has them, and the job is told of them, as Terraform itself computes both; without any, as before."""
+    declared = re.search(r'^variable "columns" {\n.*?^}\n', VARIABLES, re.MULTILINE | re.DOTALL)
+    (columns,) = re.findall(r"^  columns = \[\n.*?^  \]\n", MAIN, re.MULTILINE | re.DOTALL)
+    (specifications,) = re.findall(r"^  specifications = .*\n", MAIN, re.MULTILINE)
+    assert declared
+    (tmp_path / "main.tf").write_text(f"{declared[0]}locals {{\n{columns}{specifications}}}\n")
+    (schema,) = re.findall(r"schema += (.*)", block("google_bigquery_table", "embeddings"))
+    schema = schema.replace("${path.module}", str(TERRAFORM))
+    given = [{"name": "tenant", "type": "STRING", "field": "org.id"}, {"name": "day", "type": "DATE"}]
+    for chosen in (given, []):
+        (tmp_path / "terraform.tfvars.json").write_text(json.dumps({"columns": chosen}))
+        command = ["terraform", f"-chdir={tmp_path}", "console"]
+        asked = f"jsonencode([{schema}, local.specifications])\n"
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+        table, told = json.loads(json.loads(done.stdout))
+        own = [column for column, _ in own_columns(told)]
+        assert json.loads(table) == bigquery_schema((*EMBEDDING_COLUMNS, *own))["fields"]
+        assert told == (["tenant:STRING=org.id", "day:DATE=day"] if chosen else [])
 
 
 def test_the_subscription_has_no_dead_letter_topic() -> None:
@@ -97,6 +134,7 @@ def test_view_and_index_are_the_kept_sql(tmp_path: pathlib.Path) -> None:
     values = {
         "google_bigquery_dataset.embeddings.dataset_id": '"texts"',
         "var.project": '"my-project"',
+        "var.columns": "[]",
         "path.module": json.dumps(str(TERRAFORM)),
     }
     for reference, value in values.items():
@@ -150,9 +188,17 @@ def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
     text = (TERRAFORM / "alerts.tf").read_text()
     written = "".join((ROOT / "transforms" / "io" / name).read_text() for name in ("bigquery/write.py", "spill.py"))
     assert 'metric_name=~"dead_letters_(written|spilled)"' in text
-    assert re.findall(r'metric_name="(\w+)"', text) == ["rows_written"]
+    assert 'metric_name="rows_written"' in text
     assert all(f'"{name}"' in written for name in ("dead_letters_written", "dead_letters_spilled", "rows_written"))
     assert re.search(r'clamp_min\(sum\(delta\(.*"rows_written".*\)\) or vector\(0\), 1\)', text)
+
+
+def test_the_alert_on_lag_divides_what_the_program_counts() -> None:
+    """By seconds that are milliseconds there."""
+    lag = re.search(r'"google_monitoring_alert_policy" "lag" .*', (TERRAFORM / "alerts.tf").read_text(), re.DOTALL)
+    assert lag
+    assert re.findall(r'metric_name="(\w+)"', lag[0]) == [f"{_WriteRows.lag}_sum", f"{_WriteRows.lag}_count"]
+    assert "> ${var.max_lag_seconds * 1000}" in lag[0]
 
 
 def test_the_build_gives_the_dockerfile_its_arguments() -> None:
