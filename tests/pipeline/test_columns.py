@@ -9,17 +9,22 @@ from typing import Any
 import fastavro
 import pyarrow.parquet as pq
 import pytest
+from apache_beam import coders
+from apache_beam.io.gcp.bigquery_tools import beam_row_from_dict, get_beam_typehints_from_tableschema
+from apache_beam.typehints.row_type import RowTypeConstraint
 
 from pipeline import compact, replay
 from pipeline.__main__ import main
 from pipeline.current import current_rows
+from pipeline.graph import _typed_row
 from pipeline.letters import ENTRIES
 from tests.conftest import as_arguments
 from tests.pipeline.test_cli import arguments, read_rows, write_messages
 from transforms.columns import own_columns
 from transforms.dead_letters import element_json
+from transforms.io.files.write import rows_with
 from transforms.io.pubsub import write as pubsub
-from transforms.schema import embedding_to_dict, json_row
+from transforms.schema import bigquery_schema, embedding_to_dict, json_row
 from transforms.types import SentenceEmbedding
 
 SPECIFICATIONS = [
@@ -218,3 +223,23 @@ def test_wrong_columns_are_refused_before_anything_runs(
     write_messages(tmp_path, *MESSAGES)
     assert main(arguments(tmp_path, text_encoder, **given)) == 2
     assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_beams_java_sink_takes_them() -> None:
+    """As rows of the types that Beam itself makes of the table's schema, which its coder carries to Java."""
+    own = [column for column, _ in own_columns(SPECIFICATIONS) if column.type != "DATE"]
+    kind = rows_with(own)
+    texts = ("acme", "5", "0.1", "1.5", "true", "2026-01-02T03:04:05.000006Z")
+    carried = {f"columns.{column.name}": text for column, text in zip(own, texts, strict=True)}
+    fields = (None, "", b"\0\0\x80?", "m", "v", "float32", 1, False)
+    rows = [
+        _typed_row(SentenceEmbedding("i", "m", 0, 0, 1, "x", metadata, *fields), kind) for metadata in ({}, carried)
+    ]
+    schema = bigquery_schema(kind.columns)
+    element = RowTypeConstraint.from_fields(get_beam_typehints_from_tableschema(schema))
+    coder = coders.registry.get_coder(element)
+    for row in rows:
+        decoded = coder.decode(coder.encode(beam_row_from_dict(row, schema)))
+        assert {column.name: getattr(decoded, column.name) for column in own} == {
+            column.name: row[column.name] for column in own
+        }
