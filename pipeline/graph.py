@@ -108,7 +108,7 @@ def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
     fields = settings.splitting.metadata_fields
     if fields is None:
         return sentences
-    keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+    keep = beam.ParDo(_Keep(fields, settings.own)).with_output_types(Sentence)
     return sentences._replace(output=sentences.output | "Keep metadata" >> keep)
 
 
@@ -183,8 +183,9 @@ def _without_content(row: SentenceEmbedding) -> SentenceEmbedding:
 
 
 class _Keep(beam.DoFn):
-    def __init__(self, fields: Sequence[str] | None) -> None:
+    def __init__(self, fields: Sequence[str], own: Sequence[Column]) -> None:
         self._kept = KeepMetadata(fields)
+        self._carried = [CARRIED + column.name for column in own]
 
     def start_bundle(self) -> None:
         self._kept.found.start_bundle()
@@ -193,7 +194,7 @@ class _Keep(beam.DoFn):
         self._kept.found.finish_bundle()
 
     def process(self, sentence: Sentence) -> Iterator[Sentence]:
-        own = {name: value for name, value in sentence.metadata.items() if name.startswith(CARRIED)}
+        own = {name: sentence.metadata[name] for name in self._carried if name in sentence.metadata}
         yield sentence._replace(metadata={**self._kept.of(sentence.metadata), **own})
 
 

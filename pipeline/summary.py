@@ -178,7 +178,8 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
         lines.append(f"model loaded  in {load.max / 1000:.1f} s, run by {_engines(counters)}")
-    if not settings.input and (lags := distributions.get("rows_lag_ms")):
+    is_stream = settings.input_subscription or settings.input_topic
+    if is_stream and (lags := distributions.get("rows_lag_ms")):
         spread = ", ".join(f"{name} {getattr(lags, name) / 1000:,.3f} s" for name in ("min", "mean", "max"))
         lines.append(f"lag           {spread} from a message's time to its rows, over {lags.count:,} messages")
     # Messages are acknowledged between bundles, where Beam's metrics do not reach.

@@ -16,9 +16,9 @@ from apache_beam.typehints.row_type import RowTypeConstraint
 from pipeline import compact, replay
 from pipeline.__main__ import main
 from pipeline.current import current_rows
-from pipeline.graph import _typed_row
+from pipeline.graph import _Keep, _typed_row
 from pipeline.letters import ENTRIES
-from tests.conftest import as_arguments
+from tests.conftest import as_arguments, sentence
 from tests.pipeline.test_cli import arguments, read_rows, write_messages
 from transforms.columns import own_columns
 from transforms.dead_letters import element_json
@@ -223,6 +223,15 @@ def test_wrong_columns_are_refused_before_anything_runs(
     write_messages(tmp_path, *MESSAGES)
     assert main(arguments(tmp_path, text_encoder, **given)) == 2
     assert reason in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("own", [(), own_columns(["a:STRING"])])
+def test_without_own_columns_no_name_is_kept_that_was_not_asked_for(own: Any) -> None:
+    """Rows may have a field that is called as a value travels."""
+    keep = _Keep(["lang"], [column for column, _ in own])
+    keep.start_bundle()
+    (kept,) = keep.process(sentence("Hi.")._replace(metadata={"lang": "en", "columns.a": "x", "columns.b": "y"}))
+    assert kept.metadata == {"lang": "en"} | ({"columns.a": "x"} if own else {})
 
 
 def test_beams_java_sink_takes_them() -> None:
