@@ -74,13 +74,15 @@ def usage_of(source: pathlib.Path) -> Model:
             raise ValueError(f"it names the similarity {similarity!r}, not one of {', '.join(SIMILARITIES)}")
         if wrong := [text for text in prompts.values() if not isinstance(text, str)]:
             raise ValueError(f"its prompts have {wrong[0]!r}")
+    document_prompt, query_prompt = _chosen(prompts, default)
     return Model(
         "",
         pooling=pooling,
         normalize=normalize,
         max_seq_length=_max_seq_length(source),
         prompts=prompts,
-        **_chosen(prompts, default),
+        document_prompt=document_prompt,
+        query_prompt=query_prompt,
         similarity=similarity,
         dimensions=_sizes(source),
     )
@@ -90,16 +92,14 @@ def _if_there(source: pathlib.Path, name: str) -> Any:
     return read_json(source, name) if (source / name).exists() else {}
 
 
-def _chosen(prompts: Mapping[str, str], default: str) -> dict[str, str]:
+def _chosen(prompts: Mapping[str, str], default: str) -> tuple[str, str]:
     """The prompts of documents and of queries; both are the default one if the checkpoint tells the two not apart.
 
     An empty prompt tells nothing: sentence-transformers saves a "document" that is empty beside any "passage".
     """
     document = next((prompts[name] for name in _DOCUMENTS if prompts.get(name)), "")
     query = prompts.get("query", "")
-    if not document and not query:
-        document = query = default
-    return {"document_prompt": document, "query_prompt": query}
+    return (document, query) if document or query else (default, default)
 
 
 def _max_seq_length(source: pathlib.Path) -> int:

@@ -178,8 +178,13 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
     except ValueError as error:
         raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error
     _copy(resolve(model.preprocessor), str(target / "preprocessor"))
-    prompts = {"document_prompt": recipe.document_prompt, "query_prompt": recipe.query_prompt}
-    return _write(encoder, target, dataclasses.replace(model, licence=licence or model.licence, **prompts))
+    usage = dataclasses.replace(
+        model,
+        licence=licence or model.licence,
+        document_prompt=recipe.document_prompt,
+        query_prompt=recipe.query_prompt,
+    )
+    return _write(encoder, target, usage)
 
 
 def _copy(source: str, target: str) -> None:

@@ -1,8 +1,8 @@
 """`python -m tests.transforms.encoder.bert.reference PYTHON`: what sentence-transformers makes of small checkpoints.
 
-PYTHON is that of an environment with sentence-transformers and torch, which are not among the requirements. What is printed
-belongs into tests/data/sentence_transformers.json; the checkpoints have weights from a seed, so they are made again by
-the tests.
+PYTHON is that of an environment with sentence-transformers and torch, which are not among the requirements. What is
+printed belongs into tests/data/sentence_transformers.json. The weights come from a seed, so the tests make the
+checkpoints again.
 """
 
 import json
@@ -35,8 +35,14 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
         "config_sentence_transformers.json": {"prompts": PROMPTS},
         "1_Pooling/config.json": {"embedding_dimension": 16, "pooling_mode": "cls", "include_prompt": True},
     },
-    "no_norm": {"modules": ("Transformer", "Pooling"), "config_sentence_transformers.json": {"prompts": PROMPTS}},
-    "sizes": {"matryoshka_dimensions": [16, 8, 4], "config_sentence_transformers.json": {"prompts": PROMPTS}},
+    "no_norm": {
+        "modules": ("Transformer", "Pooling"),
+        "config_sentence_transformers.json": {"prompts": PROMPTS, "similarity_fn_name": "dot"},
+    },
+    "sizes": {
+        "matryoshka_dimensions": [16, 8, 4],
+        "config_sentence_transformers.json": {"prompts": PROMPTS, "similarity_fn_name": "dot"},
+    },
 }
 _POOLING = {"word_embedding_dimension": 16, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
 _PATHS = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}

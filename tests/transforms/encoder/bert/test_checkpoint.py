@@ -1,7 +1,6 @@
 """Checkpoints of sentence-transformers are used as they were trained: its vectors, recorded by `reference`, are met."""
 
 import dataclasses
-import functools
 import json
 import pathlib
 import shutil
@@ -13,7 +12,6 @@ import pytest
 
 from pipeline import export_encoder
 from tests.conftest import DATA
-from tests.shared import Shared
 from tests.transforms.encoder.bert.reference import PROMPTS, TEXTS, write
 from transforms.encoder.bert.checkpoint import usage_of
 from transforms.encoder.catalogue import CARD_FILE, find_model
@@ -23,20 +21,9 @@ from transforms.encoder.text_encoder import TextEncoder, load_encoder, name_and_
 EXPECTED = json.loads((DATA / "sentence_transformers.json").read_text())
 
 
-@pytest.fixture(scope="session")
-def pair(shared: Shared) -> Callable[[str], str]:
-    """The directory of the pair made from a checkpoint of `reference`, by its name."""
-
-    def make(name: str, path: pathlib.Path) -> None:
-        write(path, name)
-        assert export_encoder.main([f"--from={path}", f"--to={path / name}"]) == 0
-
-    return lambda name: str(shared.made(f"checkpoint_{name}", functools.partial(make, name)) / name)
-
-
-def encoder(pair: Callable[[str], str], name: str, **options: Any) -> TextEncoder:
+def encoder(trained: Callable[[str], str], name: str, **options: Any) -> TextEncoder:
     """The encoder of that pair, which reads as much as its checkpoint allows."""
-    path = pair(name)
+    path = trained(name)
     return load_encoder(EncoderOptions(path, max_seq_length=find_model(path).max_seq_length, **options))
 
 
@@ -63,10 +50,10 @@ def assert_same(found: Any, key: str) -> None:
     ],
 )
 def test_vectors_are_those_of_sentence_transformers(
-    pair: Callable[[str], str], name: str, document: str, query: str
+    trained: Callable[[str], str], name: str, document: str, query: str
 ) -> None:
     """Documents and queries, each with its prompt, cut at the length that the checkpoint says."""
-    found = encoder(pair, name)
+    found = encoder(trained, name)
     assert_same(found.encode(TEXTS), f"{name} {document}")
     assert_same(found.encode_document(TEXTS), f"{name} {document}")
     assert_same(found.encode_query(TEXTS), f"{name} {query}")
@@ -83,45 +70,45 @@ def test_vectors_are_those_of_sentence_transformers(
         ("good dog: ", "prompts query"),
     ],
 )
-def test_another_prompt_may_be_chosen(pair: Callable[[str], str], prompt: str, key: str) -> None:
+def test_another_prompt_may_be_chosen(trained: Callable[[str], str], prompt: str, key: str) -> None:
     """By its name or as a text: for all documents when the model is loaded, for queries when they are encoded."""
-    chosen = encoder(pair, "prompts", prompt=prompt)
+    chosen = encoder(trained, "prompts", prompt=prompt)
     assert_same(chosen.encode(TEXTS), key)
     assert_same(chosen.encode_query(TEXTS), "prompts query")
     assert_same(chosen.encode_query(TEXTS, prompt), key)
 
 
 @pytest.mark.slow
-def test_a_prompt_counts_among_the_tokens(pair: Callable[[str], str]) -> None:
+def test_a_prompt_counts_among_the_tokens(trained: Callable[[str], str]) -> None:
     """They are those that the encoder read, and what is cut is the end of the sentence."""
-    found = encoder(pair, "length").encode_with_counts(TEXTS)
+    found = encoder(trained, "length").encode_with_counts(TEXTS)
     # "bad cat ." is before each.
     assert found.tokens.tolist() == [8, 7, 5, 12, 12, 9]
     assert found.truncated.tolist() == [False, False, False, True, True, False]
 
 
 @pytest.mark.slow
-def test_a_word_that_names_no_prompt_is_refused(pair: Callable[[str], str]) -> None:
+def test_a_word_that_names_no_prompt_is_refused(trained: Callable[[str], str]) -> None:
     """It is taken for a misspelt name rather than for a text."""
     said = "expected {} as clustering, none, passage, query, or a text such as 'query: ', got 'qurey' for prompts"
     with pytest.raises(ValueError, match=f"^{said.format('prompt')}$"):
-        TextEncoder(pair("prompts"), max_seq_length=40, prompt="qurey")
+        TextEncoder(trained("prompts"), max_seq_length=40, prompt="qurey")
     with pytest.raises(ValueError, match=f"^{said.format(chr(39).join(('the query', 's prompt')))}$"):
-        encoder(pair, "prompts").encode_query(["dog"], "qurey")
+        encoder(trained, "prompts").encode_query(["dog"], "qurey")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["prompts", "default", "no_norm"])
 def test_a_pair_without_its_card_knows_its_prompts(
-    pair: Callable[[str], str], name: str, monkeypatch: pytest.MonkeyPatch
+    trained: Callable[[str], str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The encoder itself tells them, so vectors and version are the same."""
-    told = encoder(pair, name)
-    card = pathlib.Path(pair(name)) / CARD_FILE
+    told = encoder(trained, name)
+    card = pathlib.Path(trained(name)) / CARD_FILE
     kept = card.read_text()
     try:
         card.unlink()
-        asked = TextEncoder(pair(name), max_seq_length=40)
+        asked = TextEncoder(trained(name), max_seq_length=40)
     finally:
         card.write_text(kept)
     assert (asked.version, asked.document_prompt, asked.query_prompt) == (
@@ -133,46 +120,46 @@ def test_a_pair_without_its_card_knows_its_prompts(
 
 
 @pytest.mark.slow
-def test_prompts_and_sizes_are_part_of_the_version(pair: Callable[[str], str]) -> None:
+def test_prompts_and_sizes_are_part_of_the_version(trained: Callable[[str], str]) -> None:
     """Each other prompt or size that makes other vectors; the same one under another name is the same version."""
-    path = pair("sizes")
+    path = trained("sizes")
 
     def version(**options: Any) -> str:
         return name_and_version(EncoderOptions(path, max_seq_length=40, **options))[1]
 
-    others = [{"prompt": "query"}, {"prompt": "none"}, {"truncate_dim": 8}, {"truncate_dim": 4}]
+    others: list[dict[str, Any]] = [{"prompt": "query"}, {"prompt": "none"}, {"truncate_dim": 8}, {"truncate_dim": 4}]
     assert len({version(), *(version(**each) for each in others)}) == 5
     assert version() == version(prompt="passage") == version(prompt=PROMPTS["passage"]) == version(truncate_dim=16)
-    assert version(prompt="query", truncate_dim=8) == encoder(pair, "sizes", prompt="query", truncate_dim=8).version
+    assert version(prompt="query", truncate_dim=8) == encoder(trained, "sizes", prompt="query", truncate_dim=8).version
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("field", ["document_prompt", "query_prompt"])
 def test_a_card_with_another_prompt_is_another_version(
-    pair: Callable[[str], str], tmp_path: pathlib.Path, field: str
+    trained: Callable[[str], str], tmp_path: pathlib.Path, field: str
 ) -> None:
     """As what changes vectors is."""
-    copied = shutil.copytree(pair("prompts"), tmp_path / "prompts")
+    copied = shutil.copytree(trained("prompts"), tmp_path / "prompts")
     card = json.loads((copied / CARD_FILE).read_text())
     (copied / CARD_FILE).write_text(json.dumps(card | {field: "Dogs! "}))
-    asked, told = (name_and_version(EncoderOptions(str(path))) for path in (copied, pair("prompts")))
+    asked, told = (name_and_version(EncoderOptions(str(path))) for path in (copied, trained("prompts")))
     assert asked != told
 
 
 @pytest.mark.slow
-def test_a_pair_that_is_exported_again_keeps_its_prompts(pair: Callable[[str], str], tmp_path: pathlib.Path) -> None:
+def test_a_pair_that_is_exported_again_keeps_its_prompts(trained: Callable[[str], str], tmp_path: pathlib.Path) -> None:
     """And all else that its card says."""
-    assert export_encoder.main([f"--model={pair('sizes')}", f"--to={tmp_path / 'sizes'}"]) == 0
-    again, first = find_model(str(tmp_path / "sizes")), find_model(pair("sizes"))
+    assert export_encoder.main([f"--model={trained('sizes')}", f"--to={tmp_path / 'sizes'}"]) == 0
+    again, first = find_model(str(tmp_path / "sizes")), find_model(trained("sizes"))
     assert dataclasses.replace(again, encoder=first.encoder, preprocessor=first.preprocessor) == first
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [8, 4])
 @pytest.mark.parametrize("prompt", ["none", "passage"])
-def test_cut_vectors_are_those_of_sentence_transformers(pair: Callable[[str], str], prompt: str, size: int) -> None:
+def test_cut_vectors_are_those_of_sentence_transformers(trained: Callable[[str], str], prompt: str, size: int) -> None:
     """And of length 1 again, as those of the model are."""
-    found = encoder(pair, "sizes", prompt=prompt, truncate_dim=size)
+    found = encoder(trained, "sizes", prompt=prompt, truncate_dim=size)
     vectors = found.encode(TEXTS)
     assert vectors.shape == (len(TEXTS), found.dimension) == (len(TEXTS), size)
     assert_same(vectors, f"sizes {prompt} {size}")
@@ -180,22 +167,22 @@ def test_cut_vectors_are_those_of_sentence_transformers(pair: Callable[[str], st
 
 
 @pytest.mark.slow
-def test_vectors_that_are_not_normalized_are_only_cut(pair: Callable[[str], str]) -> None:
+def test_vectors_that_are_not_normalized_are_only_cut(trained: Callable[[str], str]) -> None:
     """Their lengths mean something."""
-    whole = encoder(pair, "sizes", normalize=False).encode(TEXTS)
-    cut = encoder(pair, "sizes", normalize=False, truncate_dim=8).encode(TEXTS)
+    whole = encoder(trained, "sizes", normalize=False).encode(TEXTS)
+    cut = encoder(trained, "sizes", normalize=False, truncate_dim=8).encode(TEXTS)
     np.testing.assert_array_equal(cut, whole[:, :8])
 
 
 @pytest.mark.slow
-def test_another_size_is_refused(pair: Callable[[str], str]) -> None:
+def test_another_size_is_refused(trained: Callable[[str], str]) -> None:
     """The line names those that there are, or that there are none."""
     with pytest.raises(
         ValueError, match="^expected truncate_dim as 8 or 4, the sizes that sizes was trained for, got 5"
     ):
-        TextEncoder(pair("sizes"), max_seq_length=40, truncate_dim=5)
+        TextEncoder(trained("sizes"), max_seq_length=40, truncate_dim=5)
     with pytest.raises(ValueError, match="^expected no truncate_dim for plain, which names no sizes .*, got 8; if"):
-        TextEncoder(pair("plain"), max_seq_length=40, truncate_dim=8)
+        TextEncoder(trained("plain"), max_seq_length=40, truncate_dim=8)
 
 
 @pytest.fixture
