@@ -1,7 +1,6 @@
 """TF-Hub's encoders as TensorFlow functions that compute one vector per text and nothing else."""
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import tensorflow as tf
 from transforms.encoder.bert.graph import INPUT_NAMES, Bert, BertConfig, l2_normalize, pool
 from transforms.encoder.bert.weights import config_of, lift
 from transforms.encoder.catalogue import Model
-from transforms.encoder.engines import PROBES, agreement
 from transforms.encoder.hub import load
 from transforms.encoder.reasons import reason_of
 
@@ -19,10 +17,6 @@ Array = np.ndarray[Any, Any]
 
 # The signatures of a text-in encoder without a __call__: that of modules of TF1, and that for TensorFlow Serving.
 _SIGNATURES = ("default", "serving_default")
-# The agreement of float32 vectors that differ only by the order of their sums.
-_ROUNDING = 1 - 1e-9
-
-_log = logging.getLogger(__name__)
 
 
 def max_positions(module: Any) -> int:
@@ -141,7 +135,7 @@ class TextVectors:
         dimension: the length of a vector.
 
     Raises:
-        ValueError: if it is of no such form, or gives a text another vector each time.
+        ValueError: if it is of no such form.
     """
 
     def __init__(self, model: Model, normalize: bool) -> None:
@@ -160,23 +154,11 @@ class TextVectors:
             ) from error
         self._encoder = encoder
         self._vectors = tf.function(call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        self._apart = False
-        texts = list(filter(None, PROBES))
-        alone, again = (np.concatenate([self([text]) for text in texts]) for _ in range(2))
-        if not _same(again, alone):
-            raise ValueError(
-                f"expected one vector for a text from {model.encoder}, got another one when it was encoded again; "
-                "export the model for inference, without dropout"
-            )
-        self._apart = not _same(self(texts), alone)
-        if self._apart:
-            _log.warning("%s runs one text at a time: in a batch, its vectors depend on the other texts", model.name)
 
     def __call__(self, texts: list[str]) -> Array:
         """The vectors of `texts`, float32 [len(texts), dimension]."""
-        given = tf.constant([text.encode() for text in texts], tf.string)
-        parts = tf.split(given, len(texts)) if self._apart else [given]
-        return np.concatenate([self._vectors(part).numpy() for part in parts])
+        result: Array = self._vectors(tf.constant([text.encode() for text in texts], tf.string)).numpy()
+        return result
 
 
 def _outputs(encoder: Any, texts: tf.Tensor) -> Any:
@@ -203,8 +185,3 @@ def _only_vectors(outputs: Any) -> tf.Tensor:
     if outputs.shape.rank != 2:
         raise ValueError(f"it gives a tensor of shape {outputs.shape}, not one vector per text")
     return tf.cast(outputs, tf.float32)
-
-
-def _same(found: Array, expected: Array) -> bool:
-    """Whether vectors are equal apart from rounding; NaN is equal to NaN."""
-    return agreement(*(np.nan_to_num(vectors.astype(np.float64)) for vectors in (found, expected))) > _ROUNDING
