@@ -3,16 +3,15 @@
 The source is a checkpoint in Hugging Face layout or another pair of SavedModels.
 """
 
-import contextlib
-import json
+import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from transforms.encoder.bert.checkpoint import read_json, usage_of, using
 from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
 from transforms.encoder.engines import Probes, plain_graph
@@ -113,14 +112,14 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
 
     Args:
         source: a directory with config.json, *.safetensors, vocab.txt or tokenizer.json and, for a checkpoint of
-            sentence-transformers, modules.json with its pooling and normalize modules.
+            sentence-transformers, the files that checkpoint.usage_of reads.
         target: the directory to create.
         licence: the SPDX identifier of the weights' license, which is written to the card.
 
     Raises:
         ValueError: if the checkpoint is not a BERT, or lacks a file.
     """
-    config = _read_json(source, "config.json")
+    config = read_json(source, "config.json")
     if config.get("model_type") != "bert":
         raise ValueError(f"expected model_type 'bert' in {source / 'config.json'}, got {config.get('model_type')!r}")
     activation = config.get("hidden_act", "gelu")
@@ -130,18 +129,18 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
         raise ValueError(f"expected absolute position embeddings, got {config['position_embedding_type']!r}")
     vocabulary, lower_case = _vocabulary(source)
     tensors = _tensors(source)
-    pooling, normalize = _sentence_transformers(source)
-    if not pooling:
-        pooling = "pooled_output" if "pooler.dense.weight" in tensors else "mean"
-    with _using(source / "config.json"):
+    usage = usage_of(source)
+    with using(source / "config.json"):
         described = BertConfig(
             heads=config["num_attention_heads"],
             activation=activation,
             epsilon=config.get("layer_norm_eps", 1e-12),
-            pooling=pooling,
-            normalize=normalize,
+            pooling=usage.pooling or ("pooled_output" if "pooler.dense.weight" in tensors else "mean"),
+            normalize=usage.normalize,
+            document_prompt=usage.document_prompt,
+            query_prompt=usage.query_prompt,
         )
-    with _using(source / "*.safetensors"):
+    with using(source / "*.safetensors"):
         encoder = Bert(tensors, described)
         rows, hidden = encoder.words.shape
         if hidden % described.heads:
@@ -151,23 +150,7 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
         # This fails if weights are of shapes that do not fit each other.
         encoder.vectors.get_concrete_function()
     tf.saved_model.save(BertPreprocessor(vocabulary, lower_case), str(target / "preprocessor"))
-    return _write(encoder, target, not lower_case, licence)
-
-
-@contextlib.contextmanager
-def _using(path: pathlib.Path) -> Iterator[None]:
-    """Turns what is raised about a file of a checkpoint into a ValueError of one line that names the file.
-
-    Everything is turned, because safetensors and TensorFlow raise exceptions of their own.
-    """
-    try:
-        yield
-    except Exception as error:
-        missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error).strip()
-        reason = (missing.splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"expected {path} of a BERT checkpoint, could not use it: {reason}; download the checkpoint again"
-        ) from error
+    return _write(encoder, target, dataclasses.replace(usage, cased=not lower_case, licence=licence))
 
 
 def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
@@ -195,7 +178,13 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
     except ValueError as error:
         raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error
     _copy(resolve(model.preprocessor), str(target / "preprocessor"))
-    return _write(encoder, target, model.cased, licence or model.licence)
+    usage = dataclasses.replace(
+        model,
+        licence=licence or model.licence,
+        document_prompt=recipe.document_prompt,
+        query_prompt=recipe.query_prompt,
+    )
+    return _write(encoder, target, usage)
 
 
 def _copy(source: str, target: str) -> None:
@@ -207,34 +196,24 @@ def _copy(source: str, target: str) -> None:
             tf.io.gfile.copy(os.path.join(folder, name), os.path.join(copied, name))
 
 
-def _write(encoder: Bert, target: pathlib.Path, cased: bool, licence: str) -> Model:
-    """Saves the encoder as `target`/encoder, with a card that describes the pair."""
+def _write(encoder: Bert, target: pathlib.Path, usage: Model) -> Model:
+    """Saves the encoder as `target`/encoder, with a card that describes the pair, to be used as `usage` says."""
     tf.saved_model.save(encoder, str(target / "encoder"), signatures=encoder.__call__)
-    model = Model(
+    hidden, positions = int(encoder.words.shape[1]), int(encoder.positions.shape[0])
+    model = dataclasses.replace(
+        usage,
         name=target.name,
         encoder=str(target / "encoder"),
         preprocessor=str(target / "preprocessor"),
-        dimension=int(encoder.words.shape[1]),
+        dimension=hidden,
         pooling=encoder.config.pooling,
         normalize=encoder.config.normalize,
-        cased=cased,
-        max_seq_length=int(encoder.positions.shape[0]),
-        licence=licence,
+        max_seq_length=min(positions, usage.max_seq_length or positions),
+        dimensions=tuple(size for size in usage.dimensions if size < hidden),
         poolings=tuple(p for p in POOLINGS if encoder.pooler is not None or p != "pooled_output"),
     )
     write_card(target, model)
     return model
-
-
-def _read_json(source: pathlib.Path, name: str, kind: type = dict) -> Any:
-    path = source / name
-    if not path.exists():
-        raise ValueError(f"expected a checkpoint in Hugging Face layout, {path} is missing; pass its directory")
-    with _using(path):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, kind):
-            raise ValueError(f"it holds {type(found).__name__}")
-        return found
 
 
 def _tensors(source: pathlib.Path) -> dict[str, Any]:
@@ -246,7 +225,7 @@ def _tensors(source: pathlib.Path) -> dict[str, Any]:
         raise ValueError(f"expected *.safetensors in {source}, found none; convert the checkpoint's weights first")
     tensors: dict[str, Any] = {}
     for file in files:
-        with _using(file):
+        with using(file):
             tensors |= load_file(str(file))
     found = {name.removeprefix("bert."): tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
     # Checkpoints converted from TensorFlow name the weights of a layer norm gamma and beta.
@@ -255,11 +234,11 @@ def _tensors(source: pathlib.Path) -> dict[str, Any]:
 
 def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
     """The WordPiece vocabulary in the order of the ids, and whether text is lower-cased."""
-    tokenizer_config = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
+    tokenizer_config = read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
     lower_case = tokenizer_config.get("do_lower_case")
     path = source / ("vocab.txt" if _has(source, "vocab.txt") else "tokenizer.json")
-    tokenizer = {} if path.name == "vocab.txt" else _read_json(source, path.name)
-    with _using(path):
+    tokenizer = {} if path.name == "vocab.txt" else read_json(source, path.name)
+    with using(path):
         if path.name == "vocab.txt":
             vocabulary = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
         else:
@@ -276,30 +255,3 @@ def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
 
 def _has(source: pathlib.Path, name: str) -> bool:
     return (source / name).exists()
-
-
-def _sentence_transformers(source: pathlib.Path) -> tuple[str, bool]:
-    """The pooling ("" if unspecified) and whether to normalize, from the modules of sentence-transformers."""
-    if not _has(source, "modules.json"):
-        return "", False
-    pooling, normalize = "", False
-    with _using(source / "modules.json"):
-        modules = [
-            (module["type"].rsplit(".", 1)[-1], module["path"]) for module in _read_json(source, "modules.json", list)
-        ]
-    for kind, path in modules:
-        if kind == "Pooling":
-            pooling = _pooling(_read_json(source, f"{path}/config.json"))
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise ValueError(f"expected Transformer, Pooling and Normalize modules in {source}, got {kind}")
-    return pooling, normalize
-
-
-def _pooling(config: dict[str, Any]) -> str:
-    supported = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode") and value is True]
-    if len(chosen) != 1 or chosen[0] not in supported:
-        raise ValueError(f"expected one of {sorted(supported)} in the pooling module, got {chosen}")
-    return supported[chosen[0]]
