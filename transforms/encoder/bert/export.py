@@ -1,4 +1,4 @@
-"""Exports a BERT as a pair of SavedModels with TF-Hub's text interface and the optimized graph.
+"""Exports an encoder as a pair of preprocessor and SavedModel with the optimized graph.
 
 The source is a checkpoint in Hugging Face layout or another pair of SavedModels.
 """
@@ -7,14 +7,16 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
-from typing import Any
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
-from transforms.encoder.catalogue import POOLINGS, Model, write_card
+from transforms.encoder.bert.graph import ACTIVATIONS, Bert
+from transforms.encoder.bert.kinds import KINDS, Kind, as_bert, config_of_kind
+from transforms.encoder.catalogue import POOLINGS, TOKENIZER_FILE, Model, write_card
 from transforms.encoder.engines import Probes, plain_graph
 from transforms.encoder.hub import resolve
 from transforms.encoder.options import EncoderOptions
@@ -109,49 +111,45 @@ class _Pack(tf.Module):
 
 
 def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str = "") -> Model:
-    """Writes the BERT checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
+    """Writes the checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
 
     Args:
-        source: a directory with config.json, *.safetensors, vocab.txt or tokenizer.json and, for a checkpoint of
-            sentence-transformers, modules.json with its pooling and normalize modules.
+        source: a directory with config.json, *.safetensors, tokenizer.json (or BERT's vocab.txt) and, for a checkpoint
+            of sentence-transformers, modules.json with its pooling and normalize modules.
         target: the directory to create.
         licence: the SPDX identifier of the weights' license, which is written to the card.
 
     Raises:
-        ValueError: if the checkpoint is not a BERT, or lacks a file.
+        ValueError: if the checkpoint is of none of the KINDS, or lacks a file.
     """
     config = _read_json(source, "config.json")
-    if config.get("model_type") != "bert":
-        raise ValueError(f"expected model_type 'bert' in {source / 'config.json'}, got {config.get('model_type')!r}")
-    activation = config.get("hidden_act", "gelu")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"expected hidden_act among {sorted(ACTIVATIONS)}, got {activation!r}")
+    kind = KINDS.get(config.get("model_type"))
+    if not kind:
+        given = config.get("model_type")
+        raise ValueError(f"expected model_type among {sorted(KINDS)} in {source / 'config.json'}, got {given!r}")
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise ValueError(f"expected absolute position embeddings, got {config['position_embedding_type']!r}")
-    vocabulary, lower_case = _vocabulary(source)
-    tensors = _tensors(source)
+    tokenizer = _tokenizer(source, kind)
+    with _using(source / "*.safetensors"):
+        tensors = as_bert(kind, _tensors(source), config)
     pooling, normalize = _sentence_transformers(source)
     if not pooling:
         pooling = "pooled_output" if "pooler.dense.weight" in tensors else "mean"
     with _using(source / "config.json"):
-        described = BertConfig(
-            heads=config["num_attention_heads"],
-            activation=activation,
-            epsilon=config.get("layer_norm_eps", 1e-12),
-            pooling=pooling,
-            normalize=normalize,
-        )
+        described = config_of_kind(kind, config, pooling, normalize)
+    if described.activation not in ACTIVATIONS:
+        raise ValueError(f"expected {kind.activation} among {sorted(ACTIVATIONS)}, got {described.activation!r}")
     with _using(source / "*.safetensors"):
         encoder = Bert(tensors, described)
         rows, hidden = encoder.words.shape
         if hidden % described.heads:
             raise ValueError(f"its {hidden} dimensions are no multiple of the {described.heads} heads in config.json")
-        if rows < len(vocabulary):
-            raise ValueError(f"it has vectors of {rows} tokens, and the vocabulary has {len(vocabulary)}")
+        if rows < tokenizer.tokens:
+            raise ValueError(f"it has vectors of {rows} tokens, and the vocabulary has {tokenizer.tokens}")
         # This fails if weights are of shapes that do not fit each other.
         encoder.vectors.get_concrete_function()
-    tf.saved_model.save(BertPreprocessor(vocabulary, lower_case), str(target / "preprocessor"))
-    return _write(encoder, target, not lower_case, licence)
+    tokenizer.write(target / "preprocessor")
+    return _write(encoder, target, tokenizer.cased, licence)
 
 
 @contextlib.contextmanager
@@ -166,7 +164,7 @@ def _using(path: pathlib.Path) -> Iterator[None]:
         missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error).strip()
         reason = (missing.splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"expected {path} of a BERT checkpoint, could not use it: {reason}; download the checkpoint again"
+            f"expected {path} of a checkpoint, could not use it: {reason}; download the checkpoint again"
         ) from error
 
 
@@ -238,7 +236,7 @@ def _read_json(source: pathlib.Path, name: str, kind: type = dict) -> Any:
 
 
 def _tensors(source: pathlib.Path) -> dict[str, Any]:
-    """The checkpoint's tensors as float32 arrays, without the "bert." prefix of checkpoints that have a task head."""
+    """The checkpoint's tensors as float32 arrays."""
     from safetensors.tensorflow import load_file
 
     files = sorted(source.glob("*.safetensors"))
@@ -248,30 +246,96 @@ def _tensors(source: pathlib.Path) -> dict[str, Any]:
     for file in files:
         with _using(file):
             tensors |= load_file(str(file))
-    found = {name.removeprefix("bert."): tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
-    # Checkpoints converted from TensorFlow name the weights of a layer norm gamma and beta.
-    return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in found.items()}
+    return {name: tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
 
 
-def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
-    """The WordPiece vocabulary in the order of the ids, and whether text is lower-cased."""
-    tokenizer_config = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
-    lower_case = tokenizer_config.get("do_lower_case")
-    path = source / ("vocab.txt" if _has(source, "vocab.txt") else "tokenizer.json")
-    tokenizer = {} if path.name == "vocab.txt" else _read_json(source, path.name)
-    with _using(path):
-        if path.name == "vocab.txt":
-            vocabulary = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+class _Tokenizer(NamedTuple):
+    """A checkpoint's tokenizer: the number of its tokens, whether case matters, and a function that writes it."""
+
+    tokens: int
+    cased: bool
+    write: Callable[[pathlib.Path], None]
+
+
+def _tokenizer(source: pathlib.Path, kind: Kind) -> _Tokenizer:
+    """The checkpoint's tokenizer: as a SavedModel if it is BERT's own, or else in the file that it comes in."""
+    settings = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
+    if settings.get("truncation_side", "right") != "right":
+        raise ValueError(f"expected a tokenizer that truncates on the right, {source} has one that does on the left")
+    from_vocabulary = kind.has_berts_tokens and _has(source, "vocab.txt")
+    stated = _read_json(source, TOKENIZER_FILE) if _has(source, TOKENIZER_FILE) or not from_vocabulary else {}
+    with _using(source / TOKENIZER_FILE):
+        is_berts_own = kind.has_berts_tokens and (not stated or _is_berts_own(stated))
+    if not is_berts_own:
+        return _of_file(source)
+    lower_case = settings.get("do_lower_case", (stated.get("normalizer") or {}).get("lowercase"))
+    folded = True if lower_case is None else bool(lower_case)
+    if not stated and (unknown := _unlike_bert(settings, folded)):
+        raise ValueError(
+            f"expected {TOKENIZER_FILE} in {source} beside a vocab.txt with {unknown} in tokenizer_config.json, it is "
+            "missing; load the checkpoint with transformers' AutoTokenizer and save it"
+        )
+    with _using(source / ("vocab.txt" if from_vocabulary else TOKENIZER_FILE)):
+        if from_vocabulary:
+            vocabulary = (source / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
         else:
-            kind = tokenizer["model"].get("type", "WordPiece")
-            if kind != "WordPiece":
-                raise ValueError(f"it is of a {kind} tokenizer, not of WordPiece")
-            vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
-            if lower_case is None:
-                lower_case = (tokenizer.get("normalizer") or {}).get("lowercase")
+            vocabulary = sorted(stated["model"]["vocab"], key=stated["model"]["vocab"].__getitem__)
         if missing := [token for token in _NEEDED_TOKENS if token not in vocabulary]:
             raise ValueError(f"it lacks the tokens {', '.join(missing)}")
-    return vocabulary, True if lower_case is None else bool(lower_case)
+
+    def write(target: pathlib.Path) -> None:
+        tf.saved_model.save(BertPreprocessor(vocabulary, folded), str(target))
+
+    return _Tokenizer(len(vocabulary), not folded, write)
+
+
+def _is_berts_own(stated: dict[str, Any]) -> bool:
+    """Whether BertPreprocessor does all that a tokenizer.json says."""
+    normalizer = stated.get("normalizer") or {}
+    said = {
+        "WordPiece": stated["model"].get("type", "WordPiece"),
+        "[UNK]": stated["model"].get("unk_token", "[UNK]"),
+        "##": stated["model"].get("continuing_subword_prefix", "##"),
+        "BertNormalizer": normalizer.get("type", "BertNormalizer"),
+        "BertPreTokenizer": (stated.get("pre_tokenizer") or {}).get("type", "BertPreTokenizer"),
+    }
+    settings = {"strip_accents": normalizer.get("strip_accents")}
+    settings["tokenize_chinese_chars"] = normalizer.get("handle_chinese_chars", True)
+    folded = normalizer.get("lowercase", True)
+    return (
+        all(ours == theirs for ours, theirs in said.items())
+        and normalizer.get("clean_text", True)
+        and not _unlike_bert(settings, folded)
+    )
+
+
+# The names under which transformers has BERT's tokenizer.
+_BERTS_TOKENIZERS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
+
+
+def _unlike_bert(settings: dict[str, Any], folded: bool) -> str:
+    """The key of a tokenizer_config.json that asks for what BertPreprocessor does not do; "" if none does."""
+    if settings.get("tokenizer_class", _BERTS_TOKENIZERS[0]) not in (None, *_BERTS_TOKENIZERS):
+        return f"tokenizer_class={settings['tokenizer_class']}"
+    if settings.get("strip_accents") not in (None, folded):
+        return "strip_accents"
+    return "" if settings.get("tokenize_chinese_chars", True) else "tokenize_chinese_chars"
+
+
+def _of_file(source: pathlib.Path) -> _Tokenizer:
+    """A tokenizer that is run from its tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    # It refuses what cannot be run.
+    Preprocessor(str(source))
+    tokenizer = Tokenizer.from_file(str(source / TOKENIZER_FILE))
+    cased = tokenizer.normalizer is None or tokenizer.normalizer.normalize_str("A") != "a"
+
+    def write(target: pathlib.Path) -> None:
+        target.mkdir(parents=True)
+        shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
+
+    return _Tokenizer(tokenizer.get_vocab_size(), cased, write)
 
 
 def _has(source: pathlib.Path, name: str) -> bool:
@@ -298,8 +362,10 @@ def _sentence_transformers(source: pathlib.Path) -> tuple[str, bool]:
 
 
 def _pooling(config: dict[str, Any]) -> str:
-    supported = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode") and value is True]
+    # Newer versions of sentence-transformers name the mode; older ones have a flag for each.
+    supported = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "mean": "mean", "cls": "cls"}
+    chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    chosen += [config["pooling_mode"]] if "pooling_mode" in config else []
     if len(chosen) != 1 or chosen[0] not in supported:
         raise ValueError(f"expected one of {sorted(supported)} in the pooling module, got {chosen}")
     return supported[chosen[0]]
