@@ -1,17 +1,28 @@
-"""Other ways to compute a model's vectors, with one interface: a list of texts in, an array of vectors out."""
+"""Other ways to compute a model's vectors, with one interface: a list of texts in, an array of vectors out.
+
+python -m tests.benchmarks.encoder_peers [--sbd DIR] [--count=2000] [--rounds=3] KIND[=CHECKPOINT] ...
+
+It exports a checkpoint of each kind, encodes texts in 16 languages with it and with sentence-transformers, and prints
+how far the vectors differ and how many sentences each encodes in a second. Without CHECKPOINT, it makes one of random
+weights, as large as all-MiniLM-L6-v2. Most texts are of the development sets in DIR.
+"""
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import multiprocessing
 import os
 import pathlib
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from pipeline import console, export_encoder
 from transforms.encoder.catalogue import find_model
 
 Encode = Callable[[list[str]], Any]
@@ -56,10 +67,9 @@ def sentence_transformers(checkpoint: str, backend: str, **model_options: Any) -
     return lambda texts: found.encode(texts, batch_size=32, show_progress_bar=False)
 
 
-def _bfloat16_pytorch(checkpoint: str) -> Encode:
-    import torch
-
-    return sentence_transformers(checkpoint, "torch", torch_dtype=torch.bfloat16)
+def _pytorch(checkpoint: str, precision: str) -> Encode:
+    # A checkpoint may be stored in another precision.
+    return sentence_transformers(checkpoint, "torch", dtype=precision)
 
 
 def _openvino(checkpoint: str, hint: str) -> Encode:
@@ -91,8 +101,8 @@ def _needed(checkpoint: str) -> str:
 # The function that makes each peer, given the model's name and its weights in Hugging Face layout.
 PEERS: dict[str, Callable[[str, str], Encode]] = {
     "Beam's MLTransform, float32": lambda model, _: beams_own(model),
-    "sentence-transformers on PyTorch, float32": lambda _, checkpoint: sentence_transformers(checkpoint, "torch"),
-    "sentence-transformers on PyTorch, bfloat16": lambda _, checkpoint: _bfloat16_pytorch(checkpoint),
+    "sentence-transformers on PyTorch, float32": lambda _, checkpoint: _pytorch(checkpoint, "float32"),
+    "sentence-transformers on PyTorch, bfloat16": lambda _, checkpoint: _pytorch(checkpoint, "bfloat16"),
     "sentence-transformers on OpenVINO, float32": lambda _, checkpoint: _openvino(checkpoint, "f32"),
     "sentence-transformers on OpenVINO, bfloat16": lambda _, checkpoint: _openvino(checkpoint, "bf16"),
     "sentence-transformers on ONNX Runtime, float32": lambda _, checkpoint: sentence_transformers(
@@ -100,3 +110,67 @@ PEERS: dict[str, Callable[[str, str], Encode]] = {
     ),
     "sentence-transformers on ONNX Runtime, int8": lambda _, checkpoint: _onnx_int8(checkpoint),
 }
+
+
+_COLUMNS = ("ours, float32", "ours, bfloat16", "peer, float32", "peer, bfloat16")
+
+
+def main() -> None:
+    """Print a Markdown table with a line for each kind."""
+    from tests.benchmarks import random_checkpoints
+    from tests.texts import SETS, own_texts, texts_of_sets
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="+", metavar="KIND[=CHECKPOINT]")
+    parser.add_argument("--sbd", type=pathlib.Path, default=SETS, help="directory of the development sets")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    console.prepare()
+    sets, texts = texts_of_sets(arguments.sbd), own_texts()
+    texts += [text for found in zip(*sets.values(), strict=False) for text in found][: arguments.count - len(texts)]
+    heads = ("kind", "checkpoint", "least cosine", "in bfloat16", "largest difference", *_COLUMNS)
+    print(f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|", sep="\n")
+    for kind, _, given in (each.partition("=") for each in arguments.kinds):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = pathlib.Path(given or f"{folder}/{kind}")
+            if not given:
+                trainable = [text for found in texts_of_sets(arguments.sbd, trainable=True).values() for text in found]
+                random_checkpoints.write(kind, checkpoint, random_checkpoints.SMALL, trainable)
+            if export_encoder.main([f"--from={checkpoint}", f"--to={folder}/pair"]):
+                raise SystemExit(f"cannot export {checkpoint}")
+            found, rates = _compared(f"{folder}/pair", str(checkpoint), texts, arguments.rounds)
+        original = found["peer, float32"]
+        cosines = [f"{_cosine(found[name], original).min():.7f}" for name in _COLUMNS[:2]]
+        furthest = f"{np.abs(found['ours, float32'] - original).max():.1e}"
+        name = checkpoint.resolve().name if given else "random weights"
+        cells = (kind, name, *cosines, furthest, *(f"{rates[column]:,.0f}" for column in _COLUMNS))
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _compared(pair: str, checkpoint: str, texts: list[str], rounds: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """The vectors that each of _COLUMNS gives, and the median of its sentences a second, in interleaved rounds."""
+    from tests.benchmarks.throughput import bare
+    from transforms.encoder.text_encoder import TextEncoder
+
+    ways = {
+        f"ours, {precision}": bare(TextEncoder(pair, precision=precision)) for precision in ("float32", "bfloat16")
+    } | {f"peer, {precision}": _pytorch(checkpoint, precision) for precision in ("float32", "bfloat16")}
+    found, rates = {}, {name: [] for name in ways}
+    for encode in ways.values():
+        encode(texts[:64])
+    for _ in range(rounds):
+        for name, encode in ways.items():
+            start = time.perf_counter()
+            found[name] = np.asarray(encode(texts), np.float32)
+            rates[name].append(len(texts) / (time.perf_counter() - start))
+    return found, {name: statistics.median(each) for name, each in rates.items()}
+
+
+def _cosine(found: Any, expected: Any) -> Any:
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(axis=1) / lengths
+
+
+if __name__ == "__main__":
+    main()

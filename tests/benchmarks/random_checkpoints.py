@@ -27,8 +27,8 @@ class Size(NamedTuple):
 
 
 TINY = Size(2, 16, 2, 400)
-# As DistilBERT's.
-BASE = Size(6, 768, 12, 30_000)
+# As all-MiniLM-L6-v2's.
+SMALL = Size(6, 384, 12, 30_000)
 
 
 def wordpiece(tokens: int, texts: list[str], start: str, end: str, padding: str) -> Any:

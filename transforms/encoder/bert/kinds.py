@@ -121,4 +121,5 @@ def _buckets(distances: Array, sides: int = 16, furthest: int = 128) -> Array:
     scale = np.float32(np.log(furthest / exact))
     far = np.log(np.maximum(steps, 1).astype(np.float32) / np.float32(exact)) / scale * np.float32(sides - exact)
     buckets: Array = np.where(steps < exact, steps, np.minimum(exact + far.astype(np.int64), sides - 1))
-    return buckets + sides * (distances > 0)
+    buckets += sides * (distances > 0)
+    return buckets
