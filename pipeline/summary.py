@@ -39,10 +39,10 @@ def distributions_of(result: Any) -> dict[str, Any]:
     return {metric.key.metric.name: metric.committed or metric.attempted for metric in found}
 
 
-def names_of(result: Any) -> set[str]:
-    """Names of fields and attributes, from messages that lack one that an option names."""
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["string_sets"]
-    return {name for metric in found for name in metric.result}
+def texts_of(result: Any, name: str) -> set[str]:
+    """The texts in a run's string set of that name."""
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE).with_name(name))["string_sets"]
+    return {text for metric in found for text in metric.result}
 
 
 # The counters of dead letters, each with the stage that it counts.
@@ -130,7 +130,8 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
         named |= {f"text_template.{name}": name for name in settings.parser.text_names}
     named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
     named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
-    count, others = counters.get(elements, 0), names_of(result)
+    # Names of fields and attributes, from messages that lack one that an option names.
+    count, others = counters.get(elements, 0), texts_of(result, "names")
     lines = {}
     for option, name in named.items():
         if count and name and f"found_{option}" not in counters:
@@ -176,6 +177,7 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
         lines.append(f"model loaded  in {load.max / 1000:.1f} s, run by {_engines(counters)}")
+    lines.extend(f"prompts       {prompts}" for prompts in sorted(texts_of(result, "prompts")))
     # Messages are acknowledged between bundles, where Beam's metrics do not reach.
     if acknowledged := process_counts().get("pubsub_acknowledged"):
         lines.append(f"acknowledged  {acknowledged:,} of {get('pubsub_pulled', 0):,} pulled")

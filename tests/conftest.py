@@ -1,11 +1,12 @@
 """Fixtures: real models, small or packaged, and nothing mocked."""
 
+import functools
 import gc
 import json
 import os
 import pathlib
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -166,6 +167,18 @@ def other_tiny_bert(shared: Shared) -> pathlib.Path:
 def export(checkpoint: pathlib.Path, pair: pathlib.Path) -> None:
     """Make a pair of a checkpoint."""
     assert export_encoder.main([f"--from={checkpoint}", f"--to={pair}"]) == 0
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Shared) -> Callable[[str], str]:
+    """The directory of the pair made from a checkpoint of sentence-transformers in `reference`, by its name."""
+    from tests.transforms.encoder.bert.reference import write
+
+    def make(name: str, path: pathlib.Path) -> None:
+        write(path, name)
+        export(path, path / name)
+
+    return lambda name: str(shared.made(f"trained_{name}", functools.partial(make, name)) / name)
 
 
 @pytest.fixture(scope="session")

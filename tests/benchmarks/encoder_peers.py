@@ -1,10 +1,12 @@
 """Other ways to compute a model's vectors, with one interface: a list of texts in, an array of vectors out.
 
-python -m tests.benchmarks.encoder_peers [--sbd DIR] [--count=2000] [--rounds=3] KIND[=CHECKPOINT] ...
+python -m tests.benchmarks.encoder_peers [--sbd DIR] [--count=2000] [--timed=256] [--rounds=3]
+    KIND[=CHECKPOINT] ...
 
 It exports a checkpoint of each kind, encodes texts in 16 languages with it and with sentence-transformers, and prints
-how far the vectors differ and how many sentences each encodes in a second. Without CHECKPOINT, it makes one of random
-weights, as large as all-MiniLM-L6-v2. Most texts are of the development sets in DIR.
+how far the vectors differ, how many sentences each encodes in a second, and what share of the speed of a bare matmul
+that is for ours, in float32 and in bfloat16. Without CHECKPOINT, it makes one of random
+weights, as large as all-MiniLM-L6-v2. Most texts are of the development sets in DIR; some of them are timed.
 """
 
 from __future__ import annotations
@@ -124,12 +126,13 @@ def main() -> None:
     parser.add_argument("kinds", nargs="+", metavar="KIND[=CHECKPOINT]")
     parser.add_argument("--sbd", type=pathlib.Path, default=SETS, help="directory of the development sets")
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--timed", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     console.prepare()
     sets, texts = texts_of_sets(arguments.sbd), own_texts()
     texts += [text for found in zip(*sets.values(), strict=False) for text in found][: arguments.count - len(texts)]
-    heads = ("kind", "checkpoint", "least cosine", "in bfloat16", "largest difference", *_COLUMNS)
+    heads = ("kind", "checkpoint", "least cosine", "in bfloat16", "largest difference", *_COLUMNS, "of the peak")
     print(f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|", sep="\n")
     for kind, _, given in (each.partition("=") for each in arguments.kinds):
         with tempfile.TemporaryDirectory() as folder:
@@ -139,32 +142,49 @@ def main() -> None:
                 random_checkpoints.write(kind, checkpoint, random_checkpoints.SMALL, trainable)
             if export_encoder.main([f"--from={checkpoint}", f"--to={folder}/pair"]):
                 raise SystemExit(f"cannot export {checkpoint}")
-            found, rates = _compared(f"{folder}/pair", str(checkpoint), texts, arguments.rounds)
+            found, rates, shares = _compared(
+                f"{folder}/pair", str(checkpoint), texts, arguments.timed, arguments.rounds
+            )
         original = found["peer, float32"]
-        cosines = [f"{_cosine(found[name], original).min():.7f}" for name in _COLUMNS[:2]]
+        cosines = [f"{_cosine(found[name], original[-len(found[name]) :]).min():.7f}" for name in _COLUMNS[:2]]
         furthest = f"{np.abs(found['ours, float32'] - original).max():.1e}"
         name = checkpoint.resolve().name if given else "random weights"
-        cells = (kind, name, *cosines, furthest, *(f"{rates[column]:,.0f}" for column in _COLUMNS))
+        cells = (kind, name, *cosines, furthest, *(f"{rates[column]:,.0f}" for column in _COLUMNS), shares)
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _compared(pair: str, checkpoint: str, texts: list[str], rounds: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """The vectors that each of _COLUMNS gives, and the median of its sentences a second, in interleaved rounds."""
-    from tests.benchmarks.throughput import bare
+def _compared(
+    pair: str, checkpoint: str, texts: list[str], timed: int, rounds: int
+) -> tuple[dict[str, Any], dict[str, float], str]:
+    """What each of _COLUMNS gives: in float32 the vectors of `texts`, in bfloat16 those of the texts that are timed.
+
+    With them come the medians of interleaved rounds: its sentences a second, and the shares of the matmul peak of ours.
+    """
+    from tests.benchmarks.throughput import PRECISIONS, bare, flops_of, matmul_peak
     from transforms.encoder.text_encoder import TextEncoder
 
-    ways = {
-        f"ours, {precision}": bare(TextEncoder(pair, precision=precision)) for precision in ("float32", "bfloat16")
-    } | {f"peer, {precision}": _pytorch(checkpoint, precision) for precision in ("float32", "bfloat16")}
-    found, rates = {}, {name: [] for name in ways}
-    for encode in ways.values():
-        encode(texts[:64])
+    encoders = {precision: TextEncoder(pair, precision=precision) for precision in PRECISIONS}
+    tokens = encoders["float32"].encode_with_counts(texts[-timed:]).tokens
+    gflops = flops_of(encoders["float32"], pair, tokens) / 1e9
+    ways = {f"ours, {precision}": bare(encoder) for precision, encoder in encoders.items()} | {
+        f"peer, {precision}": _pytorch(checkpoint, precision) for precision in PRECISIONS
+    }
+    some = texts[-timed:]
+    found = {
+        name: np.asarray(encode(texts if "float32" in name else some), np.float32) for name, encode in ways.items()
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    peaks: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     for _ in range(rounds):
+        for precision, peak in peaks.items():
+            peak.append(matmul_peak(precision))
         for name, encode in ways.items():
             start = time.perf_counter()
-            found[name] = np.asarray(encode(texts), np.float32)
-            rates[name].append(len(texts) / (time.perf_counter() - start))
-    return found, {name: statistics.median(each) for name, each in rates.items()}
+            encode(some)
+            rates[name].append(len(some) / (time.perf_counter() - start))
+    medians = {name: statistics.median(each) for name, each in rates.items()}
+    shares = (medians[f"ours, {precision}"] * gflops / statistics.median(peak) for precision, peak in peaks.items())
+    return found, medians, ", ".join(f"{share:.2f}" for share in shares)
 
 
 def _cosine(found: Any, expected: Any) -> Any:

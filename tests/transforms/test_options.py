@@ -49,6 +49,8 @@ OTHER: dict[str, Any] = {
     "pooling": "cls",
     "normalize": True,
     "max_seq_length": 40,
+    "prompt": "passage: ",
+    "truncate_dim": 64,
     "token_budget": 64,
     "engine": "auto",
     "precision": "bfloat16",

@@ -31,6 +31,8 @@ class BertConfig:
     epsilon: float = 1e-12
     pooling: str = "pooled_output"
     normalize: bool = False
+    document_prompt: str = ""
+    query_prompt: str = ""
 
 
 class Bert(tf.Module):
@@ -56,7 +58,9 @@ class Bert(tf.Module):
         self.config = config
         self._dtype = tf.as_dtype(precision)
         # The configuration, saved together with the weights.
-        self.described = tf.Variable(json.dumps(dataclasses.asdict(config)), trainable=False, name="described")
+        # An empty prompt is left out, so that the files of a model without prompts say nothing of them.
+        said = {name: value for name, value in dataclasses.asdict(config).items() if value != ""}
+        self.described = tf.Variable(json.dumps(said), trainable=False, name="described")
 
         def variable(name: str, value: "np.ndarray[Any, Any]", dtype: tf.DType = tf.float32) -> tf.Variable:
             held = np.ascontiguousarray(value, np.float32).astype(dtype.as_numpy_dtype)

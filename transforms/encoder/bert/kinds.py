@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from transforms.encoder.bert.graph import BertConfig
-
 Array = np.ndarray[Any, Any]
 
 
@@ -23,7 +21,7 @@ class Kind(NamedTuple):
         activation: the key of config.json for the activation.
         padding: the padding id by default, if the first token has the position behind that id; None if it has 0.
         buckets: the tensor with a bias of attention for each bucket of distances; "" if there is none.
-        has_berts_tokens: whether a vocab.txt, or a tokenizer.json of WordPiece, is one of BERT's tokenizer.
+        has_berts_tokens: whether a vocab.txt, or a tokenizer.json that says the same, is for BertPreprocessor.
     """
 
     prefix: str
@@ -54,7 +52,6 @@ KINDS = {
         },
         heads="n_heads",
         activation="activation",
-        has_berts_tokens=True,
     ),
     "mpnet": Kind(
         "mpnet.",
@@ -92,19 +89,17 @@ def as_bert(kind: Kind, tensors: Mapping[str, Array], config: Mapping[str, Any])
     return found
 
 
-def config_of_kind(kind: Kind, config: Mapping[str, Any], pooling: str, normalize: bool) -> BertConfig:
-    """The configuration of a checkpoint of `kind`, from its config.json and its pooling.
+def settings_of(kind: Kind, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `graph.BertConfig` takes from the config.json of a checkpoint of `kind`.
 
     Raises:
-        KeyError: if config.json lacks a key.
+        KeyError: if it lacks the number of heads.
     """
-    return BertConfig(
-        heads=config[kind.heads],
-        activation=config.get(kind.activation, "gelu"),
-        epsilon=config.get("layer_norm_eps", 1e-12),
-        pooling=pooling,
-        normalize=normalize,
-    )
+    return {
+        "heads": config[kind.heads],
+        "activation": config.get(kind.activation, "gelu"),
+        "epsilon": config.get("layer_norm_eps", 1e-12),
+    }
 
 
 def _renamed(kind: Kind, name: str) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import export_encoder
 from tests.conftest import VOCABULARY, write_checkpoint
-from transforms.encoder.bert.export import BertPreprocessor, export_pair
+from transforms.encoder.bert.export import export_pair
+from transforms.encoder.bert.tokenizer import BertPreprocessor
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.saved_model import BertVectors
 from transforms.encoder.text_encoder import TextEncoder

@@ -192,6 +192,18 @@ def test_a_bert_whose_tokenizer_is_not_berts_own_keeps_it(
     same_tokens(copied, tmp_path / "pair", TEXTS, 128)
 
 
+@pytest.mark.parametrize("kind", ["bert"], indirect=True)
+def test_a_bert_may_have_the_tokenizer_of_another_kind(original: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """As multilingual-e5-small has XLM-R's."""
+    copied = shutil.copytree(original, tmp_path / "checkpoint")
+    with tarfile.open(DATA / "kinds" / "xlm-roberta.tar.gz") as archive:
+        found = archive.extractfile("xlm-roberta/tokenizer.json")
+        assert found
+        (copied / "tokenizer.json").write_bytes(found.read())
+    export(copied, tmp_path / "pair")
+    same_tokens(copied, tmp_path / "pair", TEXTS, 128)
+
+
 def test_a_vocabulary_of_another_tokenizer_is_refused(
     checkpoint: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
