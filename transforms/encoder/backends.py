@@ -17,8 +17,8 @@ from transforms.encoder.saved_model import BertVectors, TextVectors
 
 Array = np.ndarray[Any, Any]
 
-# A rough average, to estimate the cost of a text that is not tokenized here.
-_CHARACTERS_PER_TOKEN = 4
+# A rough average of all scripts, to estimate the cost of a text that is not tokenized here.
+_BYTES_PER_TOKEN = 4
 
 
 class Prepared(NamedTuple):
@@ -158,7 +158,7 @@ class TextBackend:
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""
-        costs = np.array([-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts], np.int64)
+        costs = np.array([1 + len(text.encode()) // _BYTES_PER_TOKEN for text in texts], np.int64)
         return Prepared(texts, costs, np.zeros(len(texts), np.int64), np.zeros(len(texts), bool))
 
     def run(self, rows: Sequence[Sequence[str]]) -> tuple[Array, int]:
