@@ -23,7 +23,7 @@ def own_texts() -> list[str]:
     return [*texts, " ".join(texts), "", " \t two  spaces\n"]
 
 
-def texts_of_sets(directory: pathlib.Path = SETS, trainable: bool = False) -> dict[str, list[str]]:
+def texts_of_sets(directory: pathlib.Path, trainable: bool = False) -> dict[str, list[str]]:
     """The sentences of each of 13 languages; with `trainable`, only of the sets that one may train on."""
     found: dict[str, list[str]] = {}
     for path in sorted(directory.glob("*.jsonl")):
