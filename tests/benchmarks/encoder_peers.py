@@ -119,6 +119,9 @@ _COLUMNS = ("ours, float32", "ours, bfloat16", "peer, float32", "peer, bfloat16"
 
 def main() -> None:
     """Print a Markdown table with a line for each kind."""
+    # PyTorch ends the process if it is imported after TensorFlow: both bring LLVM.
+    import sentence_transformers  # noqa: F401
+
     from tests.benchmarks import random_checkpoints
     from tests.texts import SETS, own_texts, texts_of_sets
 
