@@ -16,8 +16,11 @@ NO_PROMPT = "none"
 DEFAULT_MODEL = "bert_wiki_books_sst2"
 # The file in which export_encoder describes the pair that it writes, so that the directory is self-describing.
 CARD_FILE = "model.json"
-_PARTS = ("encoder", "preprocessor")
 _GRAPH = "saved_model.pb"
+# A preprocessor is a SavedModel, or a tokenizer of Hugging Face in this file.
+TOKENIZER_FILE = "tokenizer.json"
+# The parts of a pair, with the files of which each has one.
+_PARTS = {"encoder": (_GRAPH,), "preprocessor": (_GRAPH, TOKENIZER_FILE)}
 
 _HUB = "https://tfhub.dev/"
 _UNCASED = _HUB + "tensorflow/bert_en_uncased_preprocess/3"
@@ -281,13 +284,17 @@ def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) 
         found = Model(name, encoder=str(path), pooling="", max_seq_length=0)
     elif any(os.path.exists(path / part) for part in (*_PARTS, CARD_FILE)):
         given = preprocessor or (entry.preprocessor if entry else "")
-        for part in _PARTS if not given else _PARTS[:1]:
-            if not os.path.isfile(path / part / _GRAPH):
+        pair = {
+            part: str(path / part)
+            for part, files in _PARTS.items()
+            if any(os.path.isfile(path / part / file) for file in files)
+        }
+        for part in _PARTS:
+            if part not in pair and (part == "encoder" or not given):
                 raise ValueError(
                     f"expected a pair of SavedModels in {path}, {path / part / _GRAPH} is missing; copy or export "
                     "the model again" + ("" if part == "encoder" else ", or pass preprocessor=HANDLE")
                 )
-        pair = {part: str(path / part) for part in _PARTS if os.path.isfile(path / part / _GRAPH)}
         described = _described(entry) if entry else {"pooling": "", "max_seq_length": 0}
         card = _read_card(path / CARD_FILE) if os.path.exists(path / CARD_FILE) else {}
         found = Model(**({"name": name} | described | card | pair))

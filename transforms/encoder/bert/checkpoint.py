@@ -34,7 +34,7 @@ def using(path: pathlib.Path) -> Iterator[None]:
         missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error).strip()
         reason = (missing.splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"expected {path} of a BERT checkpoint, could not use it: {reason}; download the checkpoint again"
+            f"expected {path} of a checkpoint, could not use it: {reason}; download the checkpoint again"
         ) from error
 
 
