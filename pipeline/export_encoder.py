@@ -60,10 +60,15 @@ def _maker(
     arguments: argparse.Namespace, entry: Model | None, folder: pathlib.Path
 ) -> Callable[[pathlib.Path, str], Model]:
     """A function that writes the pair, given its directory and its license."""
+    from transforms.encoder.bert import spark_nlp
     from transforms.encoder.bert.export import export_checkpoint, export_pair
 
     if arguments.source:
-        return functools.partial(export_checkpoint, pathlib.Path(arguments.source))
+        source = pathlib.Path(arguments.source)
+        if spark_nlp.is_export(source):
+            spark_nlp.as_checkpoint(source, folder)
+            source = folder
+        return functools.partial(export_checkpoint, source)
     if entry and entry.package:
         return functools.partial(export_checkpoint, _download(entry, folder))
     return functools.partial(export_pair, find_model(arguments.model, arguments.preprocessor, arguments.allow_http))
