@@ -15,6 +15,7 @@ DEFAULT_MODEL = "bert_wiki_books_sst2"
 CARD_FILE = "model.json"
 _PARTS = ("encoder", "preprocessor")
 _GRAPH = "saved_model.pb"
+_CONVERT = "make a pair of it with `python -m pipeline.export_encoder --from={} --to=DIR`"
 
 _HUB = "https://tfhub.dev/"
 _UNCASED = _HUB + "tensorflow/bert_en_uncased_preprocess/3"
@@ -281,7 +282,7 @@ def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) 
     else:
         raise ValueError(
             f"expected a SavedModel, or a pair of them as encoder/ and preprocessor/, in {path}, found neither; "
-            "make a pair with `python -m pipeline.export_encoder`"
+            f"if it is a checkpoint or an export of Spark NLP, {_CONVERT.format(path)}"
         )
     return dataclasses.replace(found, preprocessor=preprocessor) if preprocessor else found
 

@@ -32,18 +32,6 @@ def _unpacked(name: str, shared: Shared) -> pathlib.Path:
     return shared.made(f"spark_nlp_{name}", make)
 
 
-@pytest.fixture(scope="session")
-def saved(shared: Shared) -> pathlib.Path:
-    """What Spark NLP itself saved."""
-    return _unpacked("saved", shared)
-
-
-@pytest.fixture(scope="session")
-def saved_model(shared: Shared) -> pathlib.Path:
-    """What its loadSavedModel takes, as transformers wrote it."""
-    return _unpacked("saved_model", shared)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("export", ["saved", "saved_model"])
 def test_the_vectors_are_those_that_spark_nlp_gave(export: str, tmp_path: pathlib.Path, shared: Shared) -> None:
@@ -178,3 +166,11 @@ def test_what_cannot_be_read_is_refused_with_one_line(
     assert re.search(reason, printed)
     assert printed.count("\n") == 1
     assert not (tmp_path / "pair").exists()
+
+
+@pytest.mark.parametrize("export", ["saved", "saved_model"])
+def test_the_pipeline_says_how_to_convert_an_export(export: str, shared: Shared) -> None:
+    """Neither kind has a preprocessor; the line is the command."""
+    path = _unpacked(export, shared)
+    with pytest.raises(ValueError, match=rf"`python -m pipeline\.export_encoder --from={path} --to=DIR`"):
+        TextEncoder(str(path))
