@@ -303,7 +303,7 @@ def _write(
         return _Written(pcoll)
     method = settings.bigquery_write_method
     if method not in METHODS:
-        return _Written(pcoll, jobs=_write_by_beam(_without_ends(pcoll, kind), what, target, method, kind))
+        return _Written(pcoll, jobs=_load(_without_ends(pcoll, kind), what, target, kind))
     if kind is DEAD_LETTERS:
         pcoll | name >> WriteDeadLettersToBigQuery(
             target, method, settings.retry_for_seconds, spill_dir=settings.spill_dir
@@ -327,31 +327,21 @@ def _without_ends(pcoll: Any, kind: Kind) -> Any:
     return pcoll | "Leave out ends" >> beam.Filter(lambda row: not is_end(row)).with_output_types(kind.element)
 
 
-def _write_by_beam(pcoll: Any, what: str, target: str, method: str, kind: Kind) -> Sequence[Any]:
-    """Write with Beam's own sink, into the table that the program has already made; the jobs, if there are any."""
-    make_row = _json_row if method == "FILE_LOADS" else _typed_row
-    rows = pcoll | f"Make {what} rows" >> beam.Map(make_row, kind).with_output_types(dict[str, Any])
+def _load(pcoll: Any, what: str, target: str, kind: Kind) -> Sequence[Any]:
+    """Write by Beam's load jobs, into the table that the program has already made; the jobs."""
+    rows = pcoll | f"Make {what} rows" >> beam.Map(_json_row, kind).with_output_types(dict[str, Any])
     result = rows | f"Write {what}" >> beam.io.WriteToBigQuery(
         target,
-        method=method,
+        method="FILE_LOADS",
         schema=bigquery_schema(kind.columns),
         create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
         write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
     )
-    if method != "FILE_LOADS":
-        return ()
     return result.destination_load_jobid_pairs, result.destination_copy_jobid_pairs
 
 
 def _json_row(element: Any, kind: Kind) -> dict[str, Any]:
     return json_row(kind.to_dict(element))
-
-
-def _typed_row(element: Any, kind: Kind) -> dict[str, Any]:
-    """A row in the types of Beam's Java sink, which takes times as Beam's Timestamp."""
-    row = kind.to_dict(element)
-    times = [column.name for column in kind.columns if column.type == "TIMESTAMP" and row[column.name] is not None]
-    return row | {name: Timestamp.from_utc_datetime(row[name]) for name in times}
 
 
 def _json_bytes(element: Any, kind: Kind) -> bytes:

@@ -199,9 +199,9 @@ OPTIONS = (
         BigQueryOptions, "Output",
         method={
             "name": "bigquery_write_method", "label": "BigQuery write method",
-            "help": "How to write rows to BigQuery: with our own Arrow or JSON writer, with Beam's load jobs (files "
-            "only), or with Beam's Java sink.",
-            "choices": (*METHODS, "FILE_LOADS", "STORAGE_WRITE_API"),
+            "help": "How to write rows to BigQuery: with our own Arrow or JSON writer, or with Beam's load jobs (files "
+            "only).",
+            "choices": (*METHODS, "FILE_LOADS"),
         },
         retry_for_seconds={
             "name": "retry_seconds", "label": "Longest outage to wait out (s)",

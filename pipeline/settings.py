@@ -139,11 +139,11 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def _journal(arguments: argparse.Namespace) -> str:
-    if arguments.output_format == "pubsub" or arguments.bigquery_write_method == "STORAGE_WRITE_API":
+    if arguments.output_format == "pubsub":
         if arguments.journal not in ("", "none"):
             raise ValueError(
-                "expected --journal with a sink that says when rows are written, files or a table by another "
-                f"--bigquery_write_method than STORAGE_WRITE_API, got --journal={arguments.journal}; leave it out"
+                "expected --journal with a sink that says when rows are written, files or a table, "
+                f"got --journal={arguments.journal}; leave it out"
             )
         return ""
     if arguments.journal == "none":

@@ -5,6 +5,7 @@ The Arrow, Parquet, Avro, BigQuery and JSON schemas are derived from them.
 
 import base64
 import datetime
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -100,7 +101,8 @@ _AVRO_TYPES: dict[str, Any] = {
 }
 
 
-def arrow_schema(columns: Sequence[Column], vector: pa.DataType = pa.float32()) -> pa.Schema:  # noqa: B008
+@functools.cache
+def arrow_schema(columns: tuple[Column, ...], vector: pa.DataType = pa.float32()) -> pa.Schema:  # noqa: B008
     """The Arrow schema of `columns`, with vectors as lists of `vector`: float32 in files, float64 in BigQuery."""
     return pa.schema([_arrow_field(column, vector) for column in columns])
 

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import venv
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -70,12 +71,13 @@ class Launch(NamedTuple):
         return beam_runner_api_pb2.Pipeline.FromString(self.pipeline).components
 
 
-def launch(folder: pathlib.Path, *arguments: str, **environment: str) -> Launch:
+def launch(folder: pathlib.Path, *arguments: str, jobs: Sequence[str] | None = (), **environment: str) -> Launch:
     """Run the image's entry file with `arguments`, as Dataflow's launcher does, in a process of its own."""
     shutil.copy(ROOT / "templates" / "launcher.py", folder)
-    with FakeGoogle({"udf.py": UDF}) as fake:
+    with FakeGoogle({"udf.py": UDF}, jobs) as fake:
         variables = os.environ | fake.environment(folder) | {"PYTHONPATH": str(ROOT)} | environment
         command = [sys.executable, str(folder / "launcher.py"), *arguments]
+        command += [f"--dataflow_endpoint=http://{fake.address}"] if "--update" in arguments else []
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=folder, env=variables, check=False, timeout=120
         )
@@ -235,6 +237,78 @@ def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -
     given = [*ADDED, *REQUIRED["batch"], "--output=my-project:texts.embeddings"]
     refused = launch(tmp_path, *given, SDK_CONTAINER_IMAGE=IMAGE, EMBEDDING_MODELS=str(tmp_path))
     assert "'model_of_the_image'" in refused.errors
+
+
+@pytest.mark.subprocess
+def test_a_catalogue_model_that_the_image_lacks_is_refused(tmp_path: pathlib.Path) -> None:
+    """Workers without a way out would wait for ever to download it."""
+    (tmp_path / "baked.txt").write_text("bert_wiki_books_sst2")
+    given = [*ADDED, *REQUIRED["batch"], "--output=my-project:texts.embeddings", "--model=sent_bert_wiki_books"]
+    refused = launch(tmp_path, *given, SDK_CONTAINER_IMAGE=IMAGE, EMBEDDING_MODELS=str(tmp_path))
+    assert (refused.code, refused.calls) == (2, [])
+    assert "expected --model to be in the image, got 'sent_bert_wiki_books', but only" in refused.errors
+
+
+GPU = [
+    "--experiments=worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+    "--experiments=no_use_multiple_sdk_containers",
+    "--worker_machine_type=g2-standard-4",
+    "--disk_size_gb=100",
+    "--disk_type=compute.googleapis.com/projects//zones//diskTypes/pd-ssd",
+    "--precision=auto",
+]
+
+
+@pytest.mark.subprocess
+def test_workers_get_the_gpu_and_the_disk_that_were_asked_for(tmp_path: pathlib.Path, minilm: Any) -> None:
+    """As the environment and the parameters of a launch become options of the program."""
+    done = launch(
+        tmp_path, *ADDED, *REQUIRED["streaming"], *GPU, "--output=my-project:texts.embeddings", "--model=minilm",
+        SDK_CONTAINER_IMAGE=IMAGE,
+    )  # fmt: skip
+    assert done.code == 0, done.errors
+    (pool,) = done.job["environment"]["workerPools"]
+    assert (pool["machineType"], pool["diskSizeGb"]) == ("g2-standard-4", 100)
+    assert pool["diskType"] == "compute.googleapis.com/projects//zones//diskTypes/pd-ssd"
+    wanted = {experiment.removeprefix("--experiments=") for experiment in GPU[:2]}
+    assert wanted <= set(done.job["environment"]["experiments"])
+
+
+UPDATE = ["--update", '--transform_name_mapping={"Parse":"Parse messages"}']
+
+
+@pytest.mark.subprocess
+def test_an_update_names_the_job_that_it_replaces(tmp_path: pathlib.Path, minilm: Any) -> None:
+    """The one of its name that runs, with the steps that have other names now."""
+    done = launch(
+        tmp_path, *ADDED, *REQUIRED["streaming"], *UPDATE, "--output=my-project:texts.embeddings", "--model=minilm",
+        jobs=["another", "embeddings-1"], SDK_CONTAINER_IMAGE=IMAGE,
+    )  # fmt: skip
+    assert done.code == 0, done.errors
+    assert done.job["replaceJobId"] == "id of embeddings-1"
+    assert done.job["transformNameMapping"] == {"Parse": "Parse messages"}
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        (
+            ["another"],
+            "expected --job_name of a job that runs in europe-west1 of my-project, to be updated, got 'embeddings-1'",
+        ),
+        (None, "expected the right dataflow.jobs.list on my-project, which this account lacks"),
+    ],
+    ids=["none", "forbidden"],
+)
+def test_an_update_of_no_job_is_refused(tmp_path: pathlib.Path, jobs: list[str] | None, said: str) -> None:
+    """Before anything is staged; Beam would look for the job for ever."""
+    given = [*ADDED, *REQUIRED["streaming"], *UPDATE, "--output=my-project:texts.embeddings", "--model=minilm"]
+    refused = launch(tmp_path, *given, jobs=jobs, SDK_CONTAINER_IMAGE=IMAGE)
+    assert refused.code == 2
+    assert [call.partition("?")[0] for call in refused.calls][-1].endswith("/jobs")
+    (line,) = [line for line in refused.errors.splitlines() if line.startswith("python -m templates.launcher: ")]
+    assert said in line
 
 
 @pytest.fixture(scope="module")
