@@ -93,7 +93,7 @@ def failures_of(handle: str, path: str = "") -> Iterator[None]:
 def _damaged(path: str) -> str:
     """The file of the SavedModel in `path` that cannot be read to its end; "" if all can."""
     try:
-        _graphs(path)
+        meta_graph(path)
     except Exception:
         return os.path.join(path, "saved_model.pb")
     weights = os.path.join(path, *_WEIGHTS)
@@ -110,7 +110,7 @@ def _damaged(path: str) -> str:
     return ""
 
 
-def _graphs(path: str) -> Any:
+def meta_graph(path: str) -> Any:
     """The first MetaGraph of the SavedModel in `path`, as its protocol buffer."""
     with tf.io.gfile.GFile(os.path.join(path, "saved_model.pb"), "rb") as file:
         return SavedModel.FromString(file.read()).meta_graphs[0]
@@ -124,7 +124,7 @@ def outputs_of(handle: str) -> set[str]:
     """
     path = resolve(handle)
     with failures_of(handle, path):
-        objects = _graphs(path).object_graph_def
+        objects = meta_graph(path).object_graph_def
         calls = [child.node_id for child in objects.nodes[0].children if child.local_name == "__call__"]
         names = [name for call in calls for name in objects.nodes[call].function.concrete_functions]
         return {key for name in names for key in objects.concrete_functions[name].output_signature.dict_value.fields}

@@ -150,7 +150,8 @@ class TextVectors:
         except (TypeError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"expected an encoder of texts at {model.encoder}, it refused them: {reason_of(error)}; "
-                "if it is one of word ids, pass its preprocessor"
+                "if it is one of word ids, pass its preprocessor, or make a pair of it and its assets/vocab.txt with "
+                f"`python -m pipeline.export_encoder --from={model.encoder} --to=DIR`"
             ) from error
         self._encoder = encoder
         self._vectors = tf.function(call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
