@@ -88,6 +88,8 @@ VECTORS = (
                "metavar": "NAME|HANDLE|DIRECTORY"},
         preprocessor={"metavar": "HANDLE|DIRECTORY"},
         max_seq_length={"label": "Most tokens per sentence"},
+        prompt={"metavar": "NAME|TEXT|none", "label": "Prompt before each sentence"},
+        truncate_dim={"label": "Length of vectors (Matryoshka)"},
         model_version={"metavar": "DIGEST", "regex": VERSION_REGEX},
         allow_http={"label": "Allow http handles"},
     ),

@@ -168,7 +168,8 @@ def _write(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     read: list[int] = []
-    rows = _save(view.batches(read.append, unfinished), waiting[0], file_format, ROWS, rows_per_file)
+    kind = ROWS._replace(columns=view.columns)
+    rows = _save(view.batches(read.append, unfinished), waiting[0], file_format, kind, rows_per_file)
     entries = view.entries()
     _save(iter([entries]), waiting[1], file_format, JOURNAL, len(entries) or 1)
     return Compacted(sum(read), rows, len(entries), pc.sum(entries["deleted"]).as_py() or 0)

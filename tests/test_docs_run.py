@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import ROOT, TINY, write_checkpoint
+from tests.spark_nlp import write_saved
 from transforms.encoder.text_encoder import TextEncoder
 
 SETUP = "makes an environment or downloads"
@@ -48,6 +49,7 @@ NOT_RUN = [
         "python -m pipeline.expansion_service",
         "runs until it is stopped; test_expansion_service.py runs it",
     ),
+    ("docs/from_spark_nlp.md", "SPARKNLP_JARS=", "needs Spark NLP's jars"),
     ("docs/java.md", "import org.apache.beam", "is in Java; tests/integration/test_java.py runs it"),
     ("docs/java.md", "providers:", "needs a service; test_expansion_service.py runs it"),
     ("docs/look.md", "python -m pipeline.search --bigquery", CLOUD),
@@ -270,7 +272,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory, minilm: TextEncoder) -> Rea
     run(["git", "add", "--all"], cwd=clone)
     (clone / CHECKPOINT).mkdir()
     write_checkpoint(clone / CHECKPOINT, size=TINY._replace(positions=128))
-    (clone / ".git" / "info" / "exclude").write_text(CHECKPOINT)
+    write_saved(clone / "EXPORT")
+    (clone / ".git" / "info" / "exclude").write_text(f"{CHECKPOINT}\nEXPORT\n")
     (clone / ".venv").mkdir()
     for path in pathlib.Path(sys.prefix).iterdir():
         if path.name not in ("runtime", "dev"):

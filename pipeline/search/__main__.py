@@ -20,7 +20,16 @@ from pipeline.search.searching import Search
 from transforms.encoder.options import EncoderOptions
 
 # The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
-_NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup", "allow_http")
+_NAMES = (
+    "preprocessor",
+    "pooling",
+    "normalize",
+    "max_seq_length",
+    "prompt",
+    "truncate_dim",
+    "cleanup",
+    "allow_http",
+)
 _HOW = [option for option in VECTORS if option.name in _NAMES]
 
 
@@ -42,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from pipeline.search.bigquery import BigQueryRows
 
         files = None if arguments.bigquery else ParquetRows(arguments.embeddings, *how)
-        search = Search(files or BigQueryRows(arguments.bigquery, *how), encoder, arguments.cleanup)
+        search = Search(
+            files or BigQueryRows(arguments.bigquery, *how), encoder, arguments.cleanup, arguments.query_prompt
+        )
         for query in _asked() if arguments.interactive else [arguments.query]:
             for found in search(query, arguments.limit, arguments.hybrid):
                 fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
@@ -81,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         default="",
         help="Model of the query; needed for rows of several models, or if it is not where its name says.",
+    )
+    parser.add_argument(
+        "--query_prompt",
+        default="",
+        metavar="NAME|TEXT|none",
+        help="What the encoder reads before the query; by default, the model's prompt for queries.",
     )
     parser.add_argument("--limit", type=int, default=5, help="How many sentences to print. [5]")
     parser.add_argument(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from transforms.encoder.bert.plain import PlainEncoder
 from transforms.encoder.cleanup import clean, version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder
+
+_log = logging.getLogger(__name__)
 
 
 class ModelVersion(NamedTuple):
@@ -30,6 +33,7 @@ class QueryEncoder:
         models: the models of the rows.
         options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
         cleanup: that of the rows.
+        query_prompt: as in TextEncoder.encode_query.
 
     Attributes:
         name: the model's name.
@@ -39,7 +43,9 @@ class QueryEncoder:
         ValueError: if `options` and `cleanup` did not make the rows: vectors of different models cannot be compared.
     """
 
-    def __init__(self, models: Sequence[ModelVersion], options: EncoderOptions, cleanup: str) -> None:
+    def __init__(
+        self, models: Sequence[ModelVersion], options: EncoderOptions, cleanup: str, query_prompt: str = ""
+    ) -> None:
         listed = ", ".join(sorted(f"{found.name} version {found.version}" for found in models))
         if not models:
             raise ValueError("expected rows to search, found none; look at the pipeline's summary")
@@ -47,6 +53,7 @@ class QueryEncoder:
             raise ValueError(f"expected rows of one model, got {listed}; choose one with --model")
         self._options = dataclasses.replace(options, model=options.model or models[0].name)
         self._cleanup = cleanup
+        self._query_prompt = query_prompt
         self._plain: PlainEncoder | None = None
         # What is unlike a pair of export_encoder's raises exceptions of any kind, and TextEncoder says what is wrong.
         with contextlib.suppress(Exception):
@@ -57,18 +64,24 @@ class QueryEncoder:
         if self.version not in {found.version for found in models}:
             raise ValueError(
                 f"expected the model of the rows, {listed}, got {encoder.name} version {self.version}; pass its "
-                "directory with --model, and the --pooling, --normalize, --max_seq_length and --cleanup of that run"
+                "directory with --model, and the --pooling, --normalize, --max_seq_length, --prompt, --truncate_dim "
+                "and --cleanup of that run"
+            )
+        if encoder.similarity not in ("", "cosine") and not encoder.normalize:
+            _log.warning(
+                "%s was trained for the similarity %r, rows are ranked by cosine", self.name, encoder.similarity
             )
 
     def vector(self, query: str) -> Vector:
         """The vector of `query`, float32 [dimension].
 
         Raises:
+            ValueError: if the query's prompt is a word that names no prompt.
             UnicodeEncodeError: if it contains a lone surrogate.
         """
         text = clean(query, self._cleanup)
         encoder: Any = self._plain if self._plain and self._plain.knows(text) else self._by_tensorflow()
-        vector: Vector = encoder.encode([text])[0]
+        vector: Vector = encoder.encode_query([text], self._query_prompt)[0]
         return vector
 
     def _by_tensorflow(self) -> Any:

@@ -16,18 +16,20 @@ class Search:
         rows: where to search.
         options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
         cleanup: that of the rows.
+        query_prompt: as in TextEncoder.encode_query.
 
     Attributes:
         name: the name of the model whose rows are searched.
         version: its version.
 
     Raises:
-        ValueError: if `options` and `cleanup` did not make the rows, or there are none.
+        ValueError: if `options` and `cleanup` did not make the rows, there are none, or the prompt has no such name.
     """
 
-    def __init__(self, rows: Rows, options: EncoderOptions, cleanup: str = "disabled") -> None:
+    def __init__(self, rows: Rows, options: EncoderOptions, cleanup: str = "disabled", query_prompt: str = "") -> None:
         self._rows = rows
-        self._encoder = QueryEncoder([ModelVersion(*found) for found in rows.models()], options, cleanup)
+        models = [ModelVersion(*found) for found in rows.models()]
+        self._encoder = QueryEncoder(models, options, cleanup, query_prompt)
         self.name, self.version = self._encoder.name, self._encoder.version
 
     def __call__(self, query: str, limit: int = 5, hybrid: bool = False) -> list[Found]:

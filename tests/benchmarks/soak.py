@@ -208,14 +208,18 @@ def _killed(runs: Runs) -> Iterator[None]:
 @contextlib.contextmanager
 def _stopped(processes: Callable[[], Sequence[int]]) -> Iterator[None]:
     found = processes()
-    for process in found:
-        os.kill(process, signal.SIGSTOP)
+    _send(found, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
+        _send(found, signal.SIGCONT)
+
+
+def _send(processes: Sequence[int], number: signal.Signals) -> None:
+    """Send a signal to those of the processes that are there: a program may end by itself at any time."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 @contextlib.contextmanager

@@ -145,7 +145,9 @@ class Flink:
 
     def _kill_worker(self) -> None:
         for process in self.processes()[:1]:
-            os.kill(process, signal.SIGKILL)
+            # It may have ended by itself.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def _kill_task_manager(self) -> None:
         self._managers.pop(0).kill()

@@ -25,8 +25,10 @@ def load(handle: str) -> Any:
 
     register_text_ops()
     path = resolve(handle)
+    # A module of TF1 may hold a second graph, for training; the one without tags is for inference.
+    is_tf1 = tf.io.gfile.exists(os.path.join(path, "tfhub_module.pb"))
     with failures_of(handle, path):
-        return tf.saved_model.load(path)
+        return tf.saved_model.load(path, tags=[] if is_tf1 else None)
 
 
 def resolve(handle: str) -> str:
@@ -90,7 +92,7 @@ def _damaged(path: str) -> str:
     import tensorflow as tf
 
     try:
-        _graphs(path)
+        meta_graph(path)
     except Exception:
         return os.path.join(path, GRAPH)
     weights = os.path.join(path, *WEIGHTS)
@@ -107,7 +109,7 @@ def _damaged(path: str) -> str:
     return ""
 
 
-def _graphs(path: str) -> Any:
+def meta_graph(path: str) -> Any:
     """The first MetaGraph of the SavedModel in `path`, as its protocol buffer."""
     import tensorflow as tf
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
@@ -124,7 +126,7 @@ def outputs_of(handle: str) -> set[str]:
     """
     path = resolve(handle)
     with failures_of(handle, path):
-        objects = _graphs(path).object_graph_def
+        objects = meta_graph(path).object_graph_def
         calls = [child.node_id for child in objects.nodes[0].children if child.local_name == "__call__"]
         names = [name for call in calls for name in objects.nodes[call].function.concrete_functions]
         return {key for name in names for key in objects.concrete_functions[name].output_signature.dict_value.fields}

@@ -15,6 +15,8 @@ class BertConfig:
     epsilon: float = 1e-12
     pooling: str = "pooled_output"
     normalize: bool = False
+    document_prompt: str = ""
+    query_prompt: str = ""
 
 
 def parsed(described: bytes) -> BertConfig:

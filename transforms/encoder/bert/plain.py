@@ -11,7 +11,7 @@ import numpy as np
 from transforms.encoder.bert.config import BertConfig, config_at
 from transforms.encoder.bert.wordpiece import WordPiece
 from transforms.encoder.catalogue import find_model
-from transforms.encoder.options import EncoderOptions, check_max_seq_length, check_model, check_version
+from transforms.encoder.options import EncoderOptions, check_max_seq_length, check_model, check_version, prompt_of
 from transforms.encoder.recipe import recipe_of, version_of
 from transforms.encoder.saved_files import Variables
 
@@ -47,6 +47,8 @@ class PlainEncoder:
         name: the model's name, which rows carry.
         version: that of TextEncoder.
         dimension: the length of a vector.
+        normalize: whether vectors are scaled to L2 norm 1.
+        similarity: as that of TextEncoder.
 
     Raises:
         ValueError: if the model cannot be found, is not such a pair, or is not what `options` ask for.
@@ -56,7 +58,8 @@ class PlainEncoder:
     def __init__(self, options: EncoderOptions) -> None:
         entry = find_model(options.model, options.preprocessor, options.allow_http)
         check_model(entry, options)
-        self.name = entry.name
+        self.name, self.similarity = entry.name, entry.similarity
+        self._model = entry
         self._recipe = recipe_of(entry, options)
         config = config_at(entry.encoder)
         if config is None:
@@ -65,7 +68,8 @@ class PlainEncoder:
         self._bert = _Bert(Variables(entry.encoder), config)
         check_max_seq_length(options.max_seq_length, len(self._bert.positions), entry.name)
         self._max_seq_length = options.max_seq_length
-        self.dimension = int(self._bert.words.shape[1])
+        self.dimension = self._recipe.truncate_dim or int(self._bert.words.shape[1])
+        self.normalize = self._recipe.normalize
         self.version = version_of(entry, self._recipe)
         check_version(self.version, entry.name, options)
 
@@ -73,14 +77,14 @@ class PlainEncoder:
         """Whether `text` has only characters whose kind Python knows; its tables may be older than TensorFlow's."""
         return all(unicodedata.category(character) not in ("Cn", "Cs") for character in text)
 
-    def encode(self, texts: Sequence[str]) -> Array:
-        """The vectors of `texts`, float32 [len(texts), dimension]."""
+    def encode_query(self, texts: Sequence[str], query_prompt: str = "") -> Array:
+        """The vectors of `texts` as of queries, float32 [len(texts), dimension]; arguments as of TextEncoder."""
+        prompt = prompt_of(query_prompt, self._model, self._recipe.query_prompt, "the query's prompt")
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
-            tokens = self._tokenizer.tokenize(text)[: self._max_seq_length - 2]
-            vectors[row] = self._bert.vector(
-                [self._tokenizer.start, *tokens, self._tokenizer.end], self._recipe.pooling
-            )
+            tokens = self._tokenizer.tokenize(prompt + text)[: self._max_seq_length - 2]
+            ids = [self._tokenizer.start, *tokens, self._tokenizer.end]
+            vectors[row] = self._bert.vector(ids, self._recipe.pooling)[: self.dimension]
         if self._recipe.normalize:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors

@@ -5,7 +5,7 @@ a variable means, so the vectors must be compared with those of the original mod
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from transforms.encoder.bert.config import BertConfig, parsed
 Tensors = Mapping[str, "np.ndarray[Any, Any]"]
 
 # Source: official/nlp/modeling in tensorflow/models. The values are Hugging Face's names for the same variables.
-_EXPORTER_NAMES = {
+EXPORTER_NAMES = {
     r"word_embeddings/embeddings": "embeddings.word_embeddings.weight",
     r"position_embeddings?/embeddings": "embeddings.position_embeddings.weight",
     r"type_embeddings/embeddings": "embeddings.token_type_embeddings.weight",
@@ -29,10 +29,22 @@ _EXPORTER_NAMES = {
     r"layer_(\d+)/output_layer_norm/(\w+)": "encoder.layer.{}.output.LayerNorm.{}",
     r"pooler_transform/(\w+)": "pooler.dense.{}",
 }
+# transformers' TFBertModel calls layers layer_._0, and the program that BERT was published with layer_0.
+_LAYER = r"encoder/layer_(?:\._)?(\d+)"
+TRANSFORMERS_NAMES = {
+    r"embeddings/(word|position|token_type)_embeddings(?:/\w+)?": "embeddings.{}_embeddings.weight",
+    r"embeddings/LayerNorm/(\w+)": "embeddings.LayerNorm.{}",
+    rf"{_LAYER}/attention/self/(query|key|value)/(\w+)": "encoder.layer.{}.attention.self.{}.{}",
+    rf"{_LAYER}/attention/output/(dense|LayerNorm)/(\w+)": "encoder.layer.{}.attention.output.{}.{}",
+    rf"{_LAYER}/intermediate/dense/(\w+)": "encoder.layer.{}.intermediate.dense.{}",
+    rf"{_LAYER}/output/(dense|LayerNorm)/(\w+)": "encoder.layer.{}.output.{}.{}",
+    r"pooler/dense/(\w+)": "pooler.dense.{}",
+}
 _OWN_NAMES = {
     r"words": "embeddings.word_embeddings.weight",
     r"positions": "embeddings.position_embeddings.weight",
     r"types": "embeddings.token_type_embeddings.weight",
+    r"distances": "distances",
     r"embeddings/(\w+)": "embeddings.LayerNorm.{}",
     r"layer_(\d+)/qkv/(\w+)": "encoder.layer.{}.attention.self.qkv.{}",
     r"layer_(\d+)/attention/(\w+)": "encoder.layer.{}.attention.output.dense.{}",
@@ -54,7 +66,7 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
     variables = _variables(module)
     config = config_of(module)
     if config is not None:
-        tensors = _renamed(variables, _OWN_NAMES)
+        tensors = renamed({name: variable.numpy() for name, variable in variables.items()}, _OWN_NAMES)
         for name in [name for name in tensors if ".self.qkv." in name]:
             parts = np.split(tensors.pop(name), 3)
             tensors |= {name.replace("qkv", part): parts[i] for i, part in enumerate(("query", "key", "value"))}
@@ -63,7 +75,7 @@ def lift(module: Any) -> tuple[Tensors, BertConfig]:
         if len(queries) != 1:
             raise ValueError("its variables are not those of tf-models' BERT")
         config = BertConfig(heads=int(queries[0].shape[1]), activation=_activation(module))
-        tensors = _renamed(variables, _EXPORTER_NAMES)
+        tensors = renamed({name: variable.numpy() for name, variable in variables.items()}, EXPORTER_NAMES)
     return tensors, config
 
 
@@ -82,13 +94,12 @@ def _variables(module: Any) -> dict[str, tf.Variable]:
     return {variable.name.split(":")[0]: variable for variable in listed}
 
 
-def _renamed(variables: Mapping[str, tf.Variable], names: Mapping[str, str]) -> dict[str, "np.ndarray[Any, Any]"]:
-    """The variables as arrays under Hugging Face's names, with kernels as [out, in]."""
+def renamed(arrays: Tensors, names: Mapping[str, str]) -> dict[str, "np.ndarray[Any, Any]"]:
+    """The arrays of variables under Hugging Face's names, with kernels as [out, in]."""
     found = {}
-    for name, variable in variables.items():
+    for name, array in arrays.items():
         for pattern, target in names.items():
             if match := re.fullmatch(f"(?:.*/)?{pattern}", name):
-                array = variable.numpy()
                 if name.endswith("/kernel"):
                     # On the side that is split by heads, the heads are a separate axis.
                     rows = -1 if "attention_output" in name else array.shape[0]
@@ -103,7 +114,12 @@ def _renamed(variables: Mapping[str, tf.Variable], names: Mapping[str, str]) -> 
 def _activation(module: Any) -> str:
     """The activation, inferred from the operations in the module's graph."""
     definition = module.__call__.concrete_functions[0].graph.as_graph_def()
-    operations = {node.op for function in definition.library.function for node in function.node_def}
-    if "Erf" in operations or "Erfc" in operations:
+    return activation_of(node.op for function in definition.library.function for node in function.node_def)
+
+
+def activation_of(operations: Iterable[str]) -> str:
+    """The activation, inferred from the operations in a graph."""
+    found = set(operations)
+    if found & {"Erf", "Erfc"}:
         return "gelu"
-    return "relu" if "Relu" in operations else "gelu_new"
+    return "relu" if "Relu" in found else "gelu_new"

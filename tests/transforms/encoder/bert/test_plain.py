@@ -66,7 +66,7 @@ def test_minilms_vectors_are_those_of_tensorflow(minilm: TextEncoder, options: d
     texts = ["", "The staff were friendly.", "x " * 300, "Größe 日本語 ok?"]
     ours, theirs = PlainEncoder(EncoderOptions("minilm", **options)), TextEncoder("minilm", **options)
     assert (ours.name, ours.version, ours.dimension) == (theirs.name, theirs.version, theirs.dimension)
-    np.testing.assert_allclose(ours.encode(texts), theirs.encode(texts), atol=1e-4)
+    np.testing.assert_allclose(ours.encode_query(texts), theirs.encode_query(texts), atol=1e-4)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "pooled_output"])
@@ -74,8 +74,8 @@ def test_a_tiny_pairs_vectors_are_those_of_tensorflow(tiny_bert: pathlib.Path, p
     """With its own activation and its pooler."""
     options = EncoderOptions(str(tiny_bert), pooling=pooling, max_seq_length=16)
     texts = ["hello world", "", "unknown words, too"]
-    expected = TextEncoder(**vars(options)).encode(texts)
-    np.testing.assert_allclose(PlainEncoder(options).encode(texts), expected, atol=1e-4)
+    expected = TextEncoder(**vars(options)).encode_query(texts)
+    np.testing.assert_allclose(PlainEncoder(options).encode_query(texts), expected, atol=1e-4)
 
 
 def test_another_encoder_is_refused(text_encoder: pathlib.Path, hub_bert: pathlib.Path) -> None:
