@@ -8,7 +8,7 @@
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 # Beam's version is the one in the lock.
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
-ARG LAUNCHER_IMAGE=gcr.io/dataflow-templates-base/python311-template-launcher-base:20250220-rc00
+ARG LAUNCHER_IMAGE=gcr.io/dataflow-templates-base/python311-template-launcher-base:20240812-rc01
 
 FROM ${BEAM_IMAGE} AS beam
 
@@ -26,16 +26,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --require-hashes --requirement /template/lock.txt \
     && python -m pip uninstall --yes uv \
     && python -m pip check
-# "true" adds Java and Beam's expansion service, which --bigquery_write_method=STORAGE_WRITE_API needs at launch.
-ARG JAVA=""
-# hadolint ignore=DL3008
-RUN if [ "${JAVA}" = "true" ]; then \
-        apt-get update \
-        && apt-get install --yes --no-install-recommends default-jre-headless \
-        && rm -rf /var/lib/apt/lists/* \
-        && python -c "from apache_beam.utils.subprocess_server import JavaJarServer as jars; \
-jars.local_jar(jars.path_to_beam_jar('sdks:java:io:google-cloud-platform:expansion-service:build'))"; \
-    fi
 
 FROM dependencies AS model
 # A catalogue name, a TF-Hub handle, or a directory under models/ here.

@@ -55,10 +55,11 @@ def boolean(text: str) -> bool:
     return text == "true"
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line."""
 
     def error(self, message: str) -> Any:
+        """Raises what is wrong, in place of an exit with the usage."""
         raise ValueError(message)
 
 
@@ -72,7 +73,7 @@ def parse(
     Raises:
         ValueError: one line that names the option, what was expected, what was given and what to do.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="python -m pipeline",
         description="Text in, one row per sentence with its vector out.",
         epilog="Beam's own options (--runner, --direct_num_workers, --project, ...) are accepted too.",
@@ -132,7 +133,7 @@ def unknown_options(arguments: Sequence[str]) -> list[str]:
 
 def every_option() -> argparse.ArgumentParser:
     """A parser of all options: the program's, Beam's, and those of a runner that has described them."""
-    parser = _Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     parser.add_value_provider_argument = parser.add_argument  # type: ignore[attr-defined]
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)

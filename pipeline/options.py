@@ -157,6 +157,12 @@ OPTIONS = (
             "default": "*", "help": "Fields and attributes that rows keep as metadata, detected_language among them, "
             "separated by commas; * for all.",
         },
+        columns={
+            "help": "Columns of your own in the rows, separated by commas, each as NAME:TYPE=FIELD, filled from that "
+            "field of the metadata, by its name or path, even if metadata_fields does not keep it; null if a message "
+            "lacks it. A message with a value of another type becomes a dead letter.",
+            "metavar": "NAME:TYPE=FIELD,...", "label": "Columns of your own",
+        },
     ),
     *_options_of(
         EncoderOptions, "Vectors",
@@ -200,9 +206,9 @@ OPTIONS = (
         BigQueryOptions, "Output",
         method={
             "name": "bigquery_write_method", "label": "BigQuery write method",
-            "help": "How to write rows to BigQuery: with our own Arrow or JSON writer, with Beam's load jobs (files "
-            "only), or with Beam's Java sink.",
-            "choices": (*METHODS, "FILE_LOADS", "STORAGE_WRITE_API"),
+            "help": "How to write rows to BigQuery: with our own Arrow or JSON writer, or with Beam's load jobs (files "
+            "only).",
+            "choices": (*METHODS, "FILE_LOADS"),
         },
         retry_for_seconds={
             "name": "retry_seconds", "label": "Longest outage to wait out (s)",

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.places import dead_letters_beside, journal_beside
+from transforms.columns import own_columns
 from transforms.embedding import EmbeddingOptions
 from transforms.encoder.options import EncoderOptions
 from transforms.parsing import ParserOptions
 from transforms.reembedding import ROW_FORMATS
+from transforms.schema import Column
 from transforms.splitter import SplitterOptions
 from transforms.splitting import SplittingOptions
 
@@ -78,6 +80,11 @@ class Settings:
     wait: bool | None
 
     @property
+    def own(self) -> tuple[Column, ...]:
+        """The columns of the user's own in the rows."""
+        return tuple(own.column for own in own_columns(self.splitting.columns))
+
+    @property
     def places(self) -> dict[str, str]:
         """Where the run writes, by the option that says so."""
         places = {"output": self.output, "dead_letters": self.dead_letters}
@@ -139,11 +146,11 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def _journal(arguments: argparse.Namespace) -> str:
-    if arguments.output_format == "pubsub" or arguments.bigquery_write_method == "STORAGE_WRITE_API":
+    if arguments.output_format == "pubsub":
         if arguments.journal not in ("", "none"):
             raise ValueError(
-                "expected --journal with a sink that says when rows are written, files or a table by another "
-                f"--bigquery_write_method than STORAGE_WRITE_API, got --journal={arguments.journal}; leave it out"
+                "expected --journal with a sink that says when rows are written, files or a table, "
+                f"got --journal={arguments.journal}; leave it out"
             )
         return ""
     if arguments.journal == "none":

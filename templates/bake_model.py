@@ -63,5 +63,15 @@ def baked_model() -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
+def is_in_image(model: str) -> bool:
+    """Whether a worker has `model` without downloading it, or is told where to download it from.
+
+    Raises:
+        ValueError: if there is no such model.
+    """
+    encoder = find_model(model).encoder
+    return "://" in model or "://" not in encoder or encoder == find_model(baked_model()).encoder
+
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,6 +19,7 @@ from templates.bake_model import baked_model
 from templates.launcher import FIXED
 from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.io.bigquery.tables import TABLE_REGEX
+from transforms.io.bigquery.write import METHODS
 from transforms.io.files.read import FILE_FORMATS
 from transforms.reembedding import ROW_FORMATS
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, JOURNAL_COLUMNS, bigquery_schema
@@ -82,6 +83,11 @@ BEAM_OPTIONS = (
            label="Workers' image", regex=r"[a-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._/@:-]+"),
     Option("number_of_worker_harness_threads", "Threads per worker process; by default, Dataflow chooses.",
            "Workers", label="Threads per worker process", param_type="NUMBER", regex="[1-9][0-9]*"),
+    Option("disk_size_gb", "Size of each worker's disk in GB; by default, Dataflow chooses. An image with CUDA's "
+           "libraries needs 100.", "Workers", label="Disk size (GB)", param_type="NUMBER", regex="[1-9][0-9]*"),
+    Option("disk_type", "Type of each worker's disk; by default, Dataflow chooses. C3 takes no pd-standard.", "Workers",
+           label="Disk type", metavar="compute.googleapis.com/projects//zones//diskTypes/pd-ssd",
+           regex="compute\\.googleapis\\.com/projects/[^/]*/zones/[^/]*/diskTypes/[a-z-]+"),
 )  # fmt: skip
 
 
@@ -110,12 +116,13 @@ TEMPLATES = (
         "streaming",
         "Sentence embeddings: Pub/Sub to BigQuery",
         "Reads texts from a Pub/Sub subscription and writes one row per sentence to BigQuery, with the vector of a "
-        "TF-Hub text encoder. Messages that cannot be used go to a table of dead letters, whole.",
+        "TF-Hub text encoder. Messages that cannot be used go to a table of dead letters, whole. In either streaming "
+        "mode rows are written at least once, under ids that are the same each time; the views show each row once.",
         "input_subscription",
         "stream",
         {
             "input_format": MESSAGE_FORMATS,
-            "bigquery_write_method": ("STORAGE_WRITE_ARROW", "STREAMING_INSERTS", "STORAGE_WRITE_API"),
+            "bigquery_write_method": METHODS,
         },
     ),
     Template(
@@ -133,12 +140,12 @@ TEMPLATES = (
 def options_of(template: Template) -> list[Option]:
     """The options that a user of `template` may set, as the template has them."""
     fixed = {argument.split("=")[0].removeprefix("--") for argument in FIXED}
-    # A launcher does not wait for the job, whose dead letters it would count.
-    left_out = fixed | {"max_dead_letters"} | {source for source in SOURCES if source != template.source}
+    # A launcher does not wait for the job, whose dead letters it would count, and Dataflow reads Pub/Sub by itself.
+    left_out = fixed | {"max_dead_letters", "source"} | {source for source in SOURCES if source != template.source}
     return [
         _narrowed(option, template)
         for option in (*OPTIONS, *BEAM_OPTIONS)
-        if option.name not in left_out and option.reads in ("", template.reads)
+        if option.name not in left_out and option.parent != "source" and option.reads in ("", template.reads)
     ]
 
 
@@ -206,7 +213,7 @@ def metadata(template: Template) -> dict[str, Any]:
     choices = {option.name: option.choices for option in options}
     found: dict[str, Any] = {"name": template.title, "description": template.description}
     if template.reads == "stream":
-        # Ids are the same at each attempt, and the view of newest rows shows each id and model once.
+        # Of the streaming modes that it runs in; in both, rows are written at least once.
         found |= {
             "streaming": True,
             "supportsAtLeastOnce": True,

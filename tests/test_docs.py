@@ -18,6 +18,7 @@ import transforms
 from pipeline import compact, evaluate, expansion_service, status
 from pipeline.__main__ import main as run_pipeline
 from pipeline.options import options_table
+from pipeline.plan import __main__ as plan
 from pipeline.report import __main__ as report
 from pipeline.search import __main__ as search
 from tests.benchmarks import journal, scale, soak, streams, throughput
@@ -31,6 +32,7 @@ PARSERS: list[argparse.ArgumentParser] = [
     compact._parser(),
     evaluate._parser(),
     expansion_service._parser(),
+    plan._parser(),
     report._parser(),
     search._parser(),
     status._parser(),

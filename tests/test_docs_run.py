@@ -74,7 +74,9 @@ NOT_RUN = [
 CHECKPOINT = "CHECKPOINT"
 
 # Programs that a text names, and that do nothing without options.
-PROGRAMS = {f"python -m pipeline{name}" for name in ("", ".replay", ".report", ".search", ".status")} | {"pip check"}
+PROGRAMS = {f"python -m pipeline{name}" for name in ("", ".plan", ".replay", ".report", ".search", ".status")} | {
+    "pip check"
+}
 
 # Commands that take long, in a form that only shows what would run: docs/look.md and choosing_a_model.md run its like.
 SHORTER = {"make report": "make --old-file=demo --dry-run report"}

@@ -140,7 +140,10 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
         self._counters.count("truncated", int(element.truncated))
         return Embedded(SentenceEmbedding(*element))
 
-    def _embed(self, batch: list[Sentence], model: CurrentEncoder, is_part: bool = False) -> list[Embedded]:
+    def _embed(
+        self, batch: list[Sentence], model: CurrentEncoder, is_part: bool = False, is_heard: bool = False
+    ) -> list[Embedded]:
+        """The outcomes of a batch, or of a part of one that failed; `is_heard`: failed before a fine text did not."""
         try:
             encoded = model.encode([clean(sentence.content, self._options.cleanup) for sentence in batch])
         except (ConnectionError, EOFError):
@@ -148,17 +151,21 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
             raise
         # An encoder may raise anything, because of one sentence or for lack of memory; halving handles both.
         except Exception as error:
+            if len(batch) == 1 and is_heard:
+                return [self._dead(batch[0], error)]
             if (len(batch) == 1 or not is_part) and self._had_to_recover(model, error):
                 return self._embed(batch, model)
             if len(batch) == 1:
-                return [self._dead(batch[0], error)]
+                # What it failed for may have passed before the fine text was tried.
+                return self._embed(batch, model, is_heard=True)
             middle = len(batch) // 2
             return self._embed(batch[:middle], model, True) + self._embed(batch[middle:], model, True)
         encoding = encoded.encoding
         finite = np.isfinite(encoding.vectors.sum(axis=1)).tolist()
         no_number = f"expected finite numbers in the vector, {encoded.name} gave NaN or Inf"
-        if not all(finite) and self._had_to_recover(model, ValueError(no_number)):
-            return self._embed(batch, model)
+        if not all(finite) and not is_heard:
+            has_recovered = self._had_to_recover(model, ValueError(no_number))
+            return self._embed(batch, model, is_heard=not has_recovered)
         self._counters.observe("model_load_ms", encoded.load_ms)
         self._counters.count("tokens", int(encoding.tokens.sum()))
         self._counters.count("padded_tokens", encoding.padded_tokens)

@@ -4,12 +4,12 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = ">= 5.30, < 8.0"
+      version = ">= 5.30, < 9.0"
     }
     # Has the Flex Template job.
     google-beta = {
       source  = "hashicorp/google-beta"
-      version = ">= 5.30, < 8.0"
+      version = ">= 5.30, < 9.0"
     }
   }
 }

@@ -28,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeVar
@@ -42,7 +42,7 @@ from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
 from tests.benchmarks.bigquery_writers import PROJECT
 from tests.benchmarks.memory import proportional, with_children
-from tests.benchmarks.soak_account import Account, BigQuerySink, FileSink, Sink, account, message
+from tests.benchmarks.soak_account import Account, BigQuerySink, FileSink, Sink, account, message, refused
 from tests.benchmarks.soak_runs import Flink, Local, Runs
 from tests.conftest import write_text_encoder
 from tests.integration.fault_proxy import FaultProxy
@@ -65,7 +65,7 @@ _DISK_BYTES = 512 * 2**20
 _PUBLISH_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 _GROWN_UP_SECONDS = 30.0
-# How long the streams may take to work off what is left once the last fault is over.
+# How long the streams may bring no row before what is left counts as lost, once the last fault is over.
 _PATIENCE_SECONDS = 300.0
 
 
@@ -397,12 +397,15 @@ def soak(minutes: float, runner: str, rate: float, seed: int, logs: pathlib.Path
         struck = _strike_until(time.monotonic() + 60 * minutes, _faults(scene), seed)
         publisher.enough.set()
         publisher.join()
-        _wait_for(lambda: not any(_account(sink, publisher.published).lost for sink in scene.sinks.values()))
+        _wait_until_done(scene.sinks.values(), publisher.published)
         watching: list[_Memory | _Watcher] = [memory, *watchers.values()]
         for thread in watching:
             thread.done.set()
             thread.join()
         notes = scene.runs.notes() + ([] if scene.mounted else ["no disk could be mounted, so none was full"])
+        notes += [
+            f"{name} refused {letter}" for name, sink in scene.sinks.items() for letter in refused(sink.letters())
+        ]
         failures = scene.runs.finish()
         # What a stream held comes again once its lease has ended.
         time.sleep(_STOPPED_SECONDS)
@@ -429,6 +432,14 @@ def _wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     while not condition() and time.monotonic() < until:
         time.sleep(4 * _LOOK_SECONDS)
+
+
+def _wait_until_done(sinks: Collection[Sink], messages: int) -> None:
+    """Until nothing is lost of the messages, or no sink has got a row for _PATIENCE_SECONDS."""
+    before = -1
+    while (rows := sum(sink.count() for sink in sinks)) > before:
+        before = rows
+        _wait_for(lambda: not any(_account(sink, messages).lost for sink in sinks))
 
 
 def _print(report: Report) -> None:

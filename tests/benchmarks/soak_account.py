@@ -7,7 +7,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from google.cloud import bigquery
 
@@ -46,6 +46,13 @@ class Row(NamedTuple):
     length: float
 
 
+class Letter(NamedTuple):
+    """A dead letter: what it holds, and why."""
+
+    payload: bytes
+    error: str
+
+
 class Account(NamedTuple):
     """What became of the messages.
 
@@ -72,8 +79,8 @@ class Account(NamedTuple):
         return not (self.lost or self.refused or self.wrong or self.doubled)
 
 
-def account(messages: int, rows: Iterable[Row], letters: Iterable[bytes]) -> Account:
-    """The account of the messages 0 to `messages` - 1, from the rows that a reader sees and the payloads of letters."""
+def account(messages: int, rows: Iterable[Row], letters: Iterable[Letter]) -> Account:
+    """The account of the messages 0 to `messages` - 1, from the rows that a reader sees and the letters."""
     found: dict[str, set[int]] = collections.defaultdict(set)
     seen = wrong = 0
     ids = set()
@@ -82,7 +89,7 @@ def account(messages: int, rows: Iterable[Row], letters: Iterable[bytes]) -> Acc
         ids.add(row.id)
         found[row.message_id].add(row.sentence_index)
         wrong += not _is_right(row, messages)
-    dead = {int(numbers[1]) for letter in letters if (numbers := _NUMBER.search(letter))}
+    dead = {int(numbers[1]) for letter in letters if (numbers := _NUMBER.search(letter.payload))}
     lost = sum(number not in dead and (is_poison(number) or found[str(number)] != {0, 1}) for number in range(messages))
     refused = sum(not is_poison(number) for number in dead)
     return Account(messages, seen, len(dead), lost, refused, wrong, seen - len(ids))
@@ -96,6 +103,11 @@ def _is_right(row: Row, messages: int) -> bool:
     return row.content == content and row.length == len(content)
 
 
+def refused(letters: Iterable[Letter]) -> list[Letter]:
+    """The letters of messages that are good."""
+    return [letter for letter in letters if (found := _NUMBER.search(letter.payload)) and not is_poison(int(found[1]))]
+
+
 class Sink(Protocol):
     """Where a stream writes rows and dead letters."""
 
@@ -105,8 +117,8 @@ class Sink(Protocol):
     def rows(self) -> list[Row]:
         """The rows that a reader sees."""
 
-    def letters(self) -> list[bytes]:
-        """The payloads of the dead letters."""
+    def letters(self) -> list[Letter]:
+        """The dead letters."""
 
 
 class BigQuerySink:
@@ -126,10 +138,11 @@ class BigQuerySink:
         columns = "id, message_id, sentence_index, content, embedding[OFFSET(0)]"
         return [Row(*row) for row in self._client.query(f"SELECT {columns} FROM `{self._dataset}.newest`").result()]
 
-    def letters(self) -> list[bytes]:
-        """The payloads of the dead letters."""
-        sql = f"SELECT payload_string, payload_bytes FROM `{self._dataset}.letters`"
-        return [string.encode() if string else data for string, data in self._client.query(sql).result()]
+    def letters(self) -> list[Letter]:
+        """The dead letters."""
+        sql = f"SELECT payload_string, payload_bytes, error_message FROM `{self._dataset}.letters`"
+        found = self._client.query(sql).result()
+        return [Letter(string.encode() if string else data, error) for string, data, error in found]
 
 
 class FileSink:
@@ -156,12 +169,12 @@ class FileSink:
         self.count()
         return list(self._rows.values())
 
-    def letters(self) -> list[bytes]:
-        """The payloads of the dead letters."""
+    def letters(self) -> list[Letter]:
+        """The dead letters."""
         paths = self._places[1].parent.glob(f"{self._places[1].name}-*")
         lines = itertools.chain.from_iterable(path.read_text().splitlines() for path in paths)
-        return [_payload(json.loads(line)) for line in lines]
+        return [Letter(_payload(letter), letter["error_message"]) for letter in map(json.loads, lines)]
 
 
-def _payload(letter: dict[str, str | None]) -> bytes:
+def _payload(letter: dict[str, Any]) -> bytes:
     return (letter["payload_string"] or "").encode() or base64.b64decode(letter["payload_bytes"] or "")

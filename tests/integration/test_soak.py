@@ -6,11 +6,11 @@ import pytest
 
 from pipeline.emulators import EmulatorMissingError
 from tests.benchmarks.soak import Fault, draw, soak
-from tests.benchmarks.soak_account import Account, Row, account, is_poison, message
+from tests.benchmarks.soak_account import Account, Letter, Row, account, is_poison, message
 from tests.integration.conftest import not_tested
 
 MESSAGES = 40
-LETTERS = [message(number) for number in range(MESSAGES) if is_poison(number)]
+LETTERS = [Letter(message(number), "no") for number in range(MESSAGES) if is_poison(number)]
 
 
 def good_rows() -> list[Row]:
@@ -35,15 +35,15 @@ def test_a_clean_account() -> None:
     [
         (good_rows()[1:], LETTERS, "lost"),
         (good_rows(), LETTERS[1:], "lost"),
-        (good_rows(), [*LETTERS, message(3)], "refused"),
-        (good_rows(), [*LETTERS, b'{"id":"0a","message_id":"3"}'], "refused"),
+        (good_rows(), [*LETTERS, Letter(message(3), "no")], "refused"),
+        (good_rows(), [*LETTERS, Letter(b'{"id":"0a","message_id":"3"}', "no")], "refused"),
         ([*good_rows(), good_rows()[5]], LETTERS, "doubled"),
         ([*good_rows(), Row("a", "7", 0, "cut", 3.0)], LETTERS, "wrong"),
         ([*good_rows()[:-1], good_rows()[-1]._replace(content="It has")], LETTERS, "wrong"),
         ([*good_rows()[:-1], good_rows()[-1]._replace(length=1.0)], LETTERS, "wrong"),
     ],
 )
-def test_what_an_account_finds(rows: list[Row], letters: list[bytes], field: str) -> None:
+def test_what_an_account_finds(rows: list[Row], letters: list[Letter], field: str) -> None:
     """One of each fault is counted as that, and as nothing else."""
     found = account(MESSAGES, rows, letters)
     assert {name: count for name, count in found._asdict().items() if name in FAULTY and count} == {field: 1}

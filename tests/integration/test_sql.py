@@ -22,11 +22,14 @@ from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding
 
 METHOD = "STORAGE_WRITE_ARROW"
-TABLES = ("embeddings.sql", "error_records.sql", "newest_embeddings.sql")
+TABLES = ("embeddings.sql", "error_records.sql", "error_records_pubsub.sql", "newest_embeddings.sql")
 # What the emulator lacks, and the same in words that it has.
 IN_OTHER_WORDS = {
     "key STRING NOT NULL": "key STRING",
     "STRING_AGG(payload_bytes, b'' ORDER BY part)": "FROM_HEX(STRING_AGG(TO_HEX(payload_bytes), '' ORDER BY part))",
+    "STRING_AGG(COALESCE(payload_bytes, CAST(payload_string AS BYTES)), b'' ORDER BY part)": (
+        "FROM_HEX(STRING_AGG(COALESCE(TO_HEX(payload_bytes), TO_HEX(payload_string)), '' ORDER BY part))"
+    ),
 }
 DAY = 24 * 3600 * 1_000_000
 
@@ -117,6 +120,23 @@ def test_payloads_are_whole_and_once(tables: str, run: Callable[..., list[dict[s
     whole = [row["payload_bytes"] if row["payload_string"] is None else row["payload_string"].encode() for row in rows]
     assert sorted(whole) == sorted(payloads)
     assert [row["attributes"] for row in rows] == [[{"key": "origin", "value": "a#1"}]] * len(payloads)
+
+
+def test_the_view_has_the_columns_of_googles_templates(tables: str, client: bigquery.Client) -> None:
+    """Each letter once and whole, text as both text and bytes."""
+    payloads = [b"text", b"\xff\x00bytes", "Ж".encode() * 2_200_000]
+    letters = [letter for payload in payloads for letter in refused(payload, error="no text")]
+    for _ in range(2):
+        write_letters(letters, f"{tables}.embeddings_error_records", METHOD)
+    rows = [
+        dict(row.items()) for row in client.query(f"SELECT * FROM {tables}.embeddings_error_records_pubsub").result()
+    ]
+    columns = ["timestamp", "payloadString", "payloadBytes", "attributes", "errorMessage", "stacktrace"]
+    assert [list(row) for row in rows] == [columns] * len(payloads)
+    assert sorted(row["payloadBytes"] for row in rows) == sorted(payloads)
+    texts = {row["payloadBytes"]: row["payloadString"] for row in rows}
+    assert texts == {payloads[0]: "text", payloads[1]: None, payloads[2]: payloads[2].decode()}
+    assert {row["errorMessage"] for row in rows} == {"no text"}
 
 
 def test_a_payload_that_lacks_a_part_is_left_out(tables: str, run: Callable[..., list[dict[str, Any]]]) -> None:

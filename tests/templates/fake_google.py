@@ -9,7 +9,7 @@ import pathlib
 import re
 import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, bigquery_schema
 
-_NOT_FOUND = {"error": {"code": 404, "message": "not found"}}
+_NOT_FOUND: dict[str, Any] = {"error": {"code": 404, "message": "not found"}}
+_FORBIDDEN: dict[str, Any] = {"error": {"code": 403, "message": "may not list"}}
 
 
 class FakeGoogle:
@@ -33,11 +34,13 @@ class FakeGoogle:
         files: what can be read from Cloud Storage, by object name.
         uploads: what was written to Cloud Storage, by object name.
         tables: BigQuery tables that were made.
+        jobs: names of Dataflow jobs that run; None lets nobody list them.
         calls: every HTTP request, as "METHOD path".
     """
 
-    def __init__(self, files: Mapping[str, bytes] = {}) -> None:
+    def __init__(self, files: Mapping[str, bytes] = {}, jobs: Sequence[str] | None = ()) -> None:
         self.files = files
+        self.jobs = jobs
         self.uploads: dict[str, bytes] = {}
         self.tables: list[str] = []
         self.calls: list[str] = []
@@ -60,9 +63,9 @@ class FakeGoogle:
 
             def _answer(self, body: bytes) -> None:
                 fake.calls.append(f"{self.command} {self.path}")
-                answer = fake.answer(self.command, self.path, self.headers.get("Content-Type", ""), body)
-                content = answer if isinstance(answer, bytes) else json.dumps(answer or _NOT_FOUND).encode()
-                self.send_response(200 if answer else 404)
+                answer = fake.answer(self.command, self.path, self.headers.get("Content-Type", ""), body) or _NOT_FOUND
+                content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(200 if isinstance(answer, bytes) else answer.get("error", {"code": 200})["code"])
                 self.send_header("Content-Type", "application/json")
                 if "uploadType=resumable" in self.path:
                     name = urllib.parse.quote(json.loads(body)["name"])
@@ -86,6 +89,11 @@ class FakeGoogle:
         self._http.shutdown()
         self._http.server_close()
         self._grpc.stop(None)
+
+    @property
+    def address(self) -> str:
+        """Where HTTP is answered."""
+        return f"localhost:{self._http.server_port}"
 
     def environment(self, folder: pathlib.Path) -> dict[str, str]:
         """The variables that send Google's clients here, with a key made in `folder`."""
@@ -114,6 +122,10 @@ class FakeGoogle:
         path, _, query = path.partition("?")
         if path == "/token":
             return {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}
+        if path.startswith("/v1b3/"):
+            if self.jobs is None:
+                return _FORBIDDEN
+            return {"jobs": [{"id": f"id of {n}", "name": n, "currentState": "JOB_STATE_RUNNING"} for n in self.jobs]}
         if "/bigquery/" in path:
             if method == "GET":
                 project, _, dataset, _, table = path.split("/")[-5:]

@@ -11,14 +11,22 @@ import pytest
 import yaml
 
 from templates import render
-from tests.conftest import ROOT
 from tests.templates.test_dockerfile import ARGUMENTS
 from tests.templates.test_render import parameters, takes
-from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
-from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, JOURNAL_LAYOUT, Partitioning
+from transforms.columns import own_columns
+from transforms.io.bigquery.write import _WriteRows
+from transforms.schema import (
+    DEAD_LETTER_LAYOUT,
+    EMBEDDING_COLUMNS,
+    EMBEDDING_LAYOUT,
+    JOURNAL_LAYOUT,
+    Partitioning,
+    bigquery_schema,
+)
 
 TERRAFORM = render.DIRECTORY / "terraform"
 MAIN = (TERRAFORM / "main.tf").read_text()
+VARIABLES = (TERRAFORM / "variables.tf").read_text()
 BUILD: dict[str, Any] = yaml.safe_load((render.DIRECTORY / "cloudbuild.yaml").read_text())
 
 
@@ -45,17 +53,6 @@ def test_every_variable_is_used_and_described() -> None:
     assert set(declared) == set(re.findall(r"\bvar\.(\w+)", text))
 
 
-def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment() -> None:
-    """What is required is given; machine type, service account and the like are the resource's own arguments."""
-    text = block("google_dataflow_flex_template_job", "streaming")
-    given = re.search(r"parameters = merge\(var.parameters, {\n(.*?)}\)", text, re.DOTALL)
-    assert given
-    names = set(re.findall(r"^ +(\w+) +=", given[1], re.MULTILINE))
-    known = parameters("streaming")
-    assert names <= set(known)
-    assert {name for name, parameter in known.items() if not parameter["isOptional"]} <= names
-
-
 @pytest.mark.parametrize(
     ("table", "layout"),
     [("embeddings", EMBEDDING_LAYOUT), ("error_records", DEAD_LETTER_LAYOUT), ("journal", JOURNAL_LAYOUT)],
@@ -63,9 +60,36 @@ def test_the_job_gets_parameters_of_the_template_and_nothing_of_its_environment(
 def test_tables_are_laid_out_as_the_program_lays_them_out(table: str, layout: Partitioning) -> None:
     """The same partitions, clusters and columns, whoever makes the table."""
     text = block("google_bigquery_table", table)
+    for name in ("partition_by", "cluster_by"):
+        default = re.search(rf'^variable "{name}" .*?^  default +=( .*)$', VARIABLES, re.MULTILINE | re.DOTALL)
+        assert default
+        text = text.replace(f" var.{name}\n", f"{default[1]}\n")
     assert re.search(r'field += "(\w+)"', text)[1] == layout.partition  # type: ignore[index]
     assert tuple(re.findall(r'"(\w+)"', re.search(r"clustering += \[(.*)\]", text)[1])) == layout.cluster  # type: ignore[index]
     assert f"{table}_schema.json" in text
+
+
+@pytest.mark.subprocess
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_own_columns_are_those_that_the_program_adds(tmp_path: pathlib.Path) -> None:
+    """The table has them, and the job is told of them, as Terraform itself computes both; without any, as before."""
+    declared = re.search(r'^variable "columns" {\n.*?^}\n', VARIABLES, re.MULTILINE | re.DOTALL)
+    (columns,) = re.findall(r"^  columns = \[\n.*?^  \]\n", MAIN, re.MULTILINE | re.DOTALL)
+    (parameter,) = re.findall(r"^  own_columns = .*?^  }\n", MAIN, re.MULTILINE | re.DOTALL)
+    assert declared
+    (tmp_path / "main.tf").write_text(f"{declared[0]}locals {{\n{columns}{parameter}}}\n")
+    (schema,) = re.findall(r"schema += (.*)", block("google_bigquery_table", "embeddings"))
+    schema = schema.replace("${path.module}", str(TERRAFORM))
+    given = [{"name": "tenant", "type": "STRING", "field": "org.id"}, {"name": "day", "type": "DATE"}]
+    for chosen in (given, []):
+        (tmp_path / "terraform.tfvars.json").write_text(json.dumps({"columns": chosen}))
+        command = ["terraform", f"-chdir={tmp_path}", "console"]
+        asked = f'jsonencode([{schema}, lookup(local.own_columns, "columns", "")])\n'
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+        table, told = json.loads(json.loads(done.stdout))
+        own = [column for column, _ in own_columns(told.split(",") if told else ())]
+        assert json.loads(table) == bigquery_schema((*EMBEDDING_COLUMNS, *own))["fields"]
+        assert told == ("tenant:STRING=org.id,day:DATE=day" if chosen else "")
 
 
 def test_the_subscription_has_no_dead_letter_topic() -> None:
@@ -78,6 +102,7 @@ def test_the_service_account_has_no_role_that_administers() -> None:
     roles = set(re.findall(r"roles/[\w.]+", MAIN))
     assert roles == {
         "roles/dataflow.worker",
+        "roles/dataflow.viewer",
         "roles/storage.objectAdmin",
         "roles/artifactregistry.reader",
         "roles/pubsub.subscriber",
@@ -86,43 +111,8 @@ def test_the_service_account_has_no_role_that_administers() -> None:
         "roles/bigquery.jobUser",
     }
     assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "deletion")) == ["roles/bigquery.jobUser"]
-    assert re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job")) == ["roles/dataflow.worker"]
-
-
-@pytest.mark.subprocess
-@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
-def test_view_and_index_are_the_kept_sql(tmp_path: pathlib.Path) -> None:
-    """As Terraform itself computes them: the files that are tested, with the project's names."""
-    (kept,) = re.findall(r"^locals {\n.*?^}\n", MAIN, re.MULTILINE | re.DOTALL)
-    values = {
-        "google_bigquery_dataset.embeddings.dataset_id": '"texts"',
-        "var.project": '"my-project"',
-        "path.module": json.dumps(str(TERRAFORM)),
-    }
-    for reference, value in values.items():
-        kept = kept.replace(reference, value)
-    (tmp_path / "main.tf").write_text(kept.replace(f'${{"{TERRAFORM}"}}', str(TERRAFORM)))
-    (view,) = re.findall(r"query += (regex\(.*)", block("google_bigquery_table", "newest_embeddings"))
-    current = re.search(
-        r"query = (replace\(.*?\n    \))", block("google_bigquery_table", "current_embeddings"), re.DOTALL
-    )
-    assert current
-    one, each = (current[1].replace("var.model_version", value).replace("\n", "") for value in ('"0a"', "null"))
-    (index,) = re.findall(r"query += (local.*)", block("google_bigquery_job", "vector_index"))
-    (deletion,) = re.findall(r"query += (local.*)", block("google_bigquery_data_transfer_config", "delete_retired"))
-    command = ["terraform", f"-chdir={tmp_path}", "console"]
-    asked = f"jsonencode([{view}, {one}, {each}, {index}, {deletion}])\n"
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
-    table, journal = "my-project.texts.embeddings", "my-project.texts.embeddings_journal"
-    views = [
-        newest_rows_view("my-project.texts.newest_embeddings", table),
-        *[current_rows_view("my-project.texts.current_embeddings", table, journal, version) for version in ("0a", "")],
-    ]
-    files = [(render.DIRECTORY / "sql" / name).read_text() for name in ("vector_index.sql", "delete_retired.sql")]
-    assert json.loads(json.loads(done.stdout)) == [
-        *[view.split(" AS\n", 1)[1].removesuffix(";\n") for view in views],
-        *[sql.replace("PROJECT", "my-project").replace("DATASET", "texts") for sql in files],
-    ]
+    job = re.findall(r"roles/[\w.]+", block("google_project_iam_member", "job"))
+    assert job == ["roles/dataflow.worker", "roles/dataflow.viewer"]
 
 
 def test_retired_rows_are_deleted_only_if_a_schedule_says_so() -> None:
@@ -134,25 +124,12 @@ def test_retired_rows_are_deleted_only_if_a_schedule_says_so() -> None:
     assert f"for_each = {condition} ? {{}} :" in block("google_bigquery_table_iam_member", "deletion")
 
 
-def test_the_index_is_made_again_with_its_table() -> None:
-    """The id of a job that made the index of a table that is gone would be refused."""
-    assert "${google_bigquery_table.embeddings.creation_time}" in block("google_bigquery_job", "vector_index")
-
-
-def test_private_addresses_take_a_subnetwork() -> None:
-    """Without Private Google Access, which the default network lacks, workers wait for ever for their image."""
-    text = block("google_dataflow_flex_template_job", "streaming")
-    assert re.search(r"precondition {\n +condition +=  *!var.private_ips \|\| var.subnetwork != null\n", text)
-
-
-def test_the_alert_on_dead_letters_counts_what_the_program_counts() -> None:
-    """And is raised where no row was written at all, so that there is no series to divide by."""
-    text = (TERRAFORM / "alerts.tf").read_text()
-    written = "".join((ROOT / "transforms" / "io" / name).read_text() for name in ("bigquery/write.py", "spill.py"))
-    assert 'metric_name=~"dead_letters_(written|spilled)"' in text
-    assert re.findall(r'metric_name="(\w+)"', text) == ["rows_written"]
-    assert all(f'"{name}"' in written for name in ("dead_letters_written", "dead_letters_spilled", "rows_written"))
-    assert re.search(r'clamp_min\(sum\(delta\(.*"rows_written".*\)\) or vector\(0\), 1\)', text)
+def test_the_alert_on_lag_divides_what_the_program_counts() -> None:
+    """By seconds that are milliseconds there."""
+    lag = re.search(r'"google_monitoring_alert_policy" "lag" .*', (TERRAFORM / "alerts.tf").read_text(), re.DOTALL)
+    assert lag
+    assert re.findall(r'metric_name="(\w+)"', lag[0]) == [f"{_WriteRows.lag}_sum", f"{_WriteRows.lag}_count"]
+    assert "> ${var.max_row_lag_seconds * 1000}" in lag[0]
 
 
 def test_the_build_gives_the_dockerfile_its_arguments() -> None:
@@ -163,6 +140,12 @@ def test_the_build_gives_the_dockerfile_its_arguments() -> None:
     for name, value in given.items():
         if name != "IMAGE":
             assert BUILD["substitutions"][value.strip("${}")] == ARGUMENTS[name].strip('"')
+
+
+def test_no_build_overwrites_the_specs_of_another() -> None:
+    """A job is updated, and goes back, by the name of its spec."""
+    (upload,) = [step["args"] for step in BUILD["steps"] if step["id"] == "upload"]
+    assert upload[-1] == "${_BUCKET}/templates/${BUILD_ID}/"
 
 
 def test_every_substitution_is_declared_and_used() -> None:

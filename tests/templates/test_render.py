@@ -3,8 +3,6 @@
 import json
 import pathlib
 import re
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -55,6 +53,8 @@ GOOD = {
         "gcr.io/p/i@sha256:0123456789abcdef",
     ),
     "number_of_worker_harness_threads": ("1", "12"),
+    "disk_size_gb": ("30", "100"),
+    "disk_type": ("compute.googleapis.com/projects//zones//diskTypes/pd-ssd",),
 }
 BAD = {
     "input": ("-", "messages.jsonl", "gs://", "s3://bucket/x", "texts.embeddings", "my-project:texts"),
@@ -73,6 +73,8 @@ BAD = {
     "language": ("english", "e", "en_", "auto-BR"),
     "sdk_container_image": ("image", "gcr.io/p/i image"),
     "number_of_worker_harness_threads": ("0", "-1", "two"),
+    "disk_size_gb": ("0", "50GB"),
+    "disk_type": ("pd-ssd",),
 }
 
 
@@ -138,24 +140,6 @@ def test_a_directory_of_the_clone_is_none_of_the_image(tmp_path: pathlib.Path) -
         render.main(["--image=gcr.io/p/i:1", f"--to={tmp_path}", "--model=models/mine"])
 
 
-@pytest.mark.subprocess
-@pytest.mark.skipif(not shutil.which("gcloud"), reason="NOT TESTED: gcloud is not installed")
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_gcloud_takes_the_metadata(name: str, tmp_path: pathlib.Path) -> None:
-    """`gcloud dataflow flex-template build --print-only` makes the same parameters of it: no field is unknown to it."""
-    metadata = render.DIRECTORY / f"{name}_metadata.json"
-    command = ["gcloud", "dataflow", "flex-template", "build", "gs://bucket/spec.json", "--print-only", "--quiet"]
-    command += ["--image=gcr.io/p/i:1", "--sdk-language=PYTHON", f"--metadata-file={metadata}", "--project=p"]
-    environment = {"CLOUDSDK_CONFIG": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    # gcloud prints the JSON as one YAML string.
-    assert (
-        json.loads(done.stdout.removeprefix("|-"))["metadata"]["parameters"]
-        == json.loads(metadata.read_text())["parameters"]
-    )
-
-
 @pytest.mark.parametrize(("name", "parameter"), ALL)
 def test_a_parameter_is_an_option_with_its_default(name: str, parameter: dict[str, Any]) -> None:
     """What a launch leaves out is what the program takes by itself."""
@@ -183,10 +167,11 @@ def test_a_parameter_is_required_if_the_program_asks_for_it(name: str, parameter
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_option_that_a_user_may_set_is_a_parameter(name: str) -> None:
-    """All but those that the template fixes, other sources, and options of the other kind of input."""
+    """All but those that the template fixes, other sources, options of the other kind of input and of our source."""
     template = TEMPLATES[name]
     missing = {option.name for option in OPTIONS} - set(parameters(name))
-    fixed = {"output_format", "wait", "max_dead_letters"} | set(SOURCES) - {template.source}
+    fixed = {"output_format", "wait", "max_dead_letters", "source"} | set(SOURCES) - {template.source}
+    fixed |= {option.name for option in OPTIONS if option.parent == "source"}
     other = {option.name for option in OPTIONS if option.reads not in ("", template.reads)}
     assert missing == fixed | other
 
@@ -218,7 +203,7 @@ def test_regexes_take_what_the_program_takes(name: str, parameter: dict[str, Any
 def test_the_documented_launches_are_launches() -> None:
     """Their parameters are those of their template, their values pass, and nothing that is required is missing."""
     text = (ROOT / "docs" / "dataflow.md").read_text()
-    found = re.findall(r"/templates/(\w+)_spec\.json \\\n(?:.*\\\n)*? +--parameters=(\S+)", text)
+    found = re.findall(r"/templates/BUILD/(\w+)_spec\.json \\\n(?:.*\\\n)*? +--parameters=(\S+)", text)
     assert [name for name, _ in found] == ["streaming", "batch"]
     for name, given in found:
         delimiter, pairs = ("~", given.strip("'").removeprefix("^~^")) if "^~^" in given else (",", given)

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import venv
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -26,9 +27,15 @@ from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence
 IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
 UDF = b"def shout(message): return {**message, 'text': message['text'].upper()}"
 WITH_UDF = ["--udf=gs://my-bucket/udf.py", "--udf_function=shout"]
+COLUMNS = "--columns=tenant:STRING=org.id,day:DATE"
 REQUIRED = {
-    "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json", *WITH_UDF],
-    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl", *WITH_UDF],
+    "streaming": [
+        "--input_subscription=projects/my-project/subscriptions/messages",
+        "--input_format=json",
+        *WITH_UDF,
+        COLUMNS,
+    ],
+    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl", *WITH_UDF, COLUMNS],
     # The batch template over rows that another job has written.
     "rows": [
         "--input=my-project:texts.written",
@@ -70,12 +77,13 @@ class Launch(NamedTuple):
         return beam_runner_api_pb2.Pipeline.FromString(self.pipeline).components
 
 
-def launch(folder: pathlib.Path, *arguments: str, **environment: str) -> Launch:
+def launch(folder: pathlib.Path, *arguments: str, jobs: Sequence[str] | None = (), **environment: str) -> Launch:
     """Run the image's entry file with `arguments`, as Dataflow's launcher does, in a process of its own."""
     shutil.copy(ROOT / "templates" / "launcher.py", folder)
-    with FakeGoogle({"udf.py": UDF}) as fake:
+    with FakeGoogle({"udf.py": UDF}, jobs) as fake:
         variables = os.environ | fake.environment(folder) | {"PYTHONPATH": str(ROOT)} | environment
         command = [sys.executable, str(folder / "launcher.py"), *arguments]
+        command += [f"--dataflow_endpoint=http://{fake.address}"] if "--update" in arguments else []
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=folder, env=variables, check=False, timeout=120
         )
@@ -187,6 +195,7 @@ WRONG = {
         "--udf=gs://my-bucket/udf.py",
         "--udf_function=no",
     ],
+    "expected --columns of a type of STRING": [FILES, "--input_format=jsonl", "--columns=tenant:TEXT"],
     "expected true or false": [FILES, "--input_format=jsonl", "--csv_multiline=maybe"],
 }
 # Launches one after the other: the arguments of each come on standard input, its code and errors go out, a line each.
@@ -237,6 +246,78 @@ def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -
     assert "'model_of_the_image'" in refused.errors
 
 
+@pytest.mark.subprocess
+def test_a_catalogue_model_that_the_image_lacks_is_refused(tmp_path: pathlib.Path) -> None:
+    """Workers without a way out would wait for ever to download it."""
+    (tmp_path / "baked.txt").write_text("bert_wiki_books_sst2")
+    given = [*ADDED, *REQUIRED["batch"], "--output=my-project:texts.embeddings", "--model=sent_bert_wiki_books"]
+    refused = launch(tmp_path, *given, SDK_CONTAINER_IMAGE=IMAGE, EMBEDDING_MODELS=str(tmp_path))
+    assert (refused.code, refused.calls) == (2, [])
+    assert "expected --model to be in the image, got 'sent_bert_wiki_books', but only" in refused.errors
+
+
+GPU = [
+    "--experiments=worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
+    "--experiments=no_use_multiple_sdk_containers",
+    "--worker_machine_type=g2-standard-4",
+    "--disk_size_gb=100",
+    "--disk_type=compute.googleapis.com/projects//zones//diskTypes/pd-ssd",
+    "--precision=auto",
+]
+
+
+@pytest.mark.subprocess
+def test_workers_get_the_gpu_and_the_disk_that_were_asked_for(tmp_path: pathlib.Path, minilm: Any) -> None:
+    """As the environment and the parameters of a launch become options of the program."""
+    done = launch(
+        tmp_path, *ADDED, *REQUIRED["streaming"], *GPU, "--output=my-project:texts.embeddings", "--model=minilm",
+        SDK_CONTAINER_IMAGE=IMAGE,
+    )  # fmt: skip
+    assert done.code == 0, done.errors
+    (pool,) = done.job["environment"]["workerPools"]
+    assert (pool["machineType"], pool["diskSizeGb"]) == ("g2-standard-4", 100)
+    assert pool["diskType"] == "compute.googleapis.com/projects//zones//diskTypes/pd-ssd"
+    wanted = {experiment.removeprefix("--experiments=") for experiment in GPU[:2]}
+    assert wanted <= set(done.job["environment"]["experiments"])
+
+
+UPDATE = ["--update", '--transform_name_mapping={"Parse":"Parse messages"}']
+
+
+@pytest.mark.subprocess
+def test_an_update_names_the_job_that_it_replaces(tmp_path: pathlib.Path, minilm: Any) -> None:
+    """The one of its name that runs, with the steps that have other names now."""
+    done = launch(
+        tmp_path, *ADDED, *REQUIRED["streaming"], *UPDATE, "--output=my-project:texts.embeddings", "--model=minilm",
+        jobs=["another", "embeddings-1"], SDK_CONTAINER_IMAGE=IMAGE,
+    )  # fmt: skip
+    assert done.code == 0, done.errors
+    assert done.job["replaceJobId"] == "id of embeddings-1"
+    assert done.job["transformNameMapping"] == {"Parse": "Parse messages"}
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        (
+            ["another"],
+            "expected --job_name of a job that runs in europe-west1 of my-project, to be updated, got 'embeddings-1'",
+        ),
+        (None, "expected the right dataflow.jobs.list on my-project, which this account lacks"),
+    ],
+    ids=["none", "forbidden"],
+)
+def test_an_update_of_no_job_is_refused(tmp_path: pathlib.Path, jobs: list[str] | None, said: str) -> None:
+    """Before anything is staged; Beam would look for the job for ever."""
+    given = [*ADDED, *REQUIRED["streaming"], *UPDATE, "--output=my-project:texts.embeddings", "--model=minilm"]
+    refused = launch(tmp_path, *given, jobs=jobs, SDK_CONTAINER_IMAGE=IMAGE)
+    assert refused.code == 2
+    assert [call.partition("?")[0] for call in refused.calls][-1].endswith("/jobs")
+    (line,) = [line for line in refused.errors.splitlines() if line.startswith("python -m templates.launcher: ")]
+    assert said in line
+
+
 @pytest.fixture(scope="module")
 def installed(shared: Shared) -> pathlib.Path:
     """The interpreter of an environment with the package as a wheel, what it depends on, and no clone in sight."""
@@ -278,6 +359,8 @@ for transform in components.transforms.values():
         print("function", transform.unique_name)
         if udf := getattr(function[0], "_udf", None):
             print("udf", udf({"text": "Hi."}))
+        if own := getattr(getattr(function[0], "_sink", None), "_own", None):
+            print("columns", *(column.name for column in own))
 for coder_id in components.coders:
     coder = context.coders.get_by_id(coder_id)
     coder.from_runner_api(coder.to_runner_api(context), context)
@@ -299,7 +382,7 @@ def test_functions_and_coders_survive_a_round_trip_in_a_worker(
     assert len(functions) > 5
     expected = {f"function {function}" for function in functions} | {f"coder {coder}" for coder in components.coders}
     # The source of a function of the user's own travels with the pipeline.
-    expected |= {"udf {'text': 'HI.'}"} if name != "rows" else set()
+    expected |= {"udf {'text': 'HI.'}", "columns tenant day"} if name != "rows" else set()
     assert set(done.stdout.decode().splitlines()) == expected
 
 

@@ -94,6 +94,15 @@ def test_an_encoder_that_recovers_embeds_all(monkeypatch: pytest.MonkeyPatch) ->
     assert all(outcome.row and not outcome.dead_letters for outcome in outcomes)
 
 
+@pytest.mark.parametrize("failure", [MemoryError(), float("nan")])
+@pytest.mark.parametrize("count", [1, 100])
+def test_an_encoder_that_recovers_before_it_is_tried_embeds_all(failure: Exception | float, count: int) -> None:
+    """Nor is a sentence at fault then."""
+    failures = [failure]
+    outcomes = embed(Engine(lambda texts: failures.pop() if failures else None), ["fine"] * count)
+    assert all(outcome.row and not outcome.dead_letters for outcome in outcomes)
+
+
 def test_an_encoder_that_breaks_while_a_sentence_is_sought_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more sentences are taken for those at fault."""
     monkeypatch.setattr(embedding, "_WAITS", ())

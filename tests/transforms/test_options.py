@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
     "max_length": 90,
     "language_field": "lang",
     "metadata_fields": ("lang", "user"),
+    "columns": ("tenant:STRING=user.tenant", "price:NUMERIC"),
     "input_format": "jsonl",
     "text_field": "body",
     "id_field": "key",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pipeline.summary import counters_of, names_of
 from tests.beam import run
 from tests.conftest import record
-from transforms.parsing import MessageParser, ParseMessages, attributes_of, parse_time, record_of
+from transforms.parsing import MessageParser, ParseMessages, attributes_of, record_of
+from transforms.times import parse_time
 from transforms.types import CSV_HEADER, Message, Record
 
 # The ends of BigQuery's range of times, in microseconds since the epoch.

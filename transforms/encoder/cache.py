@@ -42,7 +42,8 @@ class VectorCache:
         copies = {
             text: known._replace(vector=known.vector.copy())
             for text, known in found.items()
-            if len(text) <= MAX_CHARACTERS
+            # What is no number may be the fault of a moment.
+            if len(text) <= MAX_CHARACTERS and np.isfinite(known.vector).all()
         }
         with self._lock:
             self._known.update(copies)

@@ -6,7 +6,8 @@ nothing about the rows: the batch is retried with exponential backoff for as lon
 is a bug and is raised.
 
 A sink that rejects every row, because a column was renamed for instance, is at fault itself, and that is a transient
-error. So a row is rejected only if the sink accepts another one after it, or says that nothing else is wrong.
+error. So a row is rejected only if the sink accepts another one after it, or says that nothing else is wrong, and then
+rejects it once more: what it rejected the row for at first may have been mended in between.
 """
 
 import dataclasses
@@ -167,6 +168,8 @@ class _Delivery(Generic[T]):
         # Rows that the sink rejected since it last accepted one, and the number of requests with which it did so.
         self._suspects: list[Refusal] = []
         self._rejections = 0
+        # Rows that it rejected before it last accepted one, and that are sent once more.
+        self._heard: set[int] = set()
         self._has_looked = False
         self._has_accepted = False
         self._reason = ""
@@ -189,7 +192,7 @@ class _Delivery(Generic[T]):
                 continue
             except Exception as error:
                 if is_refusal(error):
-                    self._reject(batch, error)
+                    yield from self._reject(batch, error)
                     yield from self._look()
                 elif is_transient(error):
                     self._patience.wait(error)
@@ -198,15 +201,17 @@ class _Delivery(Generic[T]):
                     raise
                 continue
             unwritten = set(answer.unwritten)
-            self._suspects += [Refusal(batch[position], reason) for position, reason in answer.refused.items()]
+            refused = [Refusal(batch[position], reason) for position, reason in answer.refused.items()]
             if unwritten:
                 self._pending.append([batch[position] for position in answer.unwritten])
             accepted = next((one for one in range(len(batch)) if one not in unwritten | answer.refused.keys()), None)
             if accepted is not None:
+                yield from refused
                 self._evidence.accepted = self._rows[batch[accepted]]
                 self._evidence.was_at_fault = False
-                yield from self._acquit()
-            elif answer.refused:
+                self._hear_again()
+            elif refused:
+                yield from self._suspect(refused)
                 self._rejections += 1
                 yield from self._look()
             if unwritten and not answer.refused:
@@ -216,21 +221,32 @@ class _Delivery(Generic[T]):
         middle = len(batch) // 2
         self._pending += [batch[middle:], batch[:middle]]
 
-    def _reject(self, batch: Sequence[int], error: Exception) -> None:
+    def _reject(self, batch: Sequence[int], error: Exception) -> Iterator[Refusal]:
         self._rejections += 1
         self._reason = _text(error)
         if len(batch) == 1:
-            self._suspects.append(Refusal(batch[0], self._reason))
             self._are_named = False
+            yield from self._suspect([Refusal(batch[0], self._reason)])
         # In a random order, bad rows that came together do not look like a fault of the sink.
         elif self._rejections == 1:
             self._halve(random.sample(batch, len(batch)))
         else:
             self._halve(batch)
 
-    def _acquit(self) -> Iterator[Refusal]:
-        """The sink has accepted a row, so the suspects are at fault themselves."""
-        yield from self._suspects
+    def _suspect(self, refused: Sequence[Refusal]) -> Iterator[Refusal]:
+        """Rejects those that it has rejected before and after it accepted another row; the others are suspects."""
+        for refusal in refused:
+            if refusal.position in self._heard:
+                yield refusal
+            else:
+                self._suspects.append(refusal)
+
+    def _hear_again(self) -> None:
+        """The sink accepts rows, so the suspects are at fault themselves if it still rejects them."""
+        positions = [suspect.position for suspect in self._suspects]
+        self._heard.update(positions)
+        if positions:
+            self._pending += [positions] if self._are_named else [[position] for position in positions]
         self._suspects = []
         self._are_named = True
         self._has_accepted = True
@@ -248,7 +264,7 @@ class _Delivery(Generic[T]):
         """Decides who is at fault after rejections that no acceptance followed."""
         fault = self._evidence.find_fault()
         if not fault and self._is_sound(affirmed=fault is not None):
-            yield from self._acquit()
+            self._hear_again()
         else:
             reason = self._suspects[-1].reason if self._suspects else self._reason
             yield from self._put_off(fault or f"it rejects every row: {reason}")
@@ -275,6 +291,7 @@ class _Delivery(Generic[T]):
         """The sink is at fault: waits, and then tries one row before the others, another one each time."""
         positions = [suspect.position for suspect in self._suspects] + [one for some in self._pending for one in some]
         self._suspects = []
+        self._heard.clear()
         self._are_named = True
         self._has_accepted = False
         if self._gives_up:

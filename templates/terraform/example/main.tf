@@ -39,7 +39,6 @@ module "sentence_embeddings" {
   private_ips   = var.subnetwork != null
   input_format  = "json"
   parameters    = { language = "en" }
-  machine_type  = "n2-standard-4"
   max_workers   = 2
   labels        = { team = "search" }
   at_least_once = true

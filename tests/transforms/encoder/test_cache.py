@@ -21,6 +21,13 @@ def test_a_long_text_is_not_kept() -> None:
     assert cache.find(["x" * (MAX_CHARACTERS + 1)]) == [None]
 
 
+def test_what_is_no_number_is_not_kept() -> None:
+    """It may be the fault of a moment, and is asked for again."""
+    cache = VectorCache()
+    cache.keep({"a": Known(np.array([1, np.nan], np.float32), 3, False)})
+    assert cache.find(["a"]) == [None]
+
+
 def test_a_kept_vector_does_not_hold_its_batch() -> None:
     """What is kept is a copy of the row."""
     cache, batch = VectorCache(), np.ones((1000, 2), np.float32)

@@ -1,5 +1,6 @@
 """Delivering batches to sinks that fail for a while or refuse rows; each sink here is a few lines of Python."""
 
+import contextlib
 import logging
 import math
 import time
@@ -19,7 +20,7 @@ from google.api_core.exceptions import (
     ServiceUnavailable,
     TooManyRequests,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.io import retries
@@ -142,6 +143,28 @@ def test_a_sink_that_says_too_early_that_it_is_mended_is_waited_for(monkeypatch:
     assert sorted(table.written) == list(range(5))
 
 
+@settings(deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 80),
+    st.frozensets(st.integers(0, 79)),
+    st.booleans(),
+    st.sampled_from([None, -1]),
+)
+def test_a_row_is_not_refused_because_the_sink_is_mended_behind_it(
+    mended_at: int, rows: int, bad: frozenset[int], names_rows: bool, accepted: int | None
+) -> None:
+    """A fault may end between a request that it rejects and the next one, or the look at the schema."""
+    table = Table(names_rows, bad, mended_at)
+    evidence = Evidence(lambda: "column content is gone" if table.sent + 1 < mended_at else "", accepted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.0)
+        refusals = deliver(table.send, range(rows), 0.01 if bad >= set(range(rows)) else 60, "the table", evidence)
+        with contextlib.suppress(TimeoutError):
+            assert {refusal.position for refusal in refusals} <= bad
+
+
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 199), min_size=1), st.booleans())
 def test_many_bad_rows_are_not_taken_for_a_fault_of_the_sink(good: set[int], names_rows: bool) -> None:
     """However few are good, and wherever they stand."""
@@ -165,11 +188,11 @@ def test_rows_that_are_kept_elsewhere_do_not_wait(names_rows: bool) -> None:
 
 def test_an_outage_while_a_row_is_in_doubt_is_waited_out() -> None:
     """It tells nothing of the row."""
-    answers = [RefusedBySink("bad"), ServiceUnavailable("down")]
+    errors: list[Exception | None] = [RefusedBySink("bad"), ServiceUnavailable("down"), None, RefusedBySink("bad")]
 
     def send(rows: Sequence[int]) -> Answer:
-        if answers:
-            raise answers.pop(0)
+        if error := errors.pop(0):
+            raise error
         return WRITTEN
 
     assert list(deliver(send, [1], 10, "the table", Evidence(accepted=-1), gives_up=True)) == [Refusal(0, "bad")]
@@ -242,7 +265,7 @@ def test_a_transient_error_is_retried(error: Exception) -> None:
     ids=lambda error: f"{type(error).__name__} {error}",
 )
 def test_a_refusal_is_final(error: Exception) -> None:
-    """One try for the batch, one for each row and one for a row that was accepted before; no waiting."""
+    """One try for the batch, one for each row before and after a row that was accepted; no waiting."""
     tries = []
 
     def send(rows: Sequence[int]) -> Answer:
@@ -253,7 +276,7 @@ def test_a_refusal_is_final(error: Exception) -> None:
 
     refusals = deliver(send, [1, 2], 0, "sink", Evidence(accepted=-1))
     assert sorted(refusal.position for refusal in refusals) == [0, 1]
-    assert tries == [2, 1, 1] + [1] * (not isinstance(error, Refused))
+    assert tries == [2, 1, 1] + [1, 1, 1] * (not isinstance(error, Refused))
 
 
 def test_a_fault_of_the_program_is_raised() -> None:

@@ -22,8 +22,11 @@ _FIRST_SECONDS = 10.0
 _EXTEND_AGAIN_SECONDS = 4.0
 _ROUND_SECONDS = 1.0
 _PARALLEL_REQUESTS = 8
+_SECONDS_BETWEEN_WARNINGS = 30.0
 
 _log = logging.getLogger(__name__)
+# When the last warning about each subscription came: in an outage every request fails.
+_warned: dict[str, float] = {}
 
 
 class Delivery:
@@ -150,8 +153,11 @@ def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds:
                 subscription=subscription, ack_ids=some, ack_deadline_seconds=seconds, retry=None, timeout=10
             )
     except Exception as error:
-        level = logging.WARNING if may_pass(error) else logging.ERROR
-        _log.log(level, "could not set the deadline of %d messages of %s: %s", len(ids), subscription, error)
+        now = time.monotonic()
+        if now - _warned.get(subscription, -math.inf) > _SECONDS_BETWEEN_WARNINGS:
+            _warned[subscription] = now
+            level = logging.WARNING if may_pass(error) else logging.ERROR
+            _log.log(level, "could not set the deadline of %d messages of %s: %s", len(ids), subscription, error)
         Counters().count("pubsub_lease_failures", len(ids))
         return False
     return True

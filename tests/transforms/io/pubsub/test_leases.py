@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
 from google.pubsub_v1 import types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -83,3 +84,14 @@ def test_a_delivery_that_nobody_holds_is_let_go() -> None:
     time.sleep(0.3)
     assert not requests
     keeper.close()
+
+
+def test_an_outage_is_not_told_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
+    """Once in half a minute for a subscription."""
+
+    class Down:
+        def modify_ack_deadline(self, **request: object) -> None:
+            raise ServiceUnavailable("down")
+
+    assert not any(leases.set_deadline(Down(), name, ["a"], 30) for name in ("one", "one", "other"))
+    assert len(caplog.records) == 2

@@ -1,0 +1,1 @@
+"""`python -m pipeline.plan`: what a stream of a given load needs on Dataflow, and what it costs."""
