@@ -67,7 +67,7 @@ OPTIONS = (
            parent="input_format", triggers=ROW_FORMATS),
     *options_of(
         SplitterOptions, "Sentences",
-        language={"regex": "[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
+        language={"regex": "auto|[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*"},
         abbreviations={"help": "Further abbreviations, separated by commas, with or without their last period."},
         custom_bounds={"help": "Regular expression whose matches end sentences, in addition to the rules.",
                        "metavar": "REGEX"},
@@ -77,7 +77,8 @@ OPTIONS = (
     *options_of(
         SplittingOptions, "Sentences",
         metadata_fields={
-            "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
+            "default": "*", "help": "Fields and attributes that rows keep as metadata, detected_language among them, "
+            "separated by commas; * for all.",
         },
         columns={
             "help": "Columns of your own in the rows, separated by commas, each as NAME:TYPE=FIELD, filled from that "

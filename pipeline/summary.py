@@ -16,6 +16,7 @@ from transforms.columns import own_columns
 from transforms.counters import NAMESPACE, process_counts
 from transforms.dead_letters import REASON_PREFIX, cause_of
 from transforms.parsing import NAMING_OPTIONS
+from transforms.splitter import LANGUAGE_CODES, UNDETERMINED
 
 _TERMINAL_SECONDS = 1.0
 _LOG_SECONDS = 10.0
@@ -199,6 +200,9 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.append("dead letters  none")
     if torn := get("versions_torn"):
         lines.append(f"torn          {torn:,} versions of which not all rows were read, left out")
+    languages = collections.Counter({code: get(f"language_{code}", 0) for code in (*LANGUAGE_CODES, UNDETERMINED)})
+    if found := [f"{count:,} {code}" for code, count in languages.most_common() if count]:
+        lines.append(f"languages     detected: {', '.join(found)}")
     if unknown := get("languages_unknown"):
         field = settings.splitting.language_field
         lines.append(

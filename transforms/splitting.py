@@ -20,11 +20,13 @@ from transforms.dead_letters import (
 )
 from transforms.ids import stable_id
 from transforms.options import sort_out, takes
-from transforms.splitter import UNDETERMINED, SentenceSplitter, SplitterOptions, has_rules
+from transforms.splitter import AUTO, UNDETERMINED, SentenceSplitter, SplitterOptions, has_rules
 from transforms.types import Message, Sentence
 from transforms.versions import versioned
 
 STAGE = "Split sentences"
+# The entry of the metadata that says which language was detected; a message's own of this name stays.
+DETECTED_LANGUAGE = "detected_language"
 
 # Each sentence carries the metadata of its message, so a small message could become a very large one.
 _MOST_METADATA = 64_000_000
@@ -36,8 +38,10 @@ class SplittingOptions:
 
     Attributes:
         language_field: the metadata field that holds the language of a single message, as a code that overrides
-            language; texts whose code has no rules are split by generic rules, and counted ("languages_unknown").
-        metadata_fields: the fields and attributes that sentences keep as metadata; by default all.
+            language, "auto" too; texts whose code has no rules are split by generic rules, and counted
+            ("languages_unknown").
+        metadata_fields: the fields and attributes that sentences keep as metadata, "detected_language" among them; by
+            default all.
         columns: columns of your own in the rows, each as NAME:TYPE=FIELD, filled from that field of the metadata, by
             its name or path, even if metadata_fields does not keep it; null if a message lacks it. A message with a
             value of another type becomes a dead letter.
@@ -71,8 +75,11 @@ class SplitSentences(DeadLetterTransform):
     Sentences that a length option drops are counted ("sentences_dropped"). Only the sentences that are kept are
     numbered by `sentence_index`.
 
+    With the language "auto", a message that names no language gets the metadata "detected_language", a code or "und",
+    unless it has a field of that name, and is counted by it ("language_en", ...).
+
     Args:
-        language: the language of the texts, as an ISO 639-1 code.
+        language: the language of the texts, as an ISO 639-1 code, or "auto" to detect that of each message.
         options: the other fields of SplitterOptions, and those of SplittingOptions.
 
     Raises:
@@ -137,10 +144,11 @@ class _Split(beam.DoFn):
 
     def process(self, message: Message) -> Iterator[Any]:
         try:
-            splitter = self._splitter_of(message)
+            language, metadata = self._language_of(message)
+            splitter = dataclasses.replace(self._splitter, language=language) if language else self._splitter
             # What has no text has no rows, but retires those of an earlier version.
-            own = self._own.of(message.metadata) if message.text else {}
-            kept = message._replace(metadata={**self._kept.of(message.metadata), **own})
+            own = self._own.of(metadata) if message.text else {}
+            kept = message._replace(metadata={**self._kept.of(metadata), **own})
             found, dropped = sentences(kept, splitter)
             _check_size(kept.metadata, len(found))
         # An unexpected error on one text must not stop the others.
@@ -154,14 +162,19 @@ class _Split(beam.DoFn):
             self._counters.count("sentences_dropped", dropped)
         yield from versioned(kept, found) if self._with_versions else found
 
-    def _splitter_of(self, message: Message) -> SentenceSplitter:
-        language = message.metadata.get(self._language_field) if self._language_field else None
-        if not language:
-            return self._splitter
-        if not has_rules(language):
+    def _language_of(self, message: Message) -> tuple[str, Mapping[str, str]]:
+        """The language of the message, "" if it is the splitter's, and its metadata."""
+        named = message.metadata.get(self._language_field) if self._language_field else None
+        if named and has_rules(named):
+            return named, message.metadata
+        if named:
             self._counters.count("languages_unknown")
-            language = UNDETERMINED
-        return dataclasses.replace(self._splitter, language=language)
+            return UNDETERMINED, message.metadata
+        if self._splitter.language != AUTO or not message.text:
+            return "", message.metadata
+        detected = self._splitter.language_of(message.text)
+        self._counters.count(f"language_{detected}")
+        return detected, {DETECTED_LANGUAGE: detected, **message.metadata}
 
 
 def _check_size(metadata: Mapping[str, str], sentences: int) -> None:

@@ -98,6 +98,17 @@ def test_an_option_that_names_nothing_is_said(
     assert f"not found     {line}" in capsys.readouterr().out.splitlines()
 
 
+def test_the_languages_that_were_detected_are_counted(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The most frequent first, and each row says its own."""
+    texts = ("Er kam am 3. Oktober.", "He came in October.", "Nobody was waiting for him.", "OK")
+    write_messages(tmp_path, *({"id": index, "text": text} for index, text in enumerate(texts)))
+    assert main(arguments(tmp_path, text_encoder, language="auto")) == 0
+    assert "languages     detected: 2 en, 1 de, 1 und" in capsys.readouterr().out.splitlines()
+    assert [row["metadata"][0]["value"] for row in read_rows(tmp_path)] == ["de", "en", "en", "und"]
+
+
 def test_the_reasons_of_dead_letters_are_listed(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

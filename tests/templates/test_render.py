@@ -47,7 +47,7 @@ GOOD = {
         "/models/mine",
     ),
     "preprocessor": ("https://tfhub.dev/tensorflow/bert_en_uncased_preprocess/3", "gs://my-bucket/preprocessor"),
-    "language": ("en", "pt-BR"),
+    "language": ("en", "pt-BR", "auto"),
     "sdk_container_image": (
         "europe-west1-docker.pkg.dev/p/r/sentence-embeddings:1",
         "gcr.io/p/i@sha256:0123456789abcdef",
@@ -70,7 +70,7 @@ BAD = {
     "dead_letters": ("dead_letters", "my project:a.b"),
     "model": ("", "my model", "ftp://example.com/model"),
     "preprocessor": ("two words",),
-    "language": ("english", "e", "en_"),
+    "language": ("english", "e", "en_", "auto-BR"),
     "sdk_container_image": ("image", "gcr.io/p/i image"),
     "number_of_worker_harness_threads": ("0", "-1", "two"),
     "disk_size_gb": ("0", "50GB"),

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.beam import run
 from tests.conftest import message
+from transforms.counters import process_counts
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import SplitSentences, sentences
 from transforms.types import Message
@@ -43,6 +44,59 @@ def test_a_message_can_name_its_language() -> None:
     found = run(messages, SplitSentences("en", language_field="lang"), Message)
     assert [s.content for s in found if s.message_id == "de"] == [text]
     assert len([s for s in found if s.message_id == "none"]) == 2
+
+
+GERMAN = "Er kam am 3. Oktober an. Danach ging er nach Hause."
+
+
+def test_the_language_of_each_message_is_detected_said_and_counted() -> None:
+    """Unless the message names one, with rules or without."""
+    texts = {"de": GERMAN, "en": "He came late. Nobody was waiting for him.", "und": "OK 1. OK 2."}
+    messages = [message(text, id=code, metadata={"user": "u"}) for code, text in texts.items()]
+    messages += [message(GERMAN, id=code, metadata={"lang": code}) for code in ("en", "tlh")]
+    counts = process_counts()
+    found = run(messages, SplitSentences("auto", language_field="lang"), Message)
+    assert {(s.message_id, s.metadata.get("detected_language")) for s in found if s.metadata.get("user")} == {
+        ("de", "de"),
+        ("en", "en"),
+        ("und", "und"),
+    }
+    assert [s.metadata for s in found if s.message_id == "tlh"][:1] == [{"lang": "tlh"}]
+    assert len([s for s in found if s.metadata == {"lang": "en"}]) == 3
+    added = {name: count - counts.get(name, 0) for name, count in process_counts().items()}
+    assert {name: count for name, count in added.items() if count and name.startswith("language")} == {
+        "language_de": 1,
+        "language_en": 1,
+        "language_und": 1,
+        "languages_unknown": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (None, {"user": "u", "detected_language": "de"}),
+        (["user"], {"user": "u"}),
+        (["detected_language"], {"detected_language": "de"}),
+    ],
+)
+def test_the_detected_language_is_kept_like_any_field(kept: list[str] | None, expected: dict[str, str]) -> None:
+    """By default it is; a list of fields has to name it."""
+    split = SplitSentences("auto", metadata_fields=kept)
+    assert [s.metadata for s in run([message(GERMAN, metadata={"user": "u"})], split, Message)] == [expected] * 2
+
+
+def test_a_field_of_the_name_of_the_detected_language_stays() -> None:
+    """What a message says of itself is not replaced."""
+    found = run([message(GERMAN, metadata={"detected_language": "mine"})], SplitSentences("auto"), Message)
+    assert [s.metadata for s in found] == [{"detected_language": "mine"}] * 2
+
+
+def test_no_language_is_detected_in_a_message_without_text() -> None:
+    """One that only retires an earlier version is in no count."""
+    before = process_counts()
+    assert run([message("")], SplitSentences("auto"), Message) == []
+    assert process_counts().get("language_und", 0) == before.get("language_und", 0)
 
 
 def test_the_splitters_options_are_the_transforms() -> None:

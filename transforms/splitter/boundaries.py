@@ -187,7 +187,9 @@ class Boundaries:
         if kind is Kind.NUMBERED:
             if numeric or label or following in "([" or following.islower():
                 return 0
-            return space if self._words.starts(text, after, end) else 0
+            # In capitals before a word that is not, it is an acronym.
+            acronym = len(word) > 1 and word.isupper() and text[after + 1 : after + 2].islower()
+            return space if acronym or self._words.starts(text, after, end) else 0
         if kind is Kind.COMMON:
             if following.isnumeric() and word.lower() in self._language.numbered:
                 return 0
@@ -272,9 +274,9 @@ class Boundaries:
             if note is None or note.start(1) == note.end() or note.end() == end or text[note.end()].islower():
                 return 0, after
             return note.start(1), note.end()
-        if following.isdigit():
+        if following.isdigit() and before <= "\u2e80":
             return self._footnote(text, sentence, at, after, end)
-        if following > "\u2e80" and before > "\u2e80":
+        if before > "\u2e80" and (following > "\u2e80" or following.isdigit()):
             return (after if run[0] in "!?." else 0), after
         return (after if self._run_on(text, sentence, at, after, end, run, before) else 0), after
 

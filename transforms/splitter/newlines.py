@@ -30,6 +30,9 @@ _NUMBERED_HEADING: Final = re.compile(
 )
 # The line between the parties of a case.
 _VERSUS: Final = re.compile(r"vs?\.[ \t]*[\r\n]")
+# A line that is nothing but a number, before one that begins with a lower-case letter: a page's, within a sentence.
+_PAGE_NUMBER: Final = re.compile(r"\d{1,4}[ \t]*(?:\r\n|[\n\r\f])[ \t]*[^\W\d_A-ZÀ-ÖØ-Þ]")
+_ENDED: Final = frozenset(".!?:…")
 _RULED: Final = re.compile(r"[-_*=#~+ ]{3,}")
 
 
@@ -71,6 +74,8 @@ def _soft(text: str, line: int, at: int, after: int, detect_lists: bool) -> bool
         return True
     if detect_lists and LINE_ITEM.match(text, after):
         return False
+    if last not in _ENDED and at - line >= SHORTEST_WRAPPED and _PAGE_NUMBER.match(text, after):
+        return True
     if text[after].islower():
         return not text.startswith(_LINKS, after)
     if text[after] in _CLOSING:

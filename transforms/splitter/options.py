@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from transforms.splitter.custom import STRATEGIES, BoundStrategy, compiled
+from transforms.splitter.detection import UNDETERMINED
 from transforms.splitter.languages import LANGUAGES
 from transforms.splitter.newlines import POLICIES, NewlinePolicy
 
-# ISO 639-2's code for a text in a language that is not known, or in none.
-UNDETERMINED = "und"
+# What stands for the language of each text.
+AUTO = "auto"
 # A language with a script, a region or a variant, as in BCP 47, or with the underscore of a locale.
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8}){0,4}")
 
@@ -25,7 +26,8 @@ class SplitterOptions:
 
     Attributes:
         language: language of the texts as an ISO 639-1 code, with or without a region ("pt-BR"); texts in an
-            unsupported language are split by generic rules, with a warning once per process.
+            unsupported language are split by generic rules, with a warning once per process. With "auto", the language
+            of each text is detected; a text that tells none is split by generic rules.
         newlines: which line breaks end a sentence. With "sentence" every one does; with "soft" every one but soft
             wraps; with "ignore" none. A blank line always does.
         use_abbreviations: whether to recognize abbreviations and initials, whose period need not end a sentence.
@@ -81,9 +83,11 @@ class SplitterOptions:
                 f"expected max_length of at least min_length, got {self.max_length} and {self.min_length}; swap them"
             )
         compiled(tuple(self.custom_bounds))
-        if not isinstance(self.language, str) or not _LANGUAGE.fullmatch(self.language):
-            raise ValueError(f"expected language as a code such as en or pt-BR, got {str(self.language)[:40]!r}")
-        if not has_rules(self.language) and self.language != UNDETERMINED:
+        if not isinstance(self.language, str) or not (self.language == AUTO or _LANGUAGE.fullmatch(self.language)):
+            raise ValueError(
+                f"expected language as a code such as en or pt-BR, or auto, got {str(self.language)[:40]!r}"
+            )
+        if not has_rules(self.language) and self.language not in (AUTO, UNDETERMINED):
             _warn(self.language)
 
 

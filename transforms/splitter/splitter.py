@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from transforms.splitter import custom, layout, lengths, newlines
+from transforms.splitter import custom, detection, layout, lengths, newlines
 from transforms.splitter.boundaries import Boundaries
-from transforms.splitter.languages import GENERIC, LANGUAGES, Language
-from transforms.splitter.options import SplitterOptions, language_code
+from transforms.splitter.languages import GENERIC, LANGUAGES
+from transforms.splitter.options import AUTO, SplitterOptions, language_code
 
 Span = tuple[int, int]
 
@@ -46,11 +46,15 @@ class SentenceSplitter(SplitterOptions):
         kept = [span for span in spans if self.min_length <= span[1] - span[0] <= longest]
         return Split(kept, [span for span in spans if not self.min_length <= span[1] - span[0] <= longest])
 
+    def language_of(self, text: str) -> str:
+        """The language that the text is split by: with "auto" the one that is detected, or "und" if none is."""
+        return detection.detect(text) if self.language == AUTO else self.language
+
     def _sentences(self, text: str) -> list[Span]:
         gaps = custom.gaps(text, self._bounds, self.custom_bounds_strategy) if self.custom_bounds else []
         if self.use_custom_bounds_only:
             return [span for block in _divide([(0, len(text))], gaps) if (span := _trim(text, *block))]
-        language = self._language
+        language = LANGUAGES.get(language_code(self.language_of(text)), GENERIC)
         marks = [(at, at) for at in layout.cuts(text, language, detect_lists=self.detect_lists)]
         blocks = newlines.blocks(text, self.newlines, detect_lists=self.detect_lists)
         rules = _rules(language.code, self.use_abbreviations, self.detect_lists, tuple(self.abbreviations))
@@ -60,10 +64,6 @@ class SentenceSplitter(SplitterOptions):
             if span is not None:
                 found += rules.spans(text, *span)
         return found
-
-    @property
-    def _language(self) -> Language:
-        return LANGUAGES.get(language_code(self.language), GENERIC)
 
     @property
     def _bounds(self) -> tuple[re.Pattern[str], ...]:

@@ -23,6 +23,8 @@ EXAMPLES = [
     ("ru", "А. С. Пушкин родился в 1799 г. в Москве.|Он был поэт, и т. д.|Потом ушел."),
     ("pl", "Prof. Jan Kowalski urodził się w 1950 r. w Warszawie.|Mieszkał na ul. Długiej, m.in. z psem."),
     ("cs", "Narodil se 5. ledna 1950 v Praze.|Ing. Novák a MUDr. Černý přišli.|Karel IV. byl král."),
+    ("cs", "Pole má 5 ha.|Patří obci, viz čl. 5.|Vyvinuli čistič ČL.|Úkol trvá."),
+    ("pl", "Pole ma 5 ha.|Należy do gminy."),
     ("hi", "डॉ. शर्मा आए।|क्या आप जाएंगे?|श्री ए. के. सिंह ने कहा।"),
     ("ar", "قال د. أحمد إن الأمر صعب.|هل هذا صحيح؟|نعم!"),
 ]
@@ -43,6 +45,7 @@ def test_language(language: str, marked: str) -> None:
         ("zh", "“你去哪里？”他问道。|“回家！”她喊。"),
         ("ja", "彼は「行くよ。」と言った。|本当ですか？|はい！"),
         ("ja", "価格は3.5ドル。|Yahoo!で検索した。"),
+        ("ja", "本当ですか?|2008年に始まった!|3年後に終わった。"),
     ],
 )
 def test_scripts_without_spaces(language: str, marked: str) -> None:

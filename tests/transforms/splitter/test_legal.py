@@ -54,3 +54,12 @@ def test_four_spaced_dots_are_a_full_stop_and_an_ellipsis() -> None:
         "He ended the work.",
         ". . . The rest is lost.",
     ]
+
+
+def test_the_number_of_a_page_is_within_a_wrapped_sentence() -> None:
+    """It is not where a sentence ended before it, or one begins behind it."""
+    line = "The committee gives at least three fifths of the votes"
+    within = f"{line}\n16\nthat are cast in both chambers."
+    assert SentenceSplitter().spans(within) == [(0, len(within))]
+    for text in (f"{line}.\n16\nthat are cast", f"{line}\n16\nThey are cast.", "A title\n16\nthat is short"):
+        assert len(SentenceSplitter().spans(text)) > 1

@@ -57,9 +57,9 @@ POLISH = Language(
     """),
     closings=COMPANIES
     | words("""
-        r w tys mln mld zł gr kg km cm mm m ha szt egz m.st n.e p.n.e sp z o.o s.a s.c itd itp in jr
+        r w tys mln mld zł gr m szt egz m.st n.e p.n.e sp z o.o s.a s.c itd itp in jr
     """),
-    finals=words("itd itp etc"),
+    finals=words("itd itp etc kg km cm mm ha"),
     common=words("im tom mar"),
     counted=words("""
         artykuł rozdział część tom punkt ustęp strona numer etap klasa wersja tabela rysunek
@@ -92,10 +92,10 @@ CZECH = Language(
     """),
     closings=COMPANIES
     | words("""
-        r tis mil mld kč hod min sek km kg cm mm m ha ks n.l p.n.l př n l kr atd apod aj spol s.r.o a.s o.s
+        r tis mil mld kč hod min sek m ks n.l p.n.l př n l kr atd apod aj spol s.r.o a.s o.s
         v.o.s k.s st ml
     """),
-    finals=words("atd apod aj etc"),
+    finals=words("atd apod aj etc km kg cm mm ha"),
     common=words("pro dub bod"),
     counted=words("""
         článek kapitola část díl bod odstavec strana číslo etapa třída verze tabulka obrázek
