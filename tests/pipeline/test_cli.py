@@ -295,7 +295,7 @@ def test_of_a_thousand_messages_a_hundred_broken_ones_are_dead_letters(
 
 @pytest.fixture
 def counting_encoder(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A text-in encoder of one dimension: how often it was called since it was loaded."""
+    """A text-in encoder of one dimension: how often it was called for texts that begin with "Number"."""
     import tensorflow as tf
 
     class Encoder(tf.Module):
@@ -305,7 +305,9 @@ def counting_encoder(tmp_path: pathlib.Path) -> pathlib.Path:
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def __call__(self, texts: Any) -> Any:
-            return tf.fill([tf.size(texts), 1], self.calls.assign_add(1.0))
+            # The texts by which a model is tried do not count, so that it gives each the same vector again.
+            counts = tf.cast(tf.reduce_any(tf.strings.regex_full_match(texts, "Number .*")), tf.float32)
+            return tf.fill([tf.size(texts), 1], self.calls.assign_add(counts))
 
     path = tmp_path / "counting"
     tf.saved_model.save(Encoder(), str(path))
