@@ -22,7 +22,7 @@ from pipeline.outputs import make_directory, replace, waiting_files
 from pipeline.places import journal_beside, place_of, shard
 from transforms.io.disk import is_local, sync
 from transforms.io.files.match import would_read
-from transforms.io.files.write import FILE_FORMATS, JOURNAL, ROWS, WRITERS, Kind
+from transforms.io.files.write import FILE_FORMATS, JOURNAL, WRITERS, Kind
 
 # Enough for Parquet's row groups to be read fast.
 _ROWS_A_GROUP = 16_384
@@ -167,7 +167,7 @@ def _write(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     read: list[int] = []
-    rows = _save(view.batches(read.append, unfinished), waiting[0], file_format, ROWS, rows_per_file)
+    rows = _save(view.batches(read.append, unfinished), waiting[0], file_format, view.kind, rows_per_file)
     entries = view.entries()
     _save(iter([entries]), waiting[1], file_format, JOURNAL, len(entries) or 1)
     return Compacted(sum(read), rows, len(entries), pc.sum(entries["deleted"]).as_py() or 0)

@@ -1,6 +1,7 @@
 """The current rows of files: of each message and model, those of the newest version that its journal has to the end."""
 
 import argparse
+import functools
 import glob
 import itertools
 import json
@@ -13,9 +14,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from pipeline.places import BESIDE_ROWS, Place, journal_beside, place_of, written_under
+from transforms.columns import TYPES
 from transforms.encoder.reasons import reason_of
-from transforms.io.files.write import JOURNAL, ROWS, Kind
-from transforms.schema import NEWEST_FIRST, arrow_schema
+from transforms.io.files.write import JOURNAL, ROWS, Kind, rows_with
+from transforms.schema import ARROW_TYPES, AVRO_TYPES, NEWEST_FIRST, Column, arrow_schema
 
 Answer = TypeVar("Answer")
 
@@ -63,6 +65,15 @@ class View:
         self._connection.execute(_NEWEST)
         self._connection.unregister("entries")
 
+    @functools.cached_property
+    def kind(self) -> Kind:
+        """What the rows are, with all the own columns that some of their files have.
+
+        Raises:
+            ValueError: if files have one column in two types, or of another type than own columns may have.
+        """
+        return rows_with(_own_of(self.paths))
+
     @property
     def paths(self) -> list[str]:
         """The files of rows."""
@@ -96,9 +107,9 @@ class View:
         """
         sources = {}
         for number, (which, paths) in enumerate(self.rows.items()):
-            self._connection.register(f"source{number}", read_batches(paths, ROWS, read))
+            self._connection.register(f"source{number}", read_batches(paths, self.kind, read))
             sources[_KEPT if unfinished else which] = f"FROM source{number}"
-        schema = arrow_schema(ROWS.columns)
+        schema = arrow_schema(self.kind.columns)
         given: dict[int, int] = {}
         for batch in self._connection.sql(self._state(sources)).to_arrow_reader(_ROWS_A_BATCH):
             columns = (batch.column(name).to_pylist() for name in ("entry", "sentence_index"))
@@ -240,7 +251,7 @@ class CurrentRows:
 
 
 def current_rows(pattern: str, journal: str = "") -> pa.Table:
-    """The current rows of the files that match a glob, of one of FILE_FORMATS, with the pipeline's columns.
+    """The current rows of the files that match a glob, of one of FILE_FORMATS, with all of their columns.
 
     Args:
         pattern: the files.
@@ -251,7 +262,7 @@ def current_rows(pattern: str, journal: str = "") -> pa.Table:
     """
 
     def gathered(view: View) -> pa.Table:
-        return pa.concat_tables([arrow_schema(ROWS.columns).empty_table(), *view.batches()])
+        return pa.concat_tables([arrow_schema(view.kind.columns).empty_table(), *view.batches()])
 
     return CurrentRows(pattern, journal, option="pattern").read(gathered)
 
@@ -300,6 +311,61 @@ def read_batches(paths: Sequence[str], kind: Kind, read: Callable[[int], object]
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
+def _own_of(paths: Sequence[str]) -> tuple[Column, ...]:
+    """The own columns of files; where a file has only nulls in one, others tell its type."""
+    types: dict[str, str] = {}
+    for path in paths:
+        for name, kind in _OWN_TYPES[place_of(path).format](path).items():
+            if kind not in (*TYPES, ""):
+                raise ValueError(f"expected own columns of {', '.join(TYPES)}, got another type in {name!r} of {path}")
+            if kind and types.get(name, "") not in ("", kind):
+                raise ValueError(f"expected one type in the column {name!r}, got {types[name]}, and {kind} in {path}")
+            types[name] = kind or types.get(name, "")
+    return tuple(Column(name, kind or "STRING", "NULLABLE", "") for name, kind in types.items())
+
+
+def _parquet_types(path: str) -> dict[str, str]:
+    import pyarrow.parquet as pq
+
+    names = {kind: name for name, kind in ARROW_TYPES.items()}
+    return {field.name: names.get(field.type, "other") for field in pq.read_schema(path) if field.name not in _OURS}
+
+
+def _avro_types(path: str) -> dict[str, str]:
+    import fastavro
+
+    with open(path, "rb") as file:
+        schema: Any = fastavro.reader(file).writer_schema
+    names = {json.dumps(["null", kind], sort_keys=True): name for name, kind in AVRO_TYPES.items()}
+    return {
+        field["name"]: names.get(json.dumps(field["type"], sort_keys=True), "other")
+        for field in schema["fields"]
+        if field["name"] not in _OURS
+    }
+
+
+def _jsonl_types(path: str) -> dict[str, str]:
+    """The types in which JSON has the columns; "" for those that are null in every row."""
+    types: dict[str, str] = {}
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            for name, value in json.loads(line).items():
+                if name not in _OURS:
+                    types[name] = types.get(name) or _JSON_TYPES.get(type(value), "other")
+            if all(types.values()):
+                break
+    return types
+
+
+_OURS = {column.name for column in ROWS.columns}
+_JSON_TYPES = {type(None): "", str: "STRING", bool: "BOOL", int: "INT64", float: "FLOAT64"}
+_OWN_TYPES: dict[str, Callable[[str], dict[str, str]]] = {
+    "parquet": _parquet_types,
+    "jsonl": _jsonl_types,
+    "avro": _avro_types,
+}
+
+
 def _read_parquet(path: str, kind: Kind) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
@@ -308,7 +374,7 @@ def _read_parquet(path: str, kind: Kind) -> Iterator[pa.Table]:
             table = pa.Table.from_batches([batch])
             for column in kind.columns:
                 if column.mode == "NULLABLE" and column.name not in table.column_names:
-                    table = table.append_column(column.name, pa.nulls(len(table), pa.string()))
+                    table = table.append_column(column.name, pa.nulls(len(table), ARROW_TYPES[column.type]))
             yield table.select([column.name for column in kind.columns])
 
 

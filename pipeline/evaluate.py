@@ -12,11 +12,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import console
+from pipeline.command_line import add_options, check_values, in_command_line
+from pipeline.options import OPTIONS
+from pipeline.settings import made
 from transforms.dataframe import embed
+from transforms.encoder.options import EncoderOptions
 
 Array = np.ndarray[Any, Any]
 
 _FOLDS = 5
+# The options of a run that change its vectors, and how its model is had.
+_NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "prompt", "truncate_dim", "allow_http")
+_HOW = [option for option in OPTIONS if option.name in _NAMES]
 _ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
 
 
@@ -41,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
+        check_values(arguments, _HOW)
+        encoders = [made(EncoderOptions, arguments, model=model) for model in arguments.model or ["minilm"]]
         if missing := [name for name in ("pandas", "sklearn", "tqdm") if importlib.util.find_spec(name) is None]:
             raise ImportError(f"evaluation needs {', '.join(missing)}; install this package with [evaluate]")
         if not (arguments.similarity or arguments.labelled):
@@ -49,13 +58,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         labelled = read_labelled(arguments) if arguments.labelled else None
         console.import_tensorflow()
         print(_ROW.format("model", "measure", "items", "score", "95% interval", "baseline", "items/s"))
-        for model in arguments.model or ["minilm"]:
+        for encoder in encoders:
             if pairs:
-                _measure(model, "spearman", arguments.document_vector, *pairs)
+                _measure(encoder, "spearman", arguments.document_vector, *pairs)
             if labelled:
-                _measure(model, "accuracy", arguments.document_vector, *labelled)
+                _measure(encoder, "accuracy", arguments.document_vector, *labelled)
     except (ImportError, OSError, ValueError) as error:
-        print(f"python -m pipeline.evaluate: {error}", file=sys.stderr)
+        print(f"python -m pipeline.evaluate: {in_command_line(str(error))}", file=sys.stderr)
         return 2
     return 0
 
@@ -80,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("mean", "whole"),
         help="How to embed a labelled text: as the mean of its sentences' vectors, or as one input. [mean]",
     )
+    add_options(parser, _HOW)
     return parser
 
 
@@ -130,29 +140,29 @@ def read_labelled(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
     return [text for text, _ in records], labels
 
 
-def _measure(model: str, measure: str, document_vector: Any, *data: Any) -> None:
-    embed("Loads the model.", model)
+def _measure(encoder: EncoderOptions, measure: str, document_vector: Any, *data: Any) -> None:
+    embed("Loads the model.", **vars(encoder))
     started = time.monotonic()
     if measure == "spearman":
         first, second, scores = data
         # A pair's texts are compared as they are, not sentence by sentence.
-        vectors = _vectors([*first, *second], model, "whole")
+        vectors = _vectors([*first, *second], encoder, "whole")
         seconds = time.monotonic() - started
         quality = spearman(vectors[: len(first)], vectors[len(first) :], scores)
         items = len(scores)
     else:
         texts, labels = data
-        vectors = _vectors(texts, model, document_vector)
+        vectors = _vectors(texts, encoder, document_vector)
         seconds = time.monotonic() - started
         quality = probe(vectors, labels)
         items = len(labels)
     interval = f"{quality.low:.3f} to {quality.high:.3f}"
     numbers = (f"{quality.score:.3f}", interval, f"{quality.baseline:.3f}", f"{items / max(seconds, 1e-9):,.0f}")
-    print(_ROW.format(model, measure, f"{items:,}", *numbers), flush=True)
+    print(_ROW.format(encoder.model, measure, f"{items:,}", *numbers), flush=True)
 
 
-def _vectors(texts: Sequence[str], model: str, document_vector: Any) -> Array:
-    rows = embed(texts, model, output_level="document", document_vector=document_vector).embedding
+def _vectors(texts: Sequence[str], encoder: EncoderOptions, document_vector: Any) -> Array:
+    rows = embed(texts, output_level="document", document_vector=document_vector, **vars(encoder)).embedding
     dimension = next(len(vector) for vector in rows if vector is not None)
     return np.stack([np.zeros(dimension, np.float32) if vector is None else vector for vector in rows])
 

@@ -1,4 +1,4 @@
-"""`python -m pipeline.export_encoder`: convert a BERT to a pair of SavedModels that --model loads fast."""
+"""`python -m pipeline.export_encoder`: convert an encoder to a pair that --model loads fast."""
 
 import argparse
 import functools
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns 2 if it was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.export_encoder",
-        description="Convert a BERT (Hugging Face's layout, Spark NLP's, a TF-Hub style pair) to one that loads fast.",
+        description="Convert a checkpoint (Hugging Face's, Spark NLP's) or a TF-Hub style pair to one that loads fast.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(

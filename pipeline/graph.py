@@ -22,14 +22,14 @@ from transforms.io.bigquery.write import (
     WriteRowsToBigQuery,
 )
 from transforms.io.files.read import ReadFiles
-from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS, Kind, WriteFiles
+from transforms.io.files.write import DEAD_LETTERS, JOURNAL, Kind, WriteFiles, rows_with
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
 from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS, ReuseVectors, WholeVersions
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
-from transforms.schema import JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
+from transforms.schema import CARRIED, JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
 from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal
@@ -68,7 +68,7 @@ def _sentences_of_rows(
     """Sentences of rows written earlier, and dead letters by stage."""
     refused = {}
     if settings.input_format == "bigquery":
-        records = pipeline | "Read table" >> ReadTable(settings.input, SENTENCE_COLUMNS)
+        records = pipeline | "Read table" >> ReadTable(settings.input, (*SENTENCE_COLUMNS, *settings.own))
     else:
         read = read_files(pipeline, settings, inputs)
         records, refused = read.output, {"read": read.dead_letters}
@@ -84,7 +84,7 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
     parser = settings.parser
     if parser is None:
         patterns = inputs.rows or inputs.patterns
-        files = ReadFiles(patterns, "parquet", names=inputs.names, columns=_names(SENTENCE_COLUMNS))
+        files = ReadFiles(patterns, "parquet", names=inputs.names, columns=_names((*SENTENCE_COLUMNS, *settings.own)))
     else:
         files = ReadFiles(
             inputs.patterns,
@@ -101,14 +101,14 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
 
 def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
     """From rows written earlier, alone or in a pair with the entries of their journal, to their sentences."""
-    transform = ParseRows()
+    transform = ParseRows(settings.splitting.columns)
     if settings.journal:
         transform = transform.with_versions()
     sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> transform.with_dead_letters()
     fields = settings.splitting.metadata_fields
     if fields is None:
         return sentences
-    keep = beam.ParDo(_Keep(fields)).with_output_types(Sentence)
+    keep = beam.ParDo(_Keep(fields, settings.own)).with_output_types(Sentence)
     return sentences._replace(output=sentences.output | "Keep metadata" >> keep)
 
 
@@ -183,8 +183,9 @@ def _without_content(row: SentenceEmbedding) -> SentenceEmbedding:
 
 
 class _Keep(beam.DoFn):
-    def __init__(self, fields: Sequence[str] | None) -> None:
+    def __init__(self, fields: Sequence[str], own: Sequence[Column]) -> None:
         self._kept = KeepMetadata(fields)
+        self._carried = [CARRIED + column.name for column in own]
 
     def start_bundle(self) -> None:
         self._kept.found.start_bundle()
@@ -193,7 +194,8 @@ class _Keep(beam.DoFn):
         self._kept.found.finish_bundle()
 
     def process(self, sentence: Sentence) -> Iterator[Sentence]:
-        yield sentence._replace(metadata=self._kept.of(sentence.metadata))
+        own = {name: sentence.metadata[name] for name in self._carried if name in sentence.metadata}
+        yield sentence._replace(metadata={**self._kept.of(sentence.metadata), **own})
 
 
 def write(
@@ -212,7 +214,7 @@ def write(
     Flatten would break it up.
     """
     into = functools.partial(_write, settings=settings, waiting=None if is_stream else waiting)
-    written = into(rows, "rows", settings.output, kind=ROWS)
+    written = into(rows, "rows", settings.output, kind=rows_with(settings.own))
     dead_letters = {**dead_letters, **written.dead_letters}
     if settings.journal:
         kept = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
@@ -309,20 +311,17 @@ def _write(
             target, method, settings.retry_for_seconds, spill_dir=settings.spill_dir
         )
         return _Written(pcoll)
-    stage, writer = _TABLE_WRITERS[kind.element]
-    written = pcoll | name >> writer(target, method, settings.retry_for_seconds).with_dead_letters()
+    if kind is JOURNAL:
+        stage, write = "journal", WriteJournalToBigQuery(target, method, settings.retry_for_seconds)
+    else:
+        columns = settings.splitting.columns
+        stage, write = "write", WriteRowsToBigQuery(target, method, settings.retry_for_seconds, columns=columns)
+    written = pcoll | name >> write.with_dead_letters()
     return _Written(written.output, {stage: written.dead_letters})
 
 
-# How elements are written to a table, and what their dead letters are of.
-_TABLE_WRITERS: dict[type, tuple[str, Any]] = {
-    SentenceEmbedding: ("write", WriteRowsToBigQuery),
-    JournalEntry: ("journal", WriteJournalToBigQuery),
-}
-
-
 def _without_ends(pcoll: Any, kind: Kind) -> Any:
-    if kind is not ROWS:
+    if kind.element is not SentenceEmbedding:
         return pcoll
     return pcoll | "Leave out ends" >> beam.Filter(lambda row: not is_end(row)).with_output_types(kind.element)
 

@@ -14,12 +14,15 @@ from apache_beam.io.filesystems import FileSystems
 from pipeline.places import looking_at
 from transforms import adapters, embedding, parsing, reembedding, splitting
 from transforms.dead_letters import cause_of, payload_of
+from transforms.fields import as_text
 from transforms.io.bigquery import write as bigquery
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.files import read as files
 from transforms.io.files.match import match
 from transforms.io.google_clients import bigquery_client
 from transforms.io.pubsub import write as pubsub
+from transforms.schema import CARRIED
+from transforms.times import parse_time
 from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence, SentenceEmbedding
 
 
@@ -76,7 +79,11 @@ def _published(payload: bytes, attributes: Mapping[str, str]) -> SentenceEmbeddi
     row = json.loads(payload)
     vector = np.array(row["embedding"], "<f4").tobytes()
     columns = SentenceEmbedding._fields[len(Sentence._fields) + 1 :]
-    return SentenceEmbedding(*reembedding.sentence_of(payload), vector, *(row[column] for column in columns))
+    sentence = reembedding.sentence_of(payload)
+    own = {name: row[name] for name in row.keys() - set(SentenceEmbedding._fields) if row[name] is not None}
+    carried = {CARRIED + name: as_text(value) for name, value in own.items()}
+    sentence = sentence._replace(metadata={**sentence.metadata, **carried})
+    return SentenceEmbedding(*sentence, vector, *(row[column] for column in columns))
 
 
 ENTRIES = {
@@ -238,7 +245,7 @@ def _letter(place: str, row: Mapping[str, Any]) -> DeadLetter:
                 **row,
                 "attributes": {pair["key"]: pair["value"] for pair in row["attributes"]},
                 "payload_bytes": base64.b64decode(payload) if isinstance(payload, str) else payload,
-                "timestamp": parsing.parse_time(time if isinstance(time, str) else time.isoformat(), "timestamp"),
+                "timestamp": parse_time(time if isinstance(time, str) else time.isoformat(), "timestamp"),
             }
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:

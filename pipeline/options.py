@@ -156,6 +156,12 @@ OPTIONS = (
         metadata_fields={
             "default": "*", "help": "Fields and attributes that rows keep as metadata, separated by commas; * for all.",
         },
+        columns={
+            "help": "Columns of your own in the rows, separated by commas, each as NAME:TYPE=FIELD, filled from that "
+            "field of the metadata, by its name or path, even if metadata_fields does not keep it; null if a message "
+            "lacks it. A message with a value of another type becomes a dead letter.",
+            "metavar": "NAME:TYPE=FIELD,...", "label": "Columns of your own",
+        },
     ),
     *_options_of(
         EncoderOptions, "Vectors",
@@ -163,6 +169,8 @@ OPTIONS = (
                "metavar": "NAME|HANDLE|DIRECTORY"},
         preprocessor={"metavar": "HANDLE|DIRECTORY"},
         max_seq_length={"label": "Most tokens per sentence"},
+        prompt={"metavar": "NAME|TEXT|none", "label": "Prompt before each sentence"},
+        truncate_dim={"label": "Length of vectors (Matryoshka)"},
         model_version={"metavar": "DIGEST", "regex": VERSION_REGEX},
         allow_http={"label": "Allow http handles"},
     ),

@@ -20,12 +20,9 @@ from pipeline.places import journal_beside, literal, looking_at, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import WRITE, check_right, create_table
 from transforms.io.disk import is_local
-from transforms.io.files.write import DEAD_LETTERS, JOURNAL, ROWS
+from transforms.io.files.write import DEAD_LETTERS, JOURNAL, rows_with
 
 _log = logging.getLogger(__name__)
-
-# What is written where each option says.
-_KINDS = {"output": ROWS, "dead_letters": DEAD_LETTERS, "journal": JOURNAL}
 
 
 def make_outputs(settings: Settings, here: bool = True) -> None:
@@ -39,9 +36,10 @@ def make_outputs(settings: Settings, here: bool = True) -> None:
     if settings.spill_dir and is_local(settings.spill_dir):
         make_directory("spill_dir", pathlib.Path(settings.spill_dir))
     if settings.output_format == "bigquery":
+        kinds = {"output": rows_with(settings.own), "dead_letters": DEAD_LETTERS, "journal": JOURNAL}
         for option, name in settings.places.items():
             with looking_at(option, name):
-                create_table(name, _KINDS[option].columns, _KINDS[option].layout)
+                create_table(name, kinds[option].columns, kinds[option].layout)
             if here:
                 with looking_at(option, name):
                     check_right(name, WRITE)

@@ -25,8 +25,8 @@ from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub import write as pubsub
 from transforms.io.pubsub.resources import PUBLISH, check_topic
 from transforms.io.retries import deliver
-from transforms.parsing import parse_time
 from transforms.runners.local import local_runner
+from transforms.times import parse_time
 from transforms.types import DeadLetter, Message, Record, Sentence, SentenceEmbedding
 
 _PUBLISH_SECONDS = 300.0

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.places import dead_letters_beside, journal_beside
+from transforms.columns import own_columns
 from transforms.embedding import EmbeddingOptions
 from transforms.encoder.options import EncoderOptions
 from transforms.parsing import ParserOptions
 from transforms.reembedding import ROW_FORMATS
+from transforms.schema import Column
 from transforms.splitter import SplitterOptions
 from transforms.splitting import SplittingOptions
 
@@ -76,6 +78,11 @@ class Settings:
     bigquery_write_method: str
     retry_for_seconds: float
     wait: bool | None
+
+    @property
+    def own(self) -> tuple[Column, ...]:
+        """The columns of the user's own in the rows."""
+        return tuple(own.column for own in own_columns(self.splitting.columns))
 
     @property
     def places(self) -> dict[str, str]:

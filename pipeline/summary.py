@@ -12,6 +12,7 @@ from typing import Any
 from apache_beam.metrics import MetricsFilter
 
 from pipeline.settings import Settings
+from transforms.columns import own_columns
 from transforms.counters import NAMESPACE, process_counts
 from transforms.dead_letters import REASON_PREFIX, cause_of
 from transforms.parsing import NAMING_OPTIONS
@@ -39,10 +40,10 @@ def distributions_of(result: Any) -> dict[str, Any]:
     return {metric.key.metric.name: metric.committed or metric.attempted for metric in found}
 
 
-def names_of(result: Any) -> set[str]:
-    """Names of fields and attributes, from messages that lack one that an option names."""
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["string_sets"]
-    return {name for metric in found for name in metric.result}
+def texts_of(result: Any, name: str) -> set[str]:
+    """The texts in a run's string set of that name."""
+    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE).with_name(name))["string_sets"]
+    return {text for metric in found for text in metric.result}
 
 
 # The counters of dead letters, each with the stage that it counts.
@@ -130,7 +131,9 @@ def names_of_nothing(result: Any, settings: Settings) -> dict[str, str]:
         named |= {f"text_template.{name}": name for name in settings.parser.text_names}
     named |= {"language_field": settings.splitting.language_field if settings.parser else ""}
     named |= {f"metadata_fields.{name}": name for name in settings.splitting.metadata_fields or ()}
-    count, others = counters.get(elements, 0), names_of(result)
+    named |= {f"columns.{own.column.name}": own.field for own in own_columns(settings.splitting.columns)}
+    # Names of fields and attributes, from messages that lack one that an option names.
+    count, others = counters.get(elements, 0), texts_of(result, "names")
     lines = {}
     for option, name in named.items():
         if count and name and f"found_{option}" not in counters:
@@ -176,6 +179,11 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.append(f"batches       {batches.count:,} of {batches.mean:,.0f} sentences on average")
     if load := distributions.get("model_load_ms"):
         lines.append(f"model loaded  in {load.max / 1000:.1f} s, run by {_engines(counters)}")
+    lines.extend(f"prompts       {prompts}" for prompts in sorted(texts_of(result, "prompts")))
+    is_stream = settings.input_subscription or settings.input_topic
+    if is_stream and (lags := distributions.get("rows_lag_ms")):
+        spread = ", ".join(f"{name} {getattr(lags, name) / 1000:,.3f} s" for name in ("min", "mean", "max"))
+        lines.append(f"lag           {spread} from a message's time to its rows, over {lags.count:,} messages")
     # Messages are acknowledged between bundles, where Beam's metrics do not reach.
     if acknowledged := process_counts().get("pubsub_acknowledged"):
         lines.append(f"acknowledged  {acknowledged:,} of {get('pubsub_pulled', 0):,} pulled")

@@ -1,11 +1,12 @@
 """Fixtures: real models, small or packaged, and nothing mocked."""
 
+import functools
 import gc
 import json
 import os
 import pathlib
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,18 +154,31 @@ def write_checkpoint(
 @pytest.fixture(scope="session")
 def tiny_bert(checkpoint: pathlib.Path, shared: Shared) -> pathlib.Path:
     """The pair made from `checkpoint`: 16 dimensions, 40 positions."""
-    return shared.made("tiny_bert", lambda path: _export(checkpoint, path / "tiny")) / "tiny"
+    return shared.made("tiny_bert", lambda path: export(checkpoint, path / "tiny")) / "tiny"
 
 
 @pytest.fixture(scope="session")
 def other_tiny_bert(shared: Shared) -> pathlib.Path:
     """Another pair of the same dimensions: it has no pooler, and so other vectors."""
     plain = shared.made("checkpoint_without_pooler", lambda path: write_checkpoint(path, pooler=False))
-    return shared.made("other_tiny_bert", lambda path: _export(plain, path / "other_tiny")) / "other_tiny"
+    return shared.made("other_tiny_bert", lambda path: export(plain, path / "other_tiny")) / "other_tiny"
 
 
-def _export(checkpoint: pathlib.Path, pair: pathlib.Path) -> None:
+def export(checkpoint: pathlib.Path, pair: pathlib.Path) -> None:
+    """Make a pair of a checkpoint."""
     assert export_encoder.main([f"--from={checkpoint}", f"--to={pair}"]) == 0
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Shared) -> Callable[[str], str]:
+    """The directory of the pair made from a checkpoint of sentence-transformers in `reference`, by its name."""
+    from tests.transforms.encoder.bert.reference import write
+
+    def make(name: str, path: pathlib.Path) -> None:
+        write(path, name)
+        export(path, path / name)
+
+    return lambda name: str(shared.made(f"trained_{name}", functools.partial(make, name)) / name)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 PACKAGES = ("transforms", "pipeline", "templates")
 # What runs a model or reads its weights.
-ENGINES = {"numpy", "tensorflow", "tensorflow_hub", "tensorflow_text", "openvino", "safetensors"}
+ENGINES = {"numpy", "tensorflow", "tensorflow_hub", "tensorflow_text", "openvino", "safetensors", "tokenizers"}
 
 
 def modules() -> dict[str, set[str]]:

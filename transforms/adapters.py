@@ -19,8 +19,9 @@ from transforms.dead_letters import (
 )
 from transforms.fields import ABSENT, has, remove, take_first, value_of
 from transforms.ids import stable_id
-from transforms.parsing import check_names, parse_time
+from transforms.parsing import check_names
 from transforms.schema import vector_of
+from transforms.times import parse_time
 from transforms.types import Message, Sentence, SentenceEmbedding
 from transforms.values import is_null, time_text
 

@@ -29,6 +29,10 @@ class Counters:
         """Adds `value` to the distribution `name`."""
         _distribution(name).update(value)
 
+    def note(self, name: str, text: str) -> None:
+        """Adds `text` to the string set `name`."""
+        Metrics.string_set(NAMESPACE, name).add(text)
+
 
 # The names that are kept for a hint, and the length of one; a message may have any number of fields.
 _MOST_NAMES = 100
@@ -75,7 +79,7 @@ class NamesFound:
             self._counters.count(f"found_{option}")
         if self._found != set(self._given):
             for name in sorted(self._others)[:_MOST_NAMES]:
-                Metrics.string_set(NAMESPACE, "names").add(name)
+                self._counters.note("names", name)
 
 
 @functools.cache

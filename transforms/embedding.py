@@ -167,6 +167,8 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
             has_recovered = self._had_to_recover(model, ValueError(no_number))
             return self._embed(batch, model, is_heard=not has_recovered)
         self._counters.observe("model_load_ms", encoded.load_ms)
+        if any(encoded.prompts):
+            self._counters.note("prompts", f"{encoded.prompts[0]!r} of sentences, {encoded.prompts[1]!r} of queries")
         self._counters.count("tokens", int(encoding.tokens.sum()))
         self._counters.count("padded_tokens", encoding.padded_tokens)
         self._counters.count("cache_hits", encoding.cache_hits)

@@ -19,6 +19,9 @@ class Number(NamedTuple):
     literal: str
 
 
+_decode = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=Number).decode
+
+
 class Taken(NamedTuple):
     """A value, and the name that it had."""
 
@@ -89,6 +92,21 @@ def find_first(*places: tuple[Mapping[str, Any], str]) -> Optional[Taken]:
         if name and (value := value_of(values, name)) is not ABSENT and value not in (None, ""):
             return Taken(name, value)
     return None
+
+
+def text_in(metadata: Mapping[str, str], name: str) -> Optional[str]:
+    """As value_of, in a message's metadata, whose objects and arrays are JSON; None for null and for nothing."""
+    if name in metadata:
+        return metadata[name]
+    first = str(_steps(name)[0])
+    if first == name or first not in metadata:
+        return None
+    try:
+        root = _decode(metadata[first])
+    except (ValueError, RecursionError):
+        return None
+    value = value_of({first: root}, name)
+    return None if value in (ABSENT, None) else as_text(value)
 
 
 @functools.lru_cache(maxsize=256)

@@ -12,8 +12,8 @@ from transforms.encoder.cleanup import version_with
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import name_and_version
 from transforms.ids import stable_id
-from transforms.parsing import parse_time
 from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, Column
+from transforms.times import parse_time
 from transforms.types import Record, Sentence, SentenceEmbedding, is_end
 from transforms.versions import digest_of
 

@@ -1,11 +1,12 @@
 """Rows that an earlier run wrote, read back as sentences to be embedded by another model."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 import apache_beam as beam
 
+from transforms.columns import OwnColumns
 from transforms.counters import Counters
 from transforms.dead_letters import (
     TAG,
@@ -16,8 +17,9 @@ from transforms.dead_letters import (
     split_dead_letters,
 )
 from transforms.fields import as_text
-from transforms.parsing import attributes_of, parse_time
+from transforms.parsing import attributes_of
 from transforms.schema import EMBEDDING_COLUMNS
+from transforms.times import parse_time
 from transforms.types import JournalEntry, Record, Sentence
 from transforms.versions import age, end_of
 
@@ -49,9 +51,17 @@ class ParseRows(DeadLetterTransform):
 
     The rows are grouped by message, so all of them are read before the first is embedded. This matters because a
     BigQuery read session expires after six hours.
+
+    Args:
+        columns: own columns, as in SplitSentences; what a row has in one is kept, and what it lacks is taken from its
+            metadata.
     """
 
     _with_versions = False
+
+    def __init__(self, columns: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._own = OwnColumns(columns)
 
     def with_versions(self) -> "ParseRows":
         """Names the revision of its message in each sentence, and lets an end follow those of each entry."""
@@ -61,7 +71,7 @@ class ParseRows(DeadLetterTransform):
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the rows without one."""
         rows, entries = pcoll if isinstance(pcoll, tuple) else (pcoll, None)
-        parsed = split_dead_letters(rows, STAGE, _Parse(entries is not None), _Keyed)
+        parsed = split_dead_letters(rows, STAGE, _Parse(entries is not None, self._own), _Keyed)
         keyed = parsed.output
         if entries is not None:
             newest = (
@@ -77,8 +87,8 @@ class ParseRows(DeadLetterTransform):
         return WithDeadLetters(current.output, letters)
 
 
-def sentence_of(data: bytes) -> Sentence:
-    """The sentence of a row given as JSON; its content is "" if it was not stored.
+def sentence_of(data: bytes, own: OwnColumns | None = None) -> Sentence:
+    """The sentence of a row given as JSON, with its `own` columns; its content is "" if it was not stored.
 
     Raises:
         ValueError: if a column is missing or has the wrong type.
@@ -91,6 +101,7 @@ def sentence_of(data: bytes) -> Sentence:
             raise ValueError(f"expected {column.type} in a row's column {column.name!r}, got {row.get(column.name)!r}")
     if not isinstance(row.get("metadata"), list):
         raise ValueError(f"expected a list in a row's column 'metadata', got {row.get('metadata')!r}")
+    metadata = {pair["key"]: as_text(pair["value"]) for pair in row["metadata"]}
     return Sentence(
         id=row["id"],
         message_id=row["message_id"],
@@ -98,7 +109,7 @@ def sentence_of(data: bytes) -> Sentence:
         begin=row["begin"],
         end=row["end"],
         content=row["content"],
-        metadata={pair["key"]: as_text(pair["value"]) for pair in row["metadata"]},
+        metadata=metadata | own.of(metadata, row) if own else metadata,
         event_time=_time(row.get("event_time"), "event_time"),
         revision=as_text(row.get("revision") or ""),
     )
@@ -138,14 +149,21 @@ def _as_found(message_id: str, entry: JournalEntry) -> tuple[str, tuple[None, Jo
 
 
 class _Parse(beam.DoFn):
-    def __init__(self, has_journal: bool) -> None:
+    def __init__(self, has_journal: bool, own: OwnColumns) -> None:
         self._has_journal = has_journal
+        self._own = own
         self._counters = Counters()
+
+    def start_bundle(self) -> None:
+        self._own.found.start_bundle()
+
+    def finish_bundle(self) -> None:
+        self._own.found.finish_bundle()
 
     def process(self, record: Record) -> Iterator[Any]:
         self._counters.count("rows_read")
         try:
-            sentence = sentence_of(record.data)
+            sentence = sentence_of(record.data, self._own)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._counters.count("dead_letters_rows")
             for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):

@@ -5,6 +5,7 @@ The Arrow, Parquet, Avro, BigQuery and JSON schemas are derived from them.
 
 import base64
 import datetime
+import decimal
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ class Column(NamedTuple):
 
     Attributes:
         name: the name of the column.
-        type: STRING, BYTES, INT64, FLOAT64, BOOL, TIMESTAMP or RECORD.
+        type: STRING, BYTES, INT64, FLOAT64, NUMERIC, BOOL, TIMESTAMP, DATE or RECORD.
         mode: REQUIRED, NULLABLE or REPEATED.
         description: what the column holds, for the schemas and the documentation.
         fields: the columns of a RECORD.
@@ -83,21 +84,38 @@ DEAD_LETTER_COLUMNS = (
     Column("parts", "INT64", "REQUIRED", "how many parts the payload has"),
 )
 
-_ARROW_TYPES: dict[str, pa.DataType] = {
+# What a value of an own column has in front of the column's name while it travels in the metadata.
+CARRIED = "columns."
+
+ARROW_TYPES: dict[str, pa.DataType] = {
     "STRING": pa.string(),
     "BYTES": pa.binary(),
     "INT64": pa.int64(),
     "FLOAT64": pa.float64(),
+    "NUMERIC": pa.decimal128(38, 9),
     "BOOL": pa.bool_(),
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "DATE": pa.date32(),
 }
-_AVRO_TYPES: dict[str, Any] = {
+AVRO_TYPES: dict[str, Any] = {
     "STRING": "string",
     "BYTES": "bytes",
     "INT64": "long",
-    "FLOAT64": "float",
+    "FLOAT64": "double",
+    "NUMERIC": {"type": "bytes", "logicalType": "decimal", "precision": 38, "scale": 9},
     "BOOL": "boolean",
     "TIMESTAMP": {"type": "long", "logicalType": "timestamp-micros"},
+    "DATE": {"type": "int", "logicalType": "date"},
+}
+# How the text of a value that travels in the metadata is read.
+_OWN_VALUES: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
+    "INT64": int,
+    "FLOAT64": float,
+    "NUMERIC": decimal.Decimal,
+    "BOOL": "true".__eq__,
+    "TIMESTAMP": datetime.datetime.fromisoformat,
+    "DATE": datetime.date.fromisoformat,
 }
 
 
@@ -112,10 +130,14 @@ def _arrow_field(column: Column, vector: pa.DataType) -> pa.Field:
     if column.fields:
         kind = pa.struct([_arrow_field(field, vector) for field in column.fields])
     else:
-        kind = vector if column.type == "FLOAT64" else _ARROW_TYPES[column.type]
+        kind = vector if _is_vector(column) else ARROW_TYPES[column.type]
     if column.mode == "REPEATED":
         kind = pa.list_(pa.field("item", kind, nullable=False))
     return pa.field(column.name, kind, nullable=column.mode == "NULLABLE")
+
+
+def _is_vector(column: Column) -> bool:
+    return (column.type, column.mode) == ("FLOAT64", "REPEATED")
 
 
 def avro_schema(columns: Sequence[Column], name: str) -> dict[str, Any]:
@@ -124,7 +146,7 @@ def avro_schema(columns: Sequence[Column], name: str) -> dict[str, Any]:
 
 
 def _avro_field(column: Column, parent: str) -> dict[str, Any]:
-    kind: Any = _AVRO_TYPES.get(column.type)
+    kind: Any = "float" if _is_vector(column) else AVRO_TYPES.get(column.type)
     if column.fields:
         kind = avro_schema(column.fields, f"{parent}_{column.name}")
     if column.mode == "REPEATED":
@@ -200,18 +222,40 @@ def vector_of(row: SentenceEmbedding) -> "np.ndarray[Any, Any]":
     return np.frombuffer(row.embedding, "<f4")
 
 
-def embeddings_to_arrow(rows: Sequence[SentenceEmbedding], vector: pa.DataType = pa.float32()) -> pa.Table:  # noqa: B008
-    """Rows as an Arrow table of `arrow_schema(EMBEDDING_COLUMNS, vector)`; vectors are converted as a single buffer."""
+def own_value(row: SentenceEmbedding, column: Column) -> Any:
+    """The row's value of an own column, in Python's type; None for null."""
+    text = row.metadata.get(CARRIED + column.name)
+    return None if text is None else _OWN_VALUES[column.type](text)
+
+
+def _metadata(row: SentenceEmbedding, own: Sequence[Column]) -> Mapping[str, str]:
+    """The metadata without what travels in it."""
+    if not own:
+        return row.metadata
+    return {name: value for name, value in row.metadata.items() if not name.startswith(CARRIED)}
+
+
+def embeddings_to_arrow(
+    rows: Sequence[SentenceEmbedding],
+    vector: pa.DataType = pa.float32(),  # noqa: B008
+    own: Sequence[Column] = (),
+) -> pa.Table:
+    """Rows as an Arrow table of `arrow_schema((*EMBEDDING_COLUMNS, *own), vector)`.
+
+    Vectors are converted as a single buffer.
+    """
     values = np.frombuffer(b"".join(row.embedding for row in rows), "<f4")
     lengths = np.array([len(row.embedding) // 4 for row in rows], np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    schema = arrow_schema(EMBEDDING_COLUMNS, vector)
+    schema = arrow_schema((*EMBEDDING_COLUMNS, *own), vector)
     made: dict[str, pa.Array] = {
         "embedding": pa.ListArray.from_arrays(
             offsets, pa.array(values).cast(vector), type=schema.field("embedding").type
         ),
-        "metadata": _pairs_to_arrow([row.metadata for row in rows], schema.field("metadata").type),
+        "metadata": _pairs_to_arrow([_metadata(row, own) for row in rows], schema.field("metadata").type),
     }
+    for column in own:
+        made[column.name] = pa.array([own_value(row, column) for row in rows], ARROW_TYPES[column.type])
     return _table(rows, schema, made)
 
 
@@ -239,14 +283,18 @@ def _pairs_to_arrow(maps: Iterable[Mapping[str, str]], kind: pa.DataType) -> pa.
     return pa.array([[{"key": key, "value": value} for key, value in pairs.items()] for pairs in maps], kind)
 
 
-def embedding_to_dict(row: SentenceEmbedding) -> dict[str, Any]:
-    """The row's columns, in order: the vector as floats, the time as a datetime, the metadata as key-value records."""
+def embedding_to_dict(row: SentenceEmbedding, own: Sequence[Column] = ()) -> dict[str, Any]:
+    """The row's columns, in order: the vector as floats, the time as a datetime, the metadata as key-value records.
+
+    Those of `own` come last, in Python's types.
+    """
     values = row._asdict() | {
         "embedding": vector_of(row).tolist(),
         "event_time": _datetime(row.event_time),
-        "metadata": _pairs(row.metadata),
+        "metadata": _pairs(_metadata(row, own)),
     }
-    return {column.name: values[column.name] for column in EMBEDDING_COLUMNS}
+    ours = {column.name: values[column.name] for column in EMBEDDING_COLUMNS}
+    return ours | {column.name: own_value(row, column) for column in own}
 
 
 def dead_letter_to_dict(letter: DeadLetter) -> dict[str, Any]:
@@ -288,12 +336,17 @@ def _rfc3339(time: datetime.datetime) -> str:
 
 
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `embedding_to_dict` and its siblings give, in JSON types: times as RFC 3339, bytes as base64."""
+    """What `embedding_to_dict` and its siblings give, in JSON types.
+
+    Times are RFC 3339, dates ISO 8601, decimals text, and bytes base64.
+    """
     return {name: _json_value(value) for name, value in row.items()}
 
 
 _JSON_VALUES: dict[type, Callable[[Any], Any]] = {
     datetime.datetime: _rfc3339,
+    datetime.date: datetime.date.isoformat,
+    decimal.Decimal: "{:f}".format,
     bytes: lambda data: base64.b64encode(data).decode(),
 }
 

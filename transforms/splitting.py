@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 
 from transforms.adapters import as_messages
+from transforms.columns import OwnColumns, own_columns
 from transforms.counters import Counters, NamesFound
 from transforms.dead_letters import (
     TAG,
@@ -37,17 +38,27 @@ class SplittingOptions:
         language_field: the metadata field that holds the language of a single message, as a code that overrides
             language; texts whose code has no rules are split by generic rules, and counted ("languages_unknown").
         metadata_fields: the fields and attributes that sentences keep as metadata; by default all.
+        columns: columns of your own in the rows, each as NAME:TYPE=FIELD, filled from that field of the metadata, by
+            its name or path, even if metadata_fields does not keep it; null if a message lacks it. A message with a
+            value of another type becomes a dead letter.
+
+    Raises:
+        ValueError: if an option has an invalid value.
     """
 
     language_field: str = ""
     metadata_fields: Sequence[str] | None = None
+    columns: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        """Converts a list to a tuple, and refuses a string, which is a sequence too."""
-        if isinstance(self.metadata_fields, str):
-            raise ValueError(f"expected metadata_fields as a list of strings, got {self.metadata_fields!r}")
-        if self.metadata_fields is not None:
-            object.__setattr__(self, "metadata_fields", tuple(self.metadata_fields))
+        """Converts lists to tuples, and refuses a string, which is a sequence too."""
+        for name in ("metadata_fields", "columns"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise ValueError(f"expected {name} as a list of strings, got {value!r}")
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+        own_columns(self.columns)
 
 
 class SplitSentences(DeadLetterTransform):
@@ -113,18 +124,23 @@ class _Split(beam.DoFn):
         self._with_versions = with_versions
         self._language_field = options.language_field
         self._kept = KeepMetadata(options.metadata_fields, language_field=options.language_field)
+        self._own = OwnColumns(options.columns)
         self._counters = Counters()
 
     def start_bundle(self) -> None:
         self._kept.found.start_bundle()
+        self._own.found.start_bundle()
 
     def finish_bundle(self) -> None:
         self._kept.found.finish_bundle()
+        self._own.found.finish_bundle()
 
     def process(self, message: Message) -> Iterator[Any]:
         try:
             splitter = self._splitter_of(message)
-            kept = message._replace(metadata=self._kept.of(message.metadata))
+            # What has no text has no rows, but retires those of an earlier version.
+            own = self._own.of(message.metadata) if message.text else {}
+            kept = message._replace(metadata={**self._kept.of(message.metadata), **own})
             found, dropped = sentences(kept, splitter)
             _check_size(kept.metadata, len(found))
         # An unexpected error on one text must not stop the others.

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -20,8 +21,20 @@ from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
 
 # The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
-_NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "cleanup", "allow_http")
+_NAMES = (
+    "preprocessor",
+    "pooling",
+    "normalize",
+    "max_seq_length",
+    "prompt",
+    "truncate_dim",
+    "cleanup",
+    "allow_http",
+)
 _HOW = [option for option in OPTIONS if option.name in _NAMES]
+
+
+_log = logging.getLogger(__name__)
 
 
 class ModelVersion(NamedTuple):
@@ -65,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         how = where, arguments.journal, arguments.all_versions
         files = None if arguments.bigquery else ParquetRows(arguments.embeddings, *how)
         rows: Rows = files or BigQueryRows(arguments.bigquery, *how)
-        for found in search(rows, arguments.query, encoder, arguments.cleanup, arguments.limit):
+        chosen = arguments.cleanup, arguments.limit, arguments.query_prompt
+        for found in search(rows, arguments.query, encoder, *chosen):
             fields = "".join(f"  {key}={value}" for key, value in sorted(found.metadata.items()))
             print(f"{found.score:.3f}  {' '.join(found.content.split())}  [{found.message_id}]{fields}")
         if files and files.left_out:
@@ -88,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model",
         default="",
         help="Model of the query; needed for rows of several models, or if it is not where its name says.",
+    )
+    parser.add_argument(
+        "--query_prompt",
+        default="",
+        metavar="NAME|TEXT|none",
+        help="What the encoder reads before the query; by default, the model's prompt for queries.",
     )
     parser.add_argument("--limit", type=int, default=5, help="How many sentences to print. [5]")
     parser.add_argument(
@@ -114,7 +134,14 @@ def filters(given: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (option.partition("=") for option in given)}
 
 
-def search(rows: Rows, query: str, options: EncoderOptions, cleanup: str = "disabled", limit: int = 5) -> list[Found]:
+def search(
+    rows: Rows,
+    query: str,
+    options: EncoderOptions,
+    cleanup: str = "disabled",
+    limit: int = 5,
+    query_prompt: str = "",
+) -> list[Found]:
     """The `limit` sentences nearest to `query`, best first, each content once.
 
     Args:
@@ -123,12 +150,18 @@ def search(rows: Rows, query: str, options: EncoderOptions, cleanup: str = "disa
         options: those of the rows' encoder; the model "" stands for the one whose name the rows carry.
         cleanup: that of the rows.
         limit: how many sentences to find.
+        query_prompt: as in TextEncoder.encode_query.
 
     Raises:
-        ValueError: if `options` and `cleanup` did not make the rows, or there are none.
+        ValueError: if `options` and `cleanup` did not make the rows, there are none, or the prompt has no such name.
     """
     encoder, version = encoder_of([ModelVersion(*found) for found in rows.models()], options, cleanup)
-    return [Found(*found) for found in rows.nearest(encoder.encode([clean(query, cleanup)])[0], version, limit)]
+    if encoder.similarity not in ("", "cosine") and not encoder.normalize:
+        _log.warning(
+            "%s was trained for the similarity %r, rows are ranked by cosine", encoder.name, encoder.similarity
+        )
+    (vector,) = encoder.encode_query([clean(query, cleanup)], query_prompt)
+    return [Found(*found) for found in rows.nearest(vector, version, limit)]
 
 
 def encoder_of(models: Sequence[ModelVersion], options: EncoderOptions, cleanup: str) -> tuple[TextEncoder, str]:
@@ -148,7 +181,8 @@ def encoder_of(models: Sequence[ModelVersion], options: EncoderOptions, cleanup:
     if version not in {found.version for found in models}:
         raise ValueError(
             f"expected the model of the rows, {listed}, got {encoder.name} version {version}; pass its directory with "
-            "--model, and the --pooling, --normalize, --max_seq_length and --cleanup of that run"
+            "--model, and the --pooling, --normalize, --max_seq_length, --prompt, --truncate_dim and --cleanup of that "
+            "run"
         )
     return encoder, version
 

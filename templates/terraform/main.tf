@@ -1,5 +1,17 @@
 locals {
   dataset = google_bigquery_dataset.embeddings.dataset_id
+  # The own columns, as the table has them and as the job is told them.
+  columns = [
+    for column in var.columns : {
+      name        = column.name
+      type        = column.type
+      mode        = "NULLABLE"
+      description = "the message's field '${coalesce(column.field, column.name)}'"
+    }
+  ]
+  own_columns = length(var.columns) == 0 ? {} : {
+    columns = join(",", [for column in var.columns : "${column.name}:${column.type}=${coalesce(column.field, column.name)}"])
+  }
   # The SQL files, with this dataset's names.
   sql = {
     for name in ["newest_embeddings", "current_embeddings", "error_records_pubsub", "vector_index", "delete_retired"] :
@@ -125,15 +137,22 @@ resource "google_bigquery_table" "embeddings" {
   project             = var.project
   dataset_id          = local.dataset
   table_id            = "embeddings"
-  schema              = file("${path.module}/embeddings_schema.json")
-  clustering          = ["model", "message_id"]
+  schema              = jsonencode(concat(jsondecode(file("${path.module}/embeddings_schema.json")), local.columns))
+  clustering          = var.cluster_by
   deletion_protection = var.deletion_protection
   labels              = var.labels
 
   time_partitioning {
     type          = "DAY"
-    field         = "event_time"
+    field         = var.partition_by
     expiration_ms = var.partition_expiration_days == null ? null : var.partition_expiration_days * 24 * 3600 * 1000
+  }
+
+  lifecycle {
+    precondition {
+      condition     = contains(concat(["event_time"], [for column in var.columns : column.name if contains(["TIMESTAMP", "DATE"], column.type)]), var.partition_by)
+      error_message = "Expected partition_by to be event_time or one of columns of TIMESTAMP or DATE: name another one, or add it to columns."
+    }
   }
 }
 
@@ -376,7 +395,7 @@ resource "google_dataflow_flex_template_job" "streaming" {
   skip_wait_on_job_termination = var.skip_wait_on_job_termination
 
   # By default, the default machine's bfloat16 is used where it agrees with float32.
-  parameters = merge({ precision = "auto" }, var.parameters, local.environment, {
+  parameters = merge({ precision = "auto" }, var.parameters, local.environment, local.own_columns, {
     input_subscription = google_pubsub_subscription.messages.id
     input_format       = var.input_format
     output             = "${var.project}:${local.dataset}.${google_bigquery_table.embeddings.table_id}"

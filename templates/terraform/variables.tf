@@ -210,3 +210,31 @@ variable "max_write_retries" {
   type        = number
   default     = 100
 }
+
+variable "max_row_lag_seconds" {
+  description = "Average time from a message to its rows, in seconds over ten minutes, that raises an alert."
+  type        = number
+  default     = 300
+}
+
+variable "columns" {
+  description = "Columns of your own in the table of rows: name, BigQuery type, and the field of the messages that fills it, by default the one of its name."
+  type = list(object({
+    name  = string
+    type  = string
+    field = optional(string)
+  }))
+  default = []
+}
+
+variable "partition_by" {
+  description = "The column by whose day the table of rows is partitioned: event_time, or one of columns of TIMESTAMP or DATE. A change makes the table again, empty."
+  type        = string
+  default     = "event_time"
+}
+
+variable "cluster_by" {
+  description = "The columns by which the table of rows is clustered, four at most, the first one first."
+  type        = list(string)
+  default     = ["model", "message_id"]
+}

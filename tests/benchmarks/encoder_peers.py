@@ -1,17 +1,30 @@
-"""Other ways to compute a model's vectors, with one interface: a list of texts in, an array of vectors out."""
+"""Other ways to compute a model's vectors, with one interface: a list of texts in, an array of vectors out.
+
+python -m tests.benchmarks.encoder_peers [--sbd DIR] [--count=2000] [--timed=256] [--rounds=3]
+    KIND[=CHECKPOINT] ...
+
+It exports a checkpoint of each kind, encodes texts in 16 languages with it and with sentence-transformers, and prints
+how far the vectors differ, how many sentences each encodes in a second, and what share of the speed of a bare matmul
+that is for ours, in float32 and in bfloat16. Without CHECKPOINT, it makes one of random
+weights, as large as all-MiniLM-L6-v2. Most texts are of the development sets in DIR; some of them are timed.
+"""
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import multiprocessing
 import os
 import pathlib
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from pipeline import console, export_encoder
 from transforms.encoder.catalogue import find_model
 
 Encode = Callable[[list[str]], Any]
@@ -56,10 +69,9 @@ def sentence_transformers(checkpoint: str, backend: str, **model_options: Any) -
     return lambda texts: found.encode(texts, batch_size=32, show_progress_bar=False)
 
 
-def _bfloat16_pytorch(checkpoint: str) -> Encode:
-    import torch
-
-    return sentence_transformers(checkpoint, "torch", torch_dtype=torch.bfloat16)
+def _pytorch(checkpoint: str, precision: str) -> Encode:
+    # A checkpoint may be stored in another precision.
+    return sentence_transformers(checkpoint, "torch", dtype=precision)
 
 
 def _openvino(checkpoint: str, hint: str) -> Encode:
@@ -91,8 +103,8 @@ def _needed(checkpoint: str) -> str:
 # The function that makes each peer, given the model's name and its weights in Hugging Face layout.
 PEERS: dict[str, Callable[[str, str], Encode]] = {
     "Beam's MLTransform, float32": lambda model, _: beams_own(model),
-    "sentence-transformers on PyTorch, float32": lambda _, checkpoint: sentence_transformers(checkpoint, "torch"),
-    "sentence-transformers on PyTorch, bfloat16": lambda _, checkpoint: _bfloat16_pytorch(checkpoint),
+    "sentence-transformers on PyTorch, float32": lambda _, checkpoint: _pytorch(checkpoint, "float32"),
+    "sentence-transformers on PyTorch, bfloat16": lambda _, checkpoint: _pytorch(checkpoint, "bfloat16"),
     "sentence-transformers on OpenVINO, float32": lambda _, checkpoint: _openvino(checkpoint, "f32"),
     "sentence-transformers on OpenVINO, bfloat16": lambda _, checkpoint: _openvino(checkpoint, "bf16"),
     "sentence-transformers on ONNX Runtime, float32": lambda _, checkpoint: sentence_transformers(
@@ -100,3 +112,88 @@ PEERS: dict[str, Callable[[str, str], Encode]] = {
     ),
     "sentence-transformers on ONNX Runtime, int8": lambda _, checkpoint: _onnx_int8(checkpoint),
 }
+
+
+_COLUMNS = ("ours, float32", "ours, bfloat16", "peer, float32", "peer, bfloat16")
+
+
+def main() -> None:
+    """Print a Markdown table with a line for each kind."""
+    # PyTorch ends the process if it is imported after TensorFlow: both bring LLVM.
+    import sentence_transformers  # noqa: F401
+
+    from tests.benchmarks import random_checkpoints
+    from tests.texts import SETS, own_texts, texts_of_sets
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="+", metavar="KIND[=CHECKPOINT]")
+    parser.add_argument("--sbd", type=pathlib.Path, default=SETS, help="directory of the development sets")
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--timed", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    console.prepare()
+    sets, texts = texts_of_sets(arguments.sbd), own_texts()
+    texts += [text for found in zip(*sets.values(), strict=False) for text in found][: arguments.count - len(texts)]
+    heads = ("kind", "checkpoint", "least cosine", "in bfloat16", "largest difference", *_COLUMNS, "of the peak")
+    print(f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|", sep="\n")
+    for kind, _, given in (each.partition("=") for each in arguments.kinds):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = pathlib.Path(given or f"{folder}/{kind}")
+            if not given:
+                trainable = [text for found in texts_of_sets(arguments.sbd, trainable=True).values() for text in found]
+                random_checkpoints.write(kind, checkpoint, random_checkpoints.SMALL, trainable)
+            if export_encoder.main([f"--from={checkpoint}", f"--to={folder}/pair"]):
+                raise SystemExit(f"cannot export {checkpoint}")
+            found, rates, shares = _compared(
+                f"{folder}/pair", str(checkpoint), texts, arguments.timed, arguments.rounds
+            )
+        original = found["peer, float32"]
+        cosines = [f"{_cosine(found[name], original[-len(found[name]) :]).min():.7f}" for name in _COLUMNS[:2]]
+        furthest = f"{np.abs(found['ours, float32'] - original).max():.1e}"
+        name = checkpoint.resolve().name if given else "random weights"
+        cells = (kind, name, *cosines, furthest, *(f"{rates[column]:,.0f}" for column in _COLUMNS), shares)
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _compared(
+    pair: str, checkpoint: str, texts: list[str], timed: int, rounds: int
+) -> tuple[dict[str, Any], dict[str, float], str]:
+    """What each of _COLUMNS gives: in float32 the vectors of `texts`, in bfloat16 those of the texts that are timed.
+
+    With them come the medians of interleaved rounds: its sentences a second, and the shares of the matmul peak of ours.
+    """
+    from tests.benchmarks.throughput import PRECISIONS, bare, flops_of, matmul_peak
+    from transforms.encoder.text_encoder import TextEncoder
+
+    encoders = {precision: TextEncoder(pair, precision=precision) for precision in PRECISIONS}
+    tokens = encoders["float32"].encode_with_counts(texts[-timed:]).tokens
+    gflops = flops_of(encoders["float32"], pair, tokens) / 1e9
+    ways = {f"ours, {precision}": bare(encoder) for precision, encoder in encoders.items()} | {
+        f"peer, {precision}": _pytorch(checkpoint, precision) for precision in PRECISIONS
+    }
+    some = texts[-timed:]
+    found = {
+        name: np.asarray(encode(texts if "float32" in name else some), np.float32) for name, encode in ways.items()
+    }
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    peaks: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+    for _ in range(rounds):
+        for precision, peak in peaks.items():
+            peak.append(matmul_peak(precision))
+        for name, encode in ways.items():
+            start = time.perf_counter()
+            encode(some)
+            rates[name].append(len(some) / (time.perf_counter() - start))
+    medians = {name: statistics.median(each) for name, each in rates.items()}
+    shares = (medians[f"ours, {precision}"] * gflops / statistics.median(peak) for precision, peak in peaks.items())
+    return found, medians, ", ".join(f"{share:.2f}" for share in shares)
+
+
+def _cosine(found: Any, expected: Any) -> Any:
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    return (found * expected).sum(axis=1) / lengths
+
+
+if __name__ == "__main__":
+    main()

@@ -126,7 +126,7 @@ def _measure(texts: list[str], arguments: argparse.Namespace) -> dict[str, Any]:
         rates[f"whole pipeline, warm, {engine}, {precision}"] = [run.warm for run in found_runs]
         rates[f"whole pipeline, cold, {engine}, {precision}"] = [run.cold for run in found_runs]
     peak = {precision: statistics.median(found) for precision, found in peaks.items()}
-    flops = _flops(reference, arguments.model, tokens)
+    flops = flops_of(reference, arguments.model, tokens)
     for precision, found_peaks in peaks.items():
         rates[f"matmul peak, {precision}"] = [found * 1e9 / flops for found in found_peaks]
     rows = []
@@ -297,7 +297,8 @@ def _starts(model: str, rounds: int, python: str) -> dict[str, float]:
     ours: list[float] = []
     for _ in range(rounds):
         start = time.perf_counter()
-        paths = [entry.encoder, entry.preprocessor]
+        # A preprocessor may be no SavedModel.
+        paths = [path for path in (entry.encoder, entry.preprocessor) if pathlib.Path(path, "saved_model.pb").exists()]
         subprocess.run([python, "-c", _IMPORT_AND_LOAD, *paths], check=True, stderr=subprocess.DEVNULL)
         bare.append(time.perf_counter() - start)
         ours.append(_first_row(model, python))
@@ -342,7 +343,7 @@ def matmul_peak(precision: str, size: int = 2048) -> float:
         return max(run() for _ in range(4))
 
 
-def _flops(encoder: TextEncoder, model: str, tokens: Any) -> float:
+def flops_of(encoder: TextEncoder, model: str, tokens: Any) -> float:
     """Average operations per sentence, on its own tokens: the dense layers, and the attention between them."""
     from transforms.encoder.bert.weights import lift
     from transforms.encoder.hub import load

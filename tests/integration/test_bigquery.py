@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pytest
+from apache_beam.metrics.metric import Lineage
 from apache_beam.testing.util import assert_that, equal_to
 from google.cloud import bigquery
 
@@ -18,8 +19,10 @@ from tests.integration.fault_proxy import FAULTS, FaultProxy
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, element_json
 from transforms.io.bigquery import storage_write, streaming_inserts
+from transforms.io.bigquery.read import ReadTable
 from transforms.io.bigquery.tables import newest_rows_view
 from transforms.io.bigquery.write import METHODS, STAGE, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
+from transforms.known import KEY_COLUMNS
 from transforms.schema import vector_of
 from transforms.types import DeadLetter, SentenceEmbedding
 
@@ -308,6 +311,17 @@ def test_a_refused_dead_letter_that_can_be_kept_nowhere_fails_its_bundle(method:
     letters = dead_letters("Parse", "bad json", b"bad", {"a": BIG})
     with pytest.raises(Exception, match=r"refused the dead letter .* of Parse: .*spill_dir"):
         write_letters(letters, f"{dataset}.letters", method)
+
+
+def test_lineage_names_the_tables(method: str, dataset: str) -> None:
+    """As Beam's own read and write do."""
+    write([embedding(1)], f"{dataset}.rows", method=method)
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        pipeline | ReadTable(f"{dataset}.rows", KEY_COLUMNS)
+        pipeline | one_bundle([embedding(2)]) | WriteRowsToBigQuery(f"{dataset}.rows", method)
+    metrics = pipeline.result.metrics()
+    assert Lineage.query(metrics, Lineage.SOURCE) == {f"bigquery:{dataset}.rows"}
+    assert Lineage.query(metrics, Lineage.SINK) == {f"bigquery:{dataset}.rows"}
 
 
 def write_letters(letters: Sequence[DeadLetter], table: str, method: str, **options: Any) -> None:

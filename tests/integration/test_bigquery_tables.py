@@ -41,7 +41,7 @@ def test_a_table_from_before_a_column_is_refused_with_what_adds_it(dataset: str,
     """The very statement; the emulator's REST API tells nothing of it, but its SQL does."""
     older = [column for column in EMBEDDING_COLUMNS if column.name != "revision"]
     create_table(f"{dataset}.older", older, EMBEDDING_LAYOUT)
-    statement = f"ALTER TABLE `{dataset}.older` ADD COLUMN revision STRING"
+    statement = f"ALTER TABLE `{dataset}.older` ADD COLUMN `revision` STRING"
     with pytest.raises(ValueError, match=rf"got no column 'revision' \(STRING NULLABLE\); run {statement}$"):
         create_table(f"{dataset}.older", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
     client.query(statement).result()

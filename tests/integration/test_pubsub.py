@@ -17,6 +17,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.metrics.metric import Lineage
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
@@ -440,3 +441,20 @@ def test_read_and_write_in_one_stage(pubsub_server: PubsubEmulator, subscription
         received = pubsub_server.receive(target.name, 500)
     assert sorted(message.data for message in received) == sorted(payloads(500))
     assert pubsub_server.left(subscription.name) == 0
+
+
+def test_lineage_names_the_subscription_and_the_topic(
+    subscription: Subscription, pubsub_server: PubsubEmulator
+) -> None:
+    """As Beam's own read and write do."""
+    other = pubsub_server.subscription()
+    sink = WriteToTopic(other.topic)
+    before = process_counts().get("pubsub_published", 0)
+    with streaming(subscription.name, lambda records: records | beam.Map(lambda record: record.data) | sink) as stream:
+        pubsub_server.publish(subscription.topic, payloads(5))
+        wait_until(lambda: process_counts().get("pubsub_published", 0) == before + 5)
+    named = {label: Lineage.query(stream.metrics, label) for label in (Lineage.SOURCE, Lineage.SINK)}
+    assert named == {
+        Lineage.SOURCE: {f"pubsub:subscription:tests.{subscription.name.rpartition('/')[2]}"},
+        Lineage.SINK: {f"pubsub:topic:tests.{other.topic.rpartition('/')[2]}"},
+    }

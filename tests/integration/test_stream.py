@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -166,6 +167,29 @@ def test_a_stream_goes_through_a_function_of_the_users_own(
         wait_for(lambda: len(query(client, f"SELECT id FROM `{dataset}.letters`")) == 1)
     assert messages_in(client, f"{dataset}.rows") == {"2#0", "2#1", "4#0"}
     assert pubsub_server.left(subscription.name) == 0
+
+
+def test_a_stream_fills_own_columns_and_says_how_long_rows_took(
+    pubsub_server: PubsubEmulator,
+    dataset: str,
+    client: bigquery.Client,
+    text_encoder: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From attributes and fields; a value of another type is a dead letter, and the rest goes on."""
+    subscription = pubsub_server.subscription()
+    texts = [json.dumps({"text": "One. Two.", "shop": {"stars": stars}}).encode() for stars in (1, "none", None)]
+    publish(pubsub_server, subscription, texts)
+    options = {"columns": "number:INT64=key,stars:INT64=shop.stars", "metadata_fields": "", "output": f"{dataset}.own"}
+    with streaming(arguments(subscription, dataset, text_encoder, **options)):
+        wait_for(lambda: {row.table_id for row in client.list_tables(dataset)} >= {"own"})
+        wait_for(lambda: len(query(client, f"SELECT id FROM `{dataset}.own`")) == 4)
+        wait_for(lambda: len(query(client, f"SELECT id FROM `{dataset}.letters`")) == 1)
+    rows = query(client, f"SELECT DISTINCT number, stars, ARRAY_LENGTH(metadata) AS kept FROM `{dataset}.own`")
+    assert sorted(tuple(row.values()) for row in rows) == [(0, 1, 0), (2, None, 0)]
+    (lag,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("lag ")]
+    seconds = r"[0-9.]+ s"
+    assert re.fullmatch(f"lag +min {seconds}, mean {seconds}, max {seconds} from .* over 2 messages", lag)
 
 
 @pytest.mark.slow

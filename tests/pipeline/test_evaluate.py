@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -82,3 +83,15 @@ def test_data_that_cannot_score_is_refused(
     printed = capsys.readouterr().err
     assert re.search(reason, printed)
     assert printed.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_sizes_and_prompts_can_be_compared(trained: Callable[[str], str], capsys: pytest.CaptureFixture[str]) -> None:
+    """They are options as in a run, and what a model cannot do is refused by its name there."""
+    options = (f"--similarity={DATA}/similarity.tsv", "--format=tsv", f"--model={trained('sizes')}")
+    whole = run(capsys, *options, "--max_seq_length=40")
+    cut = run(capsys, *options, "--max_seq_length=40", "--truncate_dim=4")
+    asked = run(capsys, *options, "--max_seq_length=40", "--prompt=query")
+    assert len({each["spearman"] for each in (whole, cut, asked)}) == 3
+    assert evaluate.main([*options, "--max_seq_length=40", "--truncate_dim=5"]) == 2
+    assert "expected --truncate_dim as 8 or 4, the sizes that" in capsys.readouterr().err

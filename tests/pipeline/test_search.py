@@ -1,6 +1,8 @@
 """Search over rows in Parquet and in BigQuery."""
 
+import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,11 @@ from pipeline.__main__ import main as pipeline
 from pipeline.search import __main__ as search
 from pipeline.search.bigquery import BigQueryRows, models_sql, search_sql
 from pipeline.search.parquet import ParquetRows
-from tests.pipeline.test_cli import arguments, write_messages
+from tests.conftest import DATA
+from tests.pipeline.test_cli import arguments, read_rows, write_messages
+from tests.transforms.encoder.bert.reference import PROMPTS, TEXTS
+from transforms.encoder.options import EncoderOptions
+from transforms.encoder.text_encoder import load_encoder
 from transforms.schema import embeddings_to_arrow
 from transforms.types import SentenceEmbedding
 
@@ -86,9 +92,6 @@ def test_rows_of_several_models_need_a_choice(
     write: Any, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And only the chosen one's are searched."""
-    from transforms.encoder.options import EncoderOptions
-    from transforms.encoder.text_encoder import load_encoder
-
     version = load_encoder(EncoderOptions(str(text_encoder))).version
     glob = write(row(0, "right", [1, 2, 1, 1], version=version), row(1, "wrong", [1, 2, 1, 1], version="w"))
     assert search.main([f"--embeddings={glob}", "x"]) == 2
@@ -199,3 +202,43 @@ def test_a_table_is_searched_by_the_journal_that_was_named(
     monkeypatch.undo()
     assert search.main(["--bigquery=p:d.t", "--journal=j", "query"]) == 2
     assert "--journal: expected a table as project:dataset.table, got 'j'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_query_is_read_with_its_prompt_and_rows_with_theirs(
+    trained: Callable[[str], str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's summary says both, rows keep the sentences as they are, and the scores are sentence-transformers'."""
+    expected = json.loads((DATA / "sentence_transformers.json").read_text())
+    write_messages(tmp_path, {"id": "a", "text": TEXTS[0]}, {"id": "b", "text": TEXTS[1]})
+    options = {"max_seq_length": 40, "min_length": 1}
+    assert pipeline(arguments(tmp_path, trained("sizes"), **options, truncate_dim=8)) == 0
+    printed = capsys.readouterr().out
+    assert f"prompts       {PROMPTS['passage']!r} of sentences, {PROMPTS['query']!r} of queries\n" in printed
+    made = read_rows(tmp_path)
+    assert [(each["content"], each["begin"], each["end"], len(each["embedding"])) for each in made] == [
+        (text, 0, len(text), 8) for text in TEXTS[:2]
+    ]
+    ask = [f"--embeddings={tmp_path}/out/*.parquet", f"--model={trained('sizes')}", "--max_seq_length=40", TEXTS[3]]
+    for prompt in ("query", "none"):
+        assert search.main([*ask, "--truncate_dim=8", f"--query_prompt={prompt}"]) == 0
+        best = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+        vectors, query = (np.array(expected[f"sizes {name} 8"]) for name in ("passage", prompt))
+        cosines = vectors[:2] @ query[3] / np.linalg.norm(vectors[:2], axis=1) / np.linalg.norm(query[3])
+        np.testing.assert_allclose(best, sorted(cosines, reverse=True), atol=6e-4)
+    assert search.main(ask) == 2
+    assert "the --pooling, --normalize, --max_seq_length, --prompt, --truncate_dim and" in capsys.readouterr().err
+    assert search.main([*ask, "--truncate_dim=8", "--query_prompt=qurey"]) == 2
+    assert "expected the query's prompt as clustering, none, passage, query, or a text" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["no_norm", "sizes"])
+def test_a_similarity_that_is_not_searched_by_is_said(
+    trained: Callable[[str], str], write: Any, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Unless the vectors are all of one length, when the cosine ranks as it does."""
+    encoder = load_encoder(EncoderOptions(trained(name), max_seq_length=40))
+    rows = ParquetRows(write(row(0, "dog", encoder.encode(["dog"])[0], version=encoder.version)), {})
+    search.search(rows, "dog", EncoderOptions(trained(name), max_seq_length=40))
+    assert ("was trained for the similarity 'dot', rows are ranked by cosine" in caplog.text) == (name == "no_norm")

@@ -1,5 +1,7 @@
 """Cloud Build and Terraform: what can be said of them without a cloud."""
 
+import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -11,10 +13,20 @@ import yaml
 from templates import render
 from tests.templates.test_dockerfile import ARGUMENTS
 from tests.templates.test_render import parameters, takes
-from transforms.schema import DEAD_LETTER_LAYOUT, EMBEDDING_LAYOUT, JOURNAL_LAYOUT, Partitioning
+from transforms.columns import own_columns
+from transforms.io.bigquery.write import _WriteRows
+from transforms.schema import (
+    DEAD_LETTER_LAYOUT,
+    EMBEDDING_COLUMNS,
+    EMBEDDING_LAYOUT,
+    JOURNAL_LAYOUT,
+    Partitioning,
+    bigquery_schema,
+)
 
 TERRAFORM = render.DIRECTORY / "terraform"
 MAIN = (TERRAFORM / "main.tf").read_text()
+VARIABLES = (TERRAFORM / "variables.tf").read_text()
 BUILD: dict[str, Any] = yaml.safe_load((render.DIRECTORY / "cloudbuild.yaml").read_text())
 
 
@@ -48,9 +60,36 @@ def test_every_variable_is_used_and_described() -> None:
 def test_tables_are_laid_out_as_the_program_lays_them_out(table: str, layout: Partitioning) -> None:
     """The same partitions, clusters and columns, whoever makes the table."""
     text = block("google_bigquery_table", table)
+    for name in ("partition_by", "cluster_by"):
+        default = re.search(rf'^variable "{name}" .*?^  default +=( .*)$', VARIABLES, re.MULTILINE | re.DOTALL)
+        assert default
+        text = text.replace(f" var.{name}\n", f"{default[1]}\n")
     assert re.search(r'field += "(\w+)"', text)[1] == layout.partition  # type: ignore[index]
     assert tuple(re.findall(r'"(\w+)"', re.search(r"clustering += \[(.*)\]", text)[1])) == layout.cluster  # type: ignore[index]
     assert f"{table}_schema.json" in text
+
+
+@pytest.mark.subprocess
+@pytest.mark.skipif(not shutil.which("terraform"), reason="NOT TESTED: terraform is not installed")
+def test_own_columns_are_those_that_the_program_adds(tmp_path: pathlib.Path) -> None:
+    """The table has them, and the job is told of them, as Terraform itself computes both; without any, as before."""
+    declared = re.search(r'^variable "columns" {\n.*?^}\n', VARIABLES, re.MULTILINE | re.DOTALL)
+    (columns,) = re.findall(r"^  columns = \[\n.*?^  \]\n", MAIN, re.MULTILINE | re.DOTALL)
+    (parameter,) = re.findall(r"^  own_columns = .*?^  }\n", MAIN, re.MULTILINE | re.DOTALL)
+    assert declared
+    (tmp_path / "main.tf").write_text(f"{declared[0]}locals {{\n{columns}{parameter}}}\n")
+    (schema,) = re.findall(r"schema += (.*)", block("google_bigquery_table", "embeddings"))
+    schema = schema.replace("${path.module}", str(TERRAFORM))
+    given = [{"name": "tenant", "type": "STRING", "field": "org.id"}, {"name": "day", "type": "DATE"}]
+    for chosen in (given, []):
+        (tmp_path / "terraform.tfvars.json").write_text(json.dumps({"columns": chosen}))
+        command = ["terraform", f"-chdir={tmp_path}", "console"]
+        asked = f'jsonencode([{schema}, lookup(local.own_columns, "columns", "")])\n'
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+        table, told = json.loads(json.loads(done.stdout))
+        own = [column for column, _ in own_columns(told.split(",") if told else ())]
+        assert json.loads(table) == bigquery_schema((*EMBEDDING_COLUMNS, *own))["fields"]
+        assert told == ("tenant:STRING=org.id,day:DATE=day" if chosen else "")
 
 
 def test_the_subscription_has_no_dead_letter_topic() -> None:
@@ -83,6 +122,14 @@ def test_retired_rows_are_deleted_only_if_a_schedule_says_so() -> None:
     names = ("delete_retired", "deletion", "deletion")
     assert all(f"count = {condition} ? 0 : 1\n" in block(*pair) for pair in zip(kinds, names, strict=True))
     assert f"for_each = {condition} ? {{}} :" in block("google_bigquery_table_iam_member", "deletion")
+
+
+def test_the_alert_on_lag_divides_what_the_program_counts() -> None:
+    """By seconds that are milliseconds there."""
+    lag = re.search(r'"google_monitoring_alert_policy" "lag" .*', (TERRAFORM / "alerts.tf").read_text(), re.DOTALL)
+    assert lag
+    assert re.findall(r'metric_name="(\w+)"', lag[0]) == [f"{_WriteRows.lag}_sum", f"{_WriteRows.lag}_count"]
+    assert "> ${var.max_row_lag_seconds * 1000}" in lag[0]
 
 
 def test_the_build_gives_the_dockerfile_its_arguments() -> None:

@@ -27,9 +27,15 @@ from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence
 IMAGE = "europe-west1-docker.pkg.dev/my-project/images/sentence-embeddings:1"
 UDF = b"def shout(message): return {**message, 'text': message['text'].upper()}"
 WITH_UDF = ["--udf=gs://my-bucket/udf.py", "--udf_function=shout"]
+COLUMNS = "--columns=tenant:STRING=org.id,day:DATE"
 REQUIRED = {
-    "streaming": ["--input_subscription=projects/my-project/subscriptions/messages", "--input_format=json", *WITH_UDF],
-    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl", *WITH_UDF],
+    "streaming": [
+        "--input_subscription=projects/my-project/subscriptions/messages",
+        "--input_format=json",
+        *WITH_UDF,
+        COLUMNS,
+    ],
+    "batch": ["--input=gs://my-bucket/messages/*.jsonl", "--input_format=jsonl", *WITH_UDF, COLUMNS],
     # The batch template over rows that another job has written.
     "rows": [
         "--input=my-project:texts.written",
@@ -189,6 +195,7 @@ WRONG = {
         "--udf=gs://my-bucket/udf.py",
         "--udf_function=no",
     ],
+    "expected --columns of a type of STRING": [FILES, "--input_format=jsonl", "--columns=tenant:TEXT"],
     "expected true or false": [FILES, "--input_format=jsonl", "--csv_multiline=maybe"],
 }
 # Launches one after the other: the arguments of each come on standard input, its code and errors go out, a line each.
@@ -352,6 +359,8 @@ for transform in components.transforms.values():
         print("function", transform.unique_name)
         if udf := getattr(function[0], "_udf", None):
             print("udf", udf({"text": "Hi."}))
+        if own := getattr(getattr(function[0], "_sink", None), "_own", None):
+            print("columns", *(column.name for column in own))
 for coder_id in components.coders:
     coder = context.coders.get_by_id(coder_id)
     coder.from_runner_api(coder.to_runner_api(context), context)
@@ -373,7 +382,7 @@ def test_functions_and_coders_survive_a_round_trip_in_a_worker(
     assert len(functions) > 5
     expected = {f"function {function}" for function in functions} | {f"coder {coder}" for coder in components.coders}
     # The source of a function of the user's own travels with the pipeline.
-    expected |= {"udf {'text': 'HI.'}"} if name != "rows" else set()
+    expected |= {"udf {'text': 'HI.'}", "columns tenant day"} if name != "rows" else set()
     assert set(done.stdout.decode().splitlines()) == expected
 
 

@@ -16,7 +16,7 @@ from tests.beam import run
 from tests.conftest import message, sentence
 from transforms import AsEmbeddableItems, AsMessages, AsSentences, EmbedSentences, SplitSentences
 from transforms.adapters import message_of
-from transforms.parsing import parse_time
+from transforms.times import parse_time
 from transforms.types import Message
 
 

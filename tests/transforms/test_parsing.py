@@ -10,10 +10,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.summary import counters_of, names_of
+from pipeline.summary import counters_of, texts_of
 from tests.beam import run
 from tests.conftest import record
-from transforms.parsing import MessageParser, ParseMessages, attributes_of, parse_time, record_of
+from transforms.parsing import MessageParser, ParseMessages, attributes_of, record_of
+from transforms.times import parse_time
 from transforms.types import CSV_HEADER, Message, Record
 
 # The ends of BigQuery's range of times, in microseconds since the epoch.
@@ -477,7 +478,7 @@ def test_names_that_no_message_has_are_known_after_a_run() -> None:
     counters = counters_of(pipeline.result)
     assert counters["found_id_field"] > 0
     assert "found_timestamp_field" not in counters
-    assert names_of(pipeline.result) == {"text", "id", "time"}
+    assert texts_of(pipeline.result, "names") == {"text", "id", "time"}
 
 
 def test_a_path_leads_to_what_every_option_names() -> None:

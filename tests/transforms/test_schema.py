@@ -1,9 +1,10 @@
 """One table of columns, four schemas: they agree, and so do the rows that are made for them."""
 
 import datetime
+import decimal
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastavro
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.transforms.test_columns import TEXTS, VALUES, carried
 from transforms import schema
+from transforms.columns import TYPES, own_columns
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, Column
 from transforms.types import DeadLetter, SentenceEmbedding
 
@@ -30,6 +33,8 @@ ARROW = {
     "double": "FLOAT64",
     "bool": "BOOL",
     "timestamp[us, tz=UTC]": "TIMESTAMP",
+    "decimal128(38, 9)": "NUMERIC",
+    "date32[day]": "DATE",
 }
 AVRO = {
     "string": "STRING",
@@ -38,6 +43,9 @@ AVRO = {
     "float": "FLOAT64",
     "boolean": "BOOL",
     "timestamp-micros": "TIMESTAMP",
+    "double": "FLOAT64",
+    "decimal": "NUMERIC",
+    "date": "DATE",
 }
 Shape = list[tuple[str, str, str, Any]]
 
@@ -124,23 +132,52 @@ ROWS = st.builds(
 )
 
 
-@given(st.lists(ROWS, max_size=4))
-def test_a_row_is_the_same_in_every_format(rows: list[SentenceEmbedding]) -> None:
-    """Arrow for files and for BigQuery, Parquet, Avro, JSON: each read back by its own library."""
-    expected = [schema.embedding_to_dict(row) for row in rows]
+OWN = tuple(column for column, _ in own_columns([f"my_{kind.lower()}:{kind}" for kind in TYPES]))
+OWN_FIELDS = st.fixed_dictionaries(
+    {}, optional={f"my_{kind.lower()}": VALUES[kind].map(TEXTS.get(kind, str)) for kind in TYPES}
+)
+# How the types that JSON lacks are read from it.
+FROM_JSON: dict[str, Callable[[str], Any]] = {
+    "TIMESTAMP": datetime.datetime.fromisoformat,
+    "DATE": datetime.date.fromisoformat,
+    "NUMERIC": decimal.Decimal,
+}
+
+
+@given(st.lists(st.tuples(ROWS, OWN_FIELDS), max_size=4), st.sampled_from([(), OWN]))
+def test_a_row_is_the_same_in_every_format(
+    given_rows: list[tuple[SentenceEmbedding, dict[str, str]]], own: tuple[Column, ...]
+) -> None:
+    """Arrow for files and for BigQuery, Parquet, Avro, JSON: each read back by its own library; own columns too."""
+    specifications = [f"{column.name}:{column.type}" for column in own]
+    rows = [row._replace(metadata={**row.metadata, **carried(specifications, fields)}) for row, fields in given_rows]
+    columns = (*EMBEDDING_COLUMNS, *own)
+    expected = [schema.embedding_to_dict(row, own) for row in rows]
+    assert [len(row["metadata"]) for row in expected] == [len(row.metadata) for row, _ in given_rows]
     for vector in (pa.float32(), pa.float64()):
-        table = schema.embeddings_to_arrow(rows, vector)
-        assert table.schema == schema.arrow_schema(EMBEDDING_COLUMNS, vector)
+        table = schema.embeddings_to_arrow(rows, vector, own)
+        assert table.schema == schema.arrow_schema(columns, vector)
         table.validate(full=True)
         assert table.to_pylist() == expected
     file = io.BytesIO()
-    pq.write_table(schema.embeddings_to_arrow(rows), file)
+    pq.write_table(schema.embeddings_to_arrow(rows, own=own), file)
     assert pq.read_table(file).to_pylist() == expected
     file = io.BytesIO()
-    fastavro.writer(file, schema.avro_schema(EMBEDDING_COLUMNS, "row"), expected)
+    fastavro.writer(file, schema.avro_schema(columns, "row"), expected)
     file.seek(0)
     assert list(fastavro.reader(file)) == expected
     read = json.loads(json.dumps([schema.json_row(row) for row in expected]))
     for row in read:
-        row["event_time"] = row["event_time"] and datetime.datetime.fromisoformat(row["event_time"])
+        for column in columns:
+            if column.type in FROM_JSON and row[column.name] is not None:
+                row[column.name] = FROM_JSON[column.type](row[column.name])
     assert read == expected
+
+
+def test_all_schemas_agree_on_own_columns() -> None:
+    """A FLOAT64 has its 64 bits everywhere; only a vector has fewer."""
+    assert of_bigquery(schema.bigquery_schema(OWN)["fields"]) == of_columns(OWN)
+    assert of_arrow(schema.arrow_schema(OWN)) == of_columns(OWN)
+    assert of_avro(schema.avro_schema(OWN, "row")["fields"]) == of_columns(OWN)
+    assert schema.arrow_schema(OWN).field("my_float64").type == pa.float64()
+    assert schema.avro_schema(OWN, "row")["fields"][2]["type"] == ["null", "double"]

@@ -66,6 +66,49 @@ def test_metadata_that_is_not_kept_is_left_out_before_the_split() -> None:
     assert [row.metadata for row in found] == [{"user": "u"}]
 
 
+def test_own_columns_are_taken_before_metadata_is_left_out() -> None:
+    """Every sentence of a message has them, and the others have none."""
+    split = SplitSentences(metadata_fields=["user"], columns=["tenant:STRING=org.id", "size:INT64"])
+    found = run(
+        [message("One. Two.", metadata={"org": '{"id": "acme"}', "size": "3", "user": "u"}), message("Three.")],
+        split,
+        Message,
+    )
+    own = {"user": "u", "columns.tenant": "acme", "columns.size": "3"}
+    assert {row.content: row.metadata for row in found} == {"One.": own, "Two.": own, "Three.": {}}
+
+
+def test_a_value_of_another_type_makes_the_whole_message_a_dead_letter() -> None:
+    """Before the split, as the message came, to be played again with another type."""
+    bad = message("One. Two.", metadata={"size": "large", "other": "x"})
+    result = run([bad], SplitSentences(metadata_fields=[], columns=["size:INT64"]).with_dead_letters(), Message)
+    (letter,) = result.dead_letters
+    assert "expected INT64 in the field 'size', for the column 'size', got 'large'" in letter.error_message
+    assert json.loads(letter.payload_string) == bad._asdict()
+    assert result.output == []
+
+
+def test_a_deletion_is_carried_out_whatever_its_fields_hold() -> None:
+    """It has no rows, and without it those of an earlier version would stay."""
+    gone = message("", metadata={"size": "large"})._replace(deleted=True)
+    (end,) = run([gone], SplitSentences(columns=["size:INT64"]).with_versions(), Message)
+    assert end.revision == "0-deleted"
+
+
+def test_another_value_of_an_own_column_is_another_version() -> None:
+    """Even of a field that is not kept, as what is written of the message differs."""
+    split = SplitSentences(metadata_fields=[], columns=["size:INT64"]).with_versions()
+    found = run([message("One.", metadata={"size": size}) for size in ("1", "2", "02")], split, Message)
+    assert len({row.revision for row in found}) == 2
+
+
+@pytest.mark.parametrize("wrong", ["size:INT64", ["size:INT"], ["id:STRING"]])
+def test_wrong_own_columns_are_refused(wrong: object) -> None:
+    """Where they are given, under the argument's name."""
+    with pytest.raises(ValueError, match="^expected columns "):
+        SplitSentences(columns=wrong)
+
+
 def test_a_message_whose_sentences_would_carry_too_much_is_a_dead_letter() -> None:
     """A few kilobytes must not become gigabytes; with fewer fields it is split."""
     large = message("Yes. " * 2_000, metadata={"raw": "x" * 50_000, "user": "u"})

@@ -1,6 +1,7 @@
 """One interface to the two kinds of encoders: those that read tokens, and those that read texts."""
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from transforms.encoder.catalogue import Model
-from transforms.encoder.engines import Probes, load_engine
+from transforms.encoder.engines import PROBES, Probes, agreement, load_engine
 from transforms.encoder.options import EncoderOptions, check_max_seq_length
 from transforms.encoder.preprocessor import Preprocessor
 from transforms.encoder.reasons import reason_of
@@ -17,8 +18,12 @@ from transforms.encoder.saved_model import BertVectors, TextVectors
 
 Array = np.ndarray[Any, Any]
 
-# A rough average, to estimate the cost of a text that is not tokenized here.
-_CHARACTERS_PER_TOKEN = 4
+# A rough average of all scripts, to estimate the cost of a text that is not tokenized here.
+_BYTES_PER_TOKEN = 4
+# The agreement of float32 vectors that differ only by the order of their sums.
+_ROUNDING = 1 - 1e-9
+
+_log = logging.getLogger(__name__)
 
 
 class Prepared(NamedTuple):
@@ -138,7 +143,11 @@ class TokenBackend:
 
 
 class TextBackend:
-    """An encoder that reads texts directly, run by TensorFlow in float32."""
+    """An encoder that reads texts directly, run by TensorFlow in float32.
+
+    Raises:
+        ValueError: if it cannot do what the options ask for, or gives a text another vector each time.
+    """
 
     engine, precision, pooling, shares_rows = "tensorflow", "float32", "model_default", False
 
@@ -155,12 +164,29 @@ class TextBackend:
             )
         self._vectors = TextVectors(model, recipe.normalize)
         self.dimension = self._vectors.dimension
+        texts = list(filter(None, PROBES))
+        alone, again = (np.concatenate([self._vectors([text]) for text in texts]) for _ in range(2))
+        if not _same(again, alone):
+            raise ValueError(
+                f"expected one vector for a text from {model.encoder}, got another one when it was encoded again; "
+                "export the model for inference, without dropout"
+            )
+        self._apart = not _same(self._vectors(texts), alone)
+        if self._apart:
+            _log.warning("%s runs one text at a time: in a batch, its vectors depend on the other texts", model.name)
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""
-        costs = np.array([-(-len(text) // _CHARACTERS_PER_TOKEN) for text in texts], np.int64)
+        costs = np.array([1 + len(text.encode()) // _BYTES_PER_TOKEN for text in texts], np.int64)
         return Prepared(texts, costs, np.zeros(len(texts), np.int64), np.zeros(len(texts), bool))
 
     def run(self, rows: Sequence[Sequence[str]]) -> tuple[Array, int]:
         """The vectors of texts; how many tokens were computed is unknown."""
-        return self._vectors([text for row in rows for text in row]), 0
+        texts = [text for row in rows for text in row]
+        parts = [[text] for text in texts] if self._apart else [texts]
+        return np.concatenate([self._vectors(part) for part in parts]), 0
+
+
+def _same(found: Array, expected: Array) -> bool:
+    """Whether vectors are equal apart from rounding; NaN is equal to NaN."""
+    return agreement(*(np.nan_to_num(vectors.astype(np.float64)) for vectors in (found, expected))) > _ROUNDING

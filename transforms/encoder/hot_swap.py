@@ -26,7 +26,10 @@ _log = logging.getLogger(__name__)
 
 
 class Encoded(NamedTuple):
-    """An Encoding, together with the attributes of the TextEncoder that computed it."""
+    """An Encoding, together with the attributes of the TextEncoder that computed it.
+
+    `prompts` are those of documents and of queries.
+    """
 
     encoding: Encoding
     name: str
@@ -34,6 +37,7 @@ class Encoded(NamedTuple):
     engine: str
     precision: str
     load_ms: int
+    prompts: tuple[str, str] = ("", "")
 
 
 class CurrentEncoder:
@@ -80,7 +84,10 @@ class CurrentEncoder:
         """
         encoder = self.get()
         encoding = encoder.encode_with_counts(texts)
-        return Encoded(encoding, encoder.name, encoder.version, encoder.engine, encoder.precision, encoder.load_ms)
+        prompts = encoder.document_prompt, encoder.query_prompt
+        return Encoded(
+            encoding, encoder.name, encoder.version, encoder.engine, encoder.precision, encoder.load_ms, prompts
+        )
 
     def get(self) -> TextEncoder:
         """The current encoder, to be used for a whole batch."""

@@ -28,8 +28,10 @@ def load(handle: str) -> Any:
     """
     register_text_ops()
     path = resolve(handle)
+    # A module of TF1 may hold a second graph, for training; the one without tags is for inference.
+    is_tf1 = tf.io.gfile.exists(os.path.join(path, "tfhub_module.pb"))
     with failures_of(handle, path):
-        return tf.saved_model.load(path)
+        return tf.saved_model.load(path, tags=[] if is_tf1 else None)
 
 
 def resolve(handle: str) -> str:

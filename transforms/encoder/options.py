@@ -5,7 +5,7 @@ import importlib.util
 import re
 from typing import Any
 
-from transforms.encoder.catalogue import DEFAULT_MODEL, POOLINGS, Model, check_names
+from transforms.encoder.catalogue import DEFAULT_MODEL, NO_PROMPT, POOLINGS, Model, check_names
 
 ENGINES = ("tensorflow", "openvino", "auto")
 PRECISIONS = ("float32", "bfloat16", "auto")
@@ -22,8 +22,12 @@ class EncoderOptions:
         preprocessor: handle or directory of the preprocessor, if it is not the model's own.
         pooling: how a sentence's vector is computed from the encoder's outputs; by default the pooling of the model.
         normalize: whether to scale vectors to L2 norm 1; by default as the model prescribes.
-        max_seq_length: maximum number of tokens read of a sentence, special tokens included; longer sentences are
-            truncated.
+        max_seq_length: maximum number of tokens read of a sentence, its prompt and special tokens included; longer
+            sentences are truncated.
+        prompt: what the encoder reads before each sentence, as the name of one of the model's prompts, as a text, or
+            none; by default, the model's prompt for documents.
+        truncate_dim: how many numbers of each vector to keep, one of the sizes that the model was trained for
+            (Matryoshka); 0 for all.
         token_budget: maximum number of tokens, padding included, in one run of the encoder; 0 for a default that
             suits the device.
         engine: the engine that runs the encoder; auto chooses the fastest that agrees with TensorFlow in float32.
@@ -42,6 +46,8 @@ class EncoderOptions:
     pooling: str = dataclasses.field(default="", metadata={"choices": POOLINGS})
     normalize: bool | None = None
     max_seq_length: int = dataclasses.field(default=DEFAULT_MAX_SEQ_LENGTH, metadata={"minimum": 3})
+    prompt: str = ""
+    truncate_dim: int = dataclasses.field(default=0, metadata={"minimum": 0})
     token_budget: int = dataclasses.field(default=0, metadata={"minimum": 0})
     engine: str = dataclasses.field(default=ENGINES[0], metadata={"choices": ENGINES})
     precision: str = dataclasses.field(default=PRECISIONS[0], metadata={"choices": PRECISIONS})
@@ -85,7 +91,7 @@ def check_fields(options: Any) -> None:
 
 
 def check_model(model: Model, options: EncoderOptions) -> None:
-    """Checks that the description of `model` allows the pooling and the length in `options`.
+    """Checks that the description of `model` allows the pooling, the lengths and the prompt in `options`.
 
     Raises:
         ValueError: if it does not; one line names the option, what was expected and what was given.
@@ -95,6 +101,32 @@ def check_model(model: Model, options: EncoderOptions) -> None:
             f"expected pooling={' or '.join(model.poolings)}, which {model.name} has, got {options.pooling!r}"
         )
     check_max_seq_length(options.max_seq_length, model.max_seq_length, model.name)
+    prompt_of(options.prompt, model, "")
+    if options.truncate_dim not in (0, model.dimension, *model.dimensions):
+        sizes = " or ".join(map(str, model.dimensions))
+        raise ValueError(
+            f"expected truncate_dim as {sizes}, the sizes that {model.name} was trained for, got {options.truncate_dim}"
+            if sizes
+            else f"expected no truncate_dim for {model.name}, which names no sizes that its vectors may be cut to, got "
+            f"{options.truncate_dim}; if it was trained for some, put them into config.json of its checkpoint as "
+            "matryoshka_dimensions, and export it again"
+        )
+
+
+def prompt_of(given: str, model: Model, default: str, what: str = "prompt") -> str:
+    """The text that `given` stands for: one of the prompts of `model` by its name, none, or itself; "" for `default`.
+
+    Raises:
+        ValueError: if it is a word that names no prompt, called `what`.
+    """
+    if given in model.prompts:
+        return model.prompts[given]
+    if given in ("", NO_PROMPT):
+        return default if not given else ""
+    if re.fullmatch(r"[\w-]+", given):
+        names = ", ".join(sorted((*model.prompts, NO_PROMPT)))
+        raise ValueError(f"expected {what} as {names}, or a text such as 'query: ', got {given!r} for {model.name}")
+    return given
 
 
 def check_version(version: str, name: str, options: EncoderOptions) -> None:
@@ -106,7 +138,8 @@ def check_version(version: str, name: str, options: EncoderOptions) -> None:
     if options.model_version not in ("", version):
         raise ValueError(
             f"expected model_version={options.model_version}, got {version} of {name}; restore the files of that "
-            "version, and its pooling, normalize and max_seq_length, or pass the one that you trust"
+            "version, and its pooling, normalize, max_seq_length, prompt and truncate_dim, or pass the one that you "
+            "trust"
         )
 
 

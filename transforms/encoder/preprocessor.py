@@ -1,23 +1,29 @@
-"""TF-Hub's text preprocessors, which convert texts to tokens, and tokens to an encoder's inputs."""
+"""Text preprocessors, which convert texts to tokens, and tokens to an encoder's inputs."""
 
 import itertools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from transforms.encoder.hub import load
+from transforms.encoder.catalogue import TOKENIZER_FILE
+from transforms.encoder.hub import load, resolve
 from transforms.encoder.packing import Batch
 from transforms.encoder.reasons import reason_of
 
 Array = np.ndarray[Any, Any]
 
 
-class Preprocessor:
-    """A TF-Hub text preprocessor.
+Tokenize = Callable[[Sequence[str]], list[Array]]
 
-    Tokenizing runs the preprocessor's own graph. Rows are made in NumPy, with the special ids that it uses.
+
+class Preprocessor:
+    """A TF-Hub text preprocessor, or a tokenizer of Hugging Face.
+
+    Tokenizing runs TF-Hub's own graph, or the package tokenizers on the checkpoint's own tokenizer.json. Rows are made
+    in NumPy, with the special ids that it uses.
 
     Attributes:
         start: the id of the token that begins a sequence.
@@ -25,31 +31,13 @@ class Preprocessor:
         padding: the id of the padding token.
 
     Raises:
-        ValueError: if it cannot be loaded, or lacks TF-Hub's text preprocessing interface.
+        ValueError: if it cannot be loaded, or is neither of the two.
     """
 
     def __init__(self, handle: str) -> None:
-        self._module = load(handle)
-        try:
-            tokenize, pack = self._module.tokenize, self._module.bert_pack_inputs
-            packed = pack([tokenize(tf.constant([""]))], seq_length=tf.constant(4, tf.int32))
-            self.start, self.end, self.padding = (int(i) for i in packed["input_word_ids"][0, :3])
-        # A module of another interface, or a damaged graph, raises exceptions of any kind.
-        except Exception as error:
-            raise ValueError(
-                f"expected a preprocessor with tokenize and bert_pack_inputs, got {handle} "
-                f"({reason_of(error)}); "
-                "pass preprocessor=HANDLE of one with TF-Hub's text preprocessing interface"
-            ) from error
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-        def flat_tokens(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            ragged = tokenize(texts)
-            if ragged.shape.rank > 2:
-                ragged = ragged.merge_dims(1, -1)
-            return ragged.values, ragged.row_splits
-
-        self._tokenize = flat_tokens
+        path = os.path.join(resolve(handle), TOKENIZER_FILE)
+        made = _of_hugging_face(path) if tf.io.gfile.exists(path) else _of_tf_hub(handle)
+        self._tokenize, (self.start, self.end, self.padding) = made
 
     def tokenize(self, texts: Sequence[str]) -> list[Array]:
         """The token ids of each text, without special tokens.
@@ -57,9 +45,7 @@ class Preprocessor:
         Raises:
             UnicodeEncodeError: if a text contains a lone surrogate.
         """
-        values, splits = self._tokenize(tf.constant([text.encode() for text in texts], tf.string))
-        flat, ends = values.numpy(), splits.numpy().tolist()
-        return [flat[begin:end] for begin, end in itertools.pairwise(ends)]
+        return self._tokenize(texts)
 
     def arrange(self, rows: Sequence[Sequence[Array]]) -> Batch:
         """The inputs of an encoder for rows of texts, each given as its tokens without the special ones."""
@@ -78,3 +64,67 @@ class Preprocessor:
                 positions[place, begin:end] = steps[: end - begin]
                 begin = end
         return Batch(ids, segments, positions)
+
+
+def _of_tf_hub(handle: str) -> tuple[Tokenize, tuple[int, ...]]:
+    """A function to tokens, from TF-Hub's text preprocessing interface; and the ids of start, end and padding."""
+    module = load(handle)
+    try:
+        split, pack = module.tokenize, module.bert_pack_inputs
+        packed = pack([split(tf.constant([""]))], seq_length=tf.constant(4, tf.int32))
+        special = tuple(int(i) for i in packed["input_word_ids"][0, :3])
+    # A module of another interface, or a damaged graph, raises exceptions of any kind.
+    except Exception as error:
+        raise ValueError(
+            f"expected a preprocessor with tokenize and bert_pack_inputs, got {handle} "
+            f"({reason_of(error)}); "
+            "pass preprocessor=HANDLE of one with TF-Hub's text preprocessing interface"
+        ) from error
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def flat_tokens(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        ragged = split(texts)
+        if ragged.shape.rank > 2:
+            ragged = ragged.merge_dims(1, -1)
+        return ragged.values, ragged.row_splits
+
+    def tokenize(texts: Sequence[str]) -> list[Array]:
+        values, splits = flat_tokens(tf.constant([text.encode() for text in texts], tf.string))
+        flat, ends = values.numpy(), splits.numpy().tolist()
+        return [flat[begin:end] for begin, end in itertools.pairwise(ends)]
+
+    # A function has only weak references to what it calls.
+    tokenize.module = module  # type: ignore[attr-defined]
+    return tokenize, special
+
+
+def _of_hugging_face(path: str) -> tuple[Tokenize, tuple[int, ...]]:
+    """As `_of_tf_hub`, from a tokenizer.json, which must put one token before a text and one behind it."""
+    from tokenizers import Tokenizer
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            tokenizer = Tokenizer.from_str(file.read().decode())
+        # Texts are truncated and padded when rows are made of them.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        empty, probe = tokenizer.encode(""), tokenizer.encode("a")
+        inner = tokenizer.encode("a", add_special_tokens=False).ids
+        if len(empty.ids) != 2 or probe.ids != [empty.ids[0], *inner, empty.ids[1]] or any(probe.type_ids):
+            raise ValueError(f"it makes {probe.tokens} of 'a', not one special token before it and one behind it")
+    # The package raises nothing more special than Exception.
+    except Exception as error:
+        raise ValueError(
+            f"expected {path} as Hugging Face writes it, could not use it: {reason_of(error)}; "
+            "copy or export the model again"
+        ) from error
+
+    def tokenize(texts: Sequence[str]) -> list[Array]:
+        for text in texts:
+            # The package would raise TypeError for a lone surrogate.
+            text.encode()
+        found = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(each.ids, np.int32) for each in found]
+
+    # Padding is masked, so any id does.
+    return tokenize, (*empty.ids, empty.ids[1])

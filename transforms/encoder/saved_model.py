@@ -1,6 +1,7 @@
 """TF-Hub's encoders as TensorFlow functions that compute one vector per text and nothing else."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from transforms.encoder.hub import load
 from transforms.encoder.reasons import reason_of
 
 Array = np.ndarray[Any, Any]
+
+# The signatures of a text-in encoder without a __call__: that of modules of TF1, and that for TensorFlow Serving.
+_SIGNATURES = ("default", "serving_default")
 
 
 def max_positions(module: Any) -> int:
@@ -121,19 +125,29 @@ def _dimension(encoder: Any, model: Model, pooling: str) -> int:
 
 
 class TextVectors:
-    """A text-in encoder, which converts strings to vectors."""
+    """A text-in encoder, which converts strings to vectors.
+
+    It is a SavedModel whose `__call__` takes a string tensor [n] or, as a module of TF1, whose signature "default" or
+    "serving_default" does, perhaps as a column [n, 1]. What it gives is a tensor, or a dict with "default" or with one
+    tensor.
+
+    Attributes:
+        dimension: the length of a vector.
+
+    Raises:
+        ValueError: if it is of no such form.
+    """
 
     def __init__(self, model: Model, normalize: bool) -> None:
         encoder = load(model.encoder)
 
         def call(texts: tf.Tensor) -> tf.Tensor:
-            outputs = encoder(texts)
-            vectors = outputs["default"] if isinstance(outputs, dict) else outputs
+            vectors = _only_vectors(_outputs(encoder, texts))
             return l2_normalize(vectors) if normalize else vectors
 
         try:
             self.dimension = int(call(tf.constant(["probe"])).shape[-1])
-        except (TypeError, ValueError, KeyError, tf.errors.OpError) as error:
+        except (TypeError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"expected an encoder of texts at {model.encoder}, it refused them: {reason_of(error)}; "
                 "if it is one of word ids, pass its preprocessor, or make a pair of it and its assets/vocab.txt with "
@@ -146,3 +160,29 @@ class TextVectors:
         """The vectors of `texts`, float32 [len(texts), dimension]."""
         result: Array = self._vectors(tf.constant([text.encode() for text in texts], tf.string)).numpy()
         return result
+
+
+def _outputs(encoder: Any, texts: tf.Tensor) -> Any:
+    """What `encoder`, a loaded SavedModel, gives for `texts`."""
+    if callable(encoder):
+        return encoder(texts)
+    signatures = {name: encoder.signatures[name] for name in _SIGNATURES if name in encoder.signatures}
+    if not signatures:
+        raise ValueError(f"it has no __call__ and no signature {' or '.join(_SIGNATURES)}")
+    signature = next(iter(signatures.values()))
+    inputs = signature.structured_input_signature[1]
+    if [spec.dtype for spec in inputs.values()] != [tf.string]:
+        raise ValueError(f"its signature takes {', '.join(sorted(inputs)) or 'nothing'}, not one string tensor")
+    ((name, spec),) = inputs.items()
+    return signature(**{name: texts[:, None] if spec.shape.rank == 2 else texts})
+
+
+def _only_vectors(outputs: Any) -> tf.Tensor:
+    """The vectors among the outputs of a text-in encoder, float32 [texts, dimension]."""
+    if isinstance(outputs, Mapping):
+        if "default" not in outputs and len(outputs) != 1:
+            raise ValueError(f"it gives {', '.join(sorted(outputs))}, of which none is called default")
+        outputs = outputs["default"] if "default" in outputs else next(iter(outputs.values()))
+    if outputs.shape.rank != 2:
+        raise ValueError(f"it gives a tensor of shape {outputs.shape}, not one vector per text")
+    return tf.cast(outputs, tf.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from transforms.encoder.cache import Known, VectorCache
 from transforms.encoder.catalogue import DEFAULT_MODEL, find_model
 from transforms.encoder.engines import streams
-from transforms.encoder.options import EncoderOptions, check_model, check_version
+from transforms.encoder.options import EncoderOptions, check_model, check_version, prompt_of
 from transforms.encoder.scheduler import Scheduler
 
 Array = np.ndarray[Any, Any]
@@ -54,9 +54,12 @@ class TextEncoder:
 
     Attributes:
         name: the model's name or handle, which rows carry.
-        version: a digest of the model's files and of whatever else changes vectors: pooling, normalization, and a
-            max_seq_length that is not the default. Engine and precision are not part of it.
+        version: a digest of the model's files and of whatever else changes vectors: pooling, normalization, prompts,
+            truncate_dim, and a max_seq_length that is not the default. Engine and precision are not part of it.
         dimension: the length of a vector.
+        document_prompt: what the encoder reads before a text that is to be found.
+        query_prompt: what it reads before what texts are searched by.
+        similarity: the similarity of vectors that the model was trained for, one of SIMILARITIES; "" if unknown.
         engine: the engine that runs it, "tensorflow" or "openvino".
         precision: the precision of its matrix products, "float32" or "bfloat16".
         pooling: the pooling in use.
@@ -93,17 +96,20 @@ class TextEncoder:
             hub.resolve(handle)
         made_by = recipe.recipe_of(entry, chosen)
         self.normalize = made_by.normalize
+        self.document_prompt, self.query_prompt = made_by.document_prompt, made_by.query_prompt
+        self.similarity = entry.similarity
+        self._model = entry
         # The files are hashed while the model is loaded.
         version = pool.submit(recipe.version_of, entry, made_by)
         if chosen.model_version:
             # A graph may do anything, so another one is not loaded.
             check_version(version.result(), self.name, chosen)
         backend = backends.load(entry, chosen, made_by)
-        self.dimension, self.pooling = backend.dimension, backend.pooling
+        self.dimension, self.pooling = made_by.truncate_dim or backend.dimension, backend.pooling
         self.engine, self.precision = backend.engine, backend.precision
-        if entry.dimension and entry.dimension != self.dimension:
+        if entry.dimension and entry.dimension != backend.dimension:
             raise ValueError(
-                f"expected vectors of {entry.dimension} numbers from {self.name}, got {self.dimension}; "
+                f"expected vectors of {entry.dimension} numbers from {self.name}, got {backend.dimension}; "
                 "check which model is behind its name"
             )
         self.version = version.result()
@@ -112,15 +118,37 @@ class TextEncoder:
         self.load_ms = round((time.monotonic() - start) * 1000)
 
     def encode(self, texts: Sequence[str]) -> Array:
-        """The vectors of `texts`, float32 [len(texts), dimension]."""
+        """The vectors of `texts` as of documents, which are to be found, float32 [len(texts), dimension]."""
         return self.encode_with_counts(texts).vectors
 
+    encode_document = encode
+
+    def encode_query(self, texts: Sequence[str], query_prompt: str = "") -> Array:
+        """The vectors of `texts` as of queries, float32 [len(texts), dimension].
+
+        Args:
+            texts: the queries.
+            query_prompt: what is read before each, as the name of one of the model's prompts, as a text, or none; by
+                default, the model's prompt for queries.
+
+        Raises:
+            ValueError: if `query_prompt` is a word that names no prompt.
+            UnicodeEncodeError: if a text contains a lone surrogate.
+        """
+        prompt = prompt_of(query_prompt, self._model, self.query_prompt, "the query's prompt")
+        return self._encode([prompt + text for text in texts]).vectors
+
     def encode_with_counts(self, texts: Sequence[str]) -> Encoding:
-        """The vectors of `texts`, and how much the encoder read of each; a text that recurs is computed once.
+        """The vectors of `texts` as of documents, and how much the encoder read of each, its prompt included.
+
+        A text that recurs is computed once.
 
         Raises:
             UnicodeEncodeError: if a text contains a lone surrogate.
         """
+        return self._encode([self.document_prompt + text for text in texts])
+
+    def _encode(self, texts: Sequence[str]) -> Encoding:
         index: dict[str, int] = {}
         places = np.array([index.setdefault(text, len(index)) for text in texts], np.int64)
         unique = list(index)
@@ -134,13 +162,23 @@ class TextEncoder:
         padded = 0
         if new:
             computed = self._scheduler.compute([unique[row] for row in new])
-            vectors[new], tokens[new], truncated[new], padded = computed
+            vectors[new] = shortened(computed.vectors, self.dimension, self.normalize)
+            tokens[new], truncated[new], padded = computed.tokens, computed.truncated, computed.padded_tokens
             self._cache.keep({unique[row]: Known(vectors[row], int(tokens[row]), bool(truncated[row])) for row in new})
         hits = len(texts) - len(new)
         return Encoding(vectors[places], tokens[places], truncated[places], padded, hits)
 
     def __getstate__(self) -> Any:
         raise TypeError("a TextEncoder holds a loaded model and cannot be pickled; create one in each process")
+
+
+def shortened(vectors: Array, dimension: int, normalize: bool) -> Array:
+    """The first `dimension` numbers of each vector, scaled to L2 norm 1 if they are fewer and `normalize` says so."""
+    kept = vectors[:, :dimension]
+    if not normalize or kept.shape == vectors.shape:
+        return kept
+    scaled: Array = kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
+    return scaled
 
 
 @functools.lru_cache(maxsize=2)

@@ -8,6 +8,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.counters import Counters
 from transforms.dead_letters import TAG
+from transforms.io.lag import observe_lag
 from transforms.io.retries import Answer, Evidence, deliver
 from transforms.types import DeadLetter, is_end
 
@@ -23,6 +24,7 @@ class Sink(Protocol[T_contra]):
         name: the name of the sink in messages.
         written_counter: the counter of rows that the sink acknowledged.
         refused_counter: the counter of rows that the sink rejected.
+        lag: the name of the metrics of `observe_lag`, if the rows have a vector; "" for none.
         max_rows: maximum number of rows that are buffered and sent together.
         max_bytes: maximum number of bytes that are buffered and sent together; a larger row is sent alone.
         keeps_refused: whether rejected rows are kept elsewhere, so that a fault of the sink is not waited out.
@@ -31,12 +33,16 @@ class Sink(Protocol[T_contra]):
     name: str
     written_counter: str
     refused_counter: str
+    lag: str
     max_rows: int
     max_bytes: int
     keeps_refused: bool
 
     def open(self) -> Callable[[Sequence[T_contra]], Answer]:
         """Returns the function that sends rows for `retries.deliver`; called once per DoFn instance, on the worker."""
+
+    def report_lineage(self) -> None:
+        """Tells the runner where rows go; called once per DoFn instance, in a bundle that has rows."""
 
     def find_fault(self) -> str | None:
         """Why the sink would reject every row; "" if it would not, None if that is unknown."""
@@ -73,6 +79,7 @@ class BundleWriter(beam.DoFn):
         self._counters = Counters()
         self._send = self._sink.open()
         self._evidence: Evidence[Any] = Evidence(self._sink.find_fault)
+        self._has_lineage = False
 
     def start_bundle(self) -> None:
         """Clears the buffer, in which a failed bundle may have left rows."""
@@ -104,6 +111,11 @@ class BundleWriter(beam.DoFn):
         )
         self._counters.count(self._sink.written_counter, len(self._rows) - len(refusals))
         reasons = dict(refusals)
+        if self._rows and not self._has_lineage:
+            self._has_lineage = True
+            sink.report_lineage()
+        if sink.lag:
+            observe_lag(sink.lag, (row for position, row in enumerate(self._rows) if position not in reasons))
         for position, arrived in self._arrived:
             if position not in reasons:
                 yield arrived

@@ -1,10 +1,13 @@
 """Bundles written to a sink that is a list in memory."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.metrics import MetricsFilter
+from apache_beam.metrics.metric import Lineage
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
 from google.api_core.exceptions import ServiceUnavailable
@@ -26,6 +29,7 @@ class Shelf:
     name = "the shelf"
     written_counter = "words_written"
     refused_counter = "words_refused"
+    lag = ""
     max_rows = 5
     max_bytes = 12
     keeps_refused = False
@@ -33,6 +37,10 @@ class Shelf:
     def open(self) -> Callable[[Sequence[str]], Answer]:
         """What appends a request to `_sent`, or fails as `_failures` says."""
         return _send
+
+    def report_lineage(self) -> None:
+        """A table that there is not."""
+        Lineage.sinks().add("shelves", "words")
 
     def find_fault(self) -> str | None:
         """None is known."""
@@ -152,6 +160,8 @@ def test_a_step_is_named_for_its_sink() -> None:
 class _Rows(Shelf):
     """Takes rows, and loses those without a text."""
 
+    lag = "shelf_lag_ms"
+
     def open(self) -> Callable[[Sequence[Any]], Answer]:
         """What appends the texts of a request to `_sent`."""
         return lambda rows: _send([row.content for row in rows])
@@ -183,3 +193,26 @@ def test_what_is_written_comes_out_and_an_end_behind_its_rows() -> None:
     writer.start_bundle()
     assert list(writer.process(rows[-1], 0, GlobalWindow())) == []
     assert [out.value for out in writer.finish_bundle()] == [rows[-1]]
+
+
+def test_how_long_rows_took_is_observed_once_a_message_and_not_for_those_refused() -> None:
+    """From the message's time to the acknowledgement; a time that is still to come is no time."""
+    now = time.time_ns() // 1000
+    times = {"a": now - 60_000_000, "b": now - 60_000_000, "C": 0, "d": None, "e": now + 1_000_000_000}
+    rows = [
+        SentenceEmbedding(*sentence(content)._replace(event_time=at), b"1", "m", "v", "float32", 3, False)
+        for content, at in times.items()
+    ]
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        bundle = pipeline | beam.Create([rows], reshuffle=False) | beam.FlatMap(list)
+        split_dead_letters(bundle, "Shelve", BundleWriter(_Rows(), 0), object)
+    metrics = pipeline.result.metrics()
+    (lag,) = metrics.query(MetricsFilter().with_name("shelf_lag_ms"))["distributions"]
+    assert (lag.committed.count, lag.committed.min) == (2, 0)
+    assert 60_000 <= lag.committed.max < 90_000
+    counters = metrics.query(MetricsFilter().with_names(["shelf_lag_ms_sum", "shelf_lag_ms_count"]))["counters"]
+    assert {each.key.metric.name: each.committed for each in counters} == {
+        "shelf_lag_ms_sum": lag.committed.sum,
+        "shelf_lag_ms_count": 2,
+    }
+    assert Lineage.query(metrics, Lineage.SINK) == {"shelves:words"}

@@ -1,19 +1,19 @@
-"""Exports a BERT as a pair of SavedModels with TF-Hub's text interface and the optimized graph.
+"""Exports an encoder as a pair of preprocessor and SavedModel with the optimized graph.
 
 The source is a checkpoint in Hugging Face layout or another pair of SavedModels.
 """
 
-import contextlib
-import json
+import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_text as tf_text
 
+from transforms.encoder.bert.checkpoint import read_json, usage_of, using
 from transforms.encoder.bert.graph import ACTIVATIONS, Bert, BertConfig
+from transforms.encoder.bert.kinds import KINDS, as_bert, settings_of
+from transforms.encoder.bert.tokenizer import tokenizer_of
 from transforms.encoder.catalogue import POOLINGS, Model, write_card
 from transforms.encoder.engines import Probes, plain_graph
 from transforms.encoder.hub import resolve
@@ -22,152 +22,52 @@ from transforms.encoder.preprocessor import Preprocessor
 from transforms.encoder.recipe import recipe_of
 from transforms.encoder.saved_model import BertVectors
 
-_SPECIAL_TOKENS = {
-    "start_of_sequence_id": "[CLS]",
-    "end_of_segment_id": "[SEP]",
-    "padding_id": "[PAD]",
-    "mask_id": "[MASK]",
-}
-_NEEDED_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-
-
-class BertPreprocessor(tf.Module):
-    """TF-Hub's preprocessor for BERT, from texts to token ids, mask and type ids, each int32 [batch, seq_length].
-
-    `.tokenize` returns a RaggedTensor [batch, (tokens)], which `.bert_pack_inputs([tokens], seq_length=n)` packs.
-    Source of the interface: https://www.tensorflow.org/hub/common_saved_model_apis/text.
-    """
-
-    def __init__(self, vocabulary: list[str], lower_case: bool, seq_length: int = 128) -> None:
-        super().__init__(name="preprocessor")
-        index = {token: number for number, token in enumerate(vocabulary)}
-        special = {key: index[token] for key, token in _SPECIAL_TOKENS.items() if token in index}
-        self.tokenize = _Tokenize(vocabulary, lower_case, special)
-        self.bert_pack_inputs = _Pack(special, seq_length)
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="sentences")], autograph=False)
-    def __call__(self, sentences: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The encoder's inputs for `sentences`, string [batch], padded to the default length."""
-        packed: dict[str, tf.Tensor] = self.bert_pack_inputs([self.tokenize(sentences)])
-        return packed
-
-
-class _Tokenize(tf.Module):
-    """Converts texts to WordPiece tokens exactly as Hugging Face's BERT tokenizer does.
-
-    The text is normalized here, and TensorFlow Text's tokenizer only splits it. Its own lower-casing would also fold
-    compatibility characters ("…" to "..."), which the checkpoint was not trained on.
-    """
-
-    def __init__(self, vocabulary: list[str], lower_case: bool, special: dict[str, int]) -> None:
-        super().__init__(name="tokenize")
-        self._lower_case = lower_case
-        self._tokenizer = tf_text.FastBertTokenizer(
-            vocab=vocabulary,
-            token_out_type=tf.int32,
-            unknown_token="[UNK]",
-            lower_case_nfd_strip_accents=False,
-        )
-        self.get_special_tokens_dict = tf.function(
-            lambda: {key: tf.constant(value, tf.int32) for key, value in special.items()}, input_signature=[]
-        )
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="sentences")], autograph=False)
-    def __call__(self, sentences: tf.Tensor) -> tf.RaggedTensor:
-        text = tf.strings.regex_replace(sentences, r"[\t\n\r\p{Z}]", " ")
-        text = tf.strings.regex_replace(text, r"[\p{C}\x{FFFD}]", "")
-        if self._lower_case:
-            text = tf_text.normalize_utf8(text, "NFD")
-            text = tf.strings.regex_replace(text, r"\p{Mn}", "")
-            # Hugging Face's tokenizer lower-cases letter by letter, so it never gives a final sigma.
-            text = tf.strings.regex_replace(text, "\u03a3", "\u03c3")
-            text = tf.strings.lower(text, encoding="utf-8")
-        return self._tokenizer.tokenize(text)
-
-
-class _Pack(tf.Module):
-    def __init__(self, special: dict[str, int], seq_length: int) -> None:
-        super().__init__(name="bert_pack_inputs")
-        self._special = special
-        self._seq_length = seq_length
-        for segments in (1, 2):
-            spec = [tf.RaggedTensorSpec([None, None], tf.int32) for _ in range(segments)]
-            self.__call__.get_concrete_function(spec, seq_length=tf.TensorSpec([], tf.int32))
-            self.__call__.get_concrete_function(spec)
-
-    @tf.function(autograph=False)
-    def __call__(self, inputs: list[tf.RaggedTensor], seq_length: Any = None) -> dict[str, tf.Tensor]:
-        if seq_length is None:
-            seq_length = self._seq_length
-        trimmed = tf_text.RoundRobinTrimmer(seq_length - len(inputs) - 1).trim(inputs)
-        ids, types = tf_text.combine_segments(
-            trimmed, self._special["start_of_sequence_id"], self._special["end_of_segment_id"]
-        )
-        word_ids, mask = tf_text.pad_model_inputs(ids, seq_length, pad_value=self._special["padding_id"])
-        type_ids, _ = tf_text.pad_model_inputs(types, seq_length)
-        return {"input_word_ids": word_ids, "input_mask": mask, "input_type_ids": type_ids}
-
 
 def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str = "") -> Model:
-    """Writes the BERT checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
+    """Writes the checkpoint in `source` as `target`/preprocessor, `target`/encoder and a card.
 
     Args:
-        source: a directory with config.json, *.safetensors, vocab.txt or tokenizer.json and, for a checkpoint of
-            sentence-transformers, modules.json with its pooling and normalize modules.
+        source: a directory with config.json, *.safetensors, tokenizer.json (or BERT's vocab.txt) and, for a checkpoint
+            of sentence-transformers, the files that checkpoint.usage_of reads.
         target: the directory to create.
         licence: the SPDX identifier of the weights' license, which is written to the card.
 
     Raises:
-        ValueError: if the checkpoint is not a BERT, or lacks a file.
+        ValueError: if the checkpoint is of none of the KINDS, or lacks a file.
     """
-    config = _read_json(source, "config.json")
-    if config.get("model_type") != "bert":
-        raise ValueError(f"expected model_type 'bert' in {source / 'config.json'}, got {config.get('model_type')!r}")
-    activation = config.get("hidden_act", "gelu")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"expected hidden_act among {sorted(ACTIVATIONS)}, got {activation!r}")
+    config = read_json(source, "config.json")
+    given = config.get("model_type")
+    kind = KINDS.get(str(given))
+    if not kind:
+        raise ValueError(f"expected model_type among {sorted(KINDS)} in {source / 'config.json'}, got {given!r}")
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise ValueError(f"expected absolute position embeddings, got {config['position_embedding_type']!r}")
-    vocabulary, lower_case = _vocabulary(source)
-    tensors = _tensors(source)
-    pooling, normalize = _sentence_transformers(source)
-    if not pooling:
-        pooling = "pooled_output" if "pooler.dense.weight" in tensors else "mean"
-    with _using(source / "config.json"):
+    tokenizer = tokenizer_of(source, kind)
+    stored = _tensors(source)
+    with using(source / "*.safetensors"):
+        tensors = as_bert(kind, stored, config)
+    usage = usage_of(source)
+    with using(source / "config.json"):
         described = BertConfig(
-            heads=config["num_attention_heads"],
-            activation=activation,
-            epsilon=config.get("layer_norm_eps", 1e-12),
-            pooling=pooling,
-            normalize=normalize,
+            **settings_of(kind, config),
+            pooling=usage.pooling or ("pooled_output" if "pooler.dense.weight" in tensors else "mean"),
+            normalize=usage.normalize,
+            document_prompt=usage.document_prompt,
+            query_prompt=usage.query_prompt,
         )
-    with _using(source / "*.safetensors"):
+    if described.activation not in ACTIVATIONS:
+        raise ValueError(f"expected {kind.activation} among {sorted(ACTIVATIONS)}, got {described.activation!r}")
+    with using(source / "*.safetensors"):
         encoder = Bert(tensors, described)
         rows, hidden = encoder.words.shape
         if hidden % described.heads:
             raise ValueError(f"its {hidden} dimensions are no multiple of the {described.heads} heads in config.json")
-        if rows < len(vocabulary):
-            raise ValueError(f"it has vectors of {rows} tokens, and the vocabulary has {len(vocabulary)}")
+        if rows < tokenizer.tokens:
+            raise ValueError(f"it has vectors of {rows} tokens, and the vocabulary has {tokenizer.tokens}")
         # This fails if weights are of shapes that do not fit each other.
         encoder.vectors.get_concrete_function()
-    tf.saved_model.save(BertPreprocessor(vocabulary, lower_case), str(target / "preprocessor"))
-    return _write(encoder, target, not lower_case, licence)
-
-
-@contextlib.contextmanager
-def _using(path: pathlib.Path) -> Iterator[None]:
-    """Turns what is raised about a file of a checkpoint into a ValueError of one line that names the file.
-
-    Everything is turned, because safetensors and TensorFlow raise exceptions of their own.
-    """
-    try:
-        yield
-    except Exception as error:
-        missing = f"it lacks {error}" if isinstance(error, KeyError) else str(error).strip()
-        reason = (missing.splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"expected {path} of a BERT checkpoint, could not use it: {reason}; download the checkpoint again"
-        ) from error
+    tokenizer.write(target / "preprocessor")
+    return _write(encoder, target, dataclasses.replace(usage, cased=tokenizer.cased, licence=licence))
 
 
 def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
@@ -195,7 +95,13 @@ def export_pair(model: Model, target: pathlib.Path, licence: str = "") -> Model:
     except ValueError as error:
         raise ValueError(f"expected {model.name} to be a known kind of BERT: {error}") from error
     _copy(resolve(model.preprocessor), str(target / "preprocessor"))
-    return _write(encoder, target, model.cased, licence or model.licence)
+    usage = dataclasses.replace(
+        model,
+        licence=licence or model.licence,
+        document_prompt=recipe.document_prompt,
+        query_prompt=recipe.query_prompt,
+    )
+    return _write(encoder, target, usage)
 
 
 def _copy(source: str, target: str) -> None:
@@ -207,38 +113,28 @@ def _copy(source: str, target: str) -> None:
             tf.io.gfile.copy(os.path.join(folder, name), os.path.join(copied, name))
 
 
-def _write(encoder: Bert, target: pathlib.Path, cased: bool, licence: str) -> Model:
-    """Saves the encoder as `target`/encoder, with a card that describes the pair."""
+def _write(encoder: Bert, target: pathlib.Path, usage: Model) -> Model:
+    """Saves the encoder as `target`/encoder, with a card that describes the pair, to be used as `usage` says."""
     tf.saved_model.save(encoder, str(target / "encoder"), signatures=encoder.__call__)
-    model = Model(
+    hidden, positions = int(encoder.words.shape[1]), int(encoder.positions.shape[0])
+    model = dataclasses.replace(
+        usage,
         name=target.name,
         encoder=str(target / "encoder"),
         preprocessor=str(target / "preprocessor"),
-        dimension=int(encoder.words.shape[1]),
+        dimension=hidden,
         pooling=encoder.config.pooling,
         normalize=encoder.config.normalize,
-        cased=cased,
-        max_seq_length=int(encoder.positions.shape[0]),
-        licence=licence,
+        max_seq_length=min(positions, usage.max_seq_length or positions),
+        dimensions=tuple(size for size in usage.dimensions if size < hidden),
         poolings=tuple(p for p in POOLINGS if encoder.pooler is not None or p != "pooled_output"),
     )
     write_card(target, model)
     return model
 
 
-def _read_json(source: pathlib.Path, name: str, kind: type = dict) -> Any:
-    path = source / name
-    if not path.exists():
-        raise ValueError(f"expected a checkpoint in Hugging Face layout, {path} is missing; pass its directory")
-    with _using(path):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, kind):
-            raise ValueError(f"it holds {type(found).__name__}")
-        return found
-
-
 def _tensors(source: pathlib.Path) -> dict[str, Any]:
-    """The checkpoint's tensors as float32 arrays, without the "bert." prefix of checkpoints that have a task head."""
+    """The checkpoint's tensors as float32 arrays."""
     from safetensors.tensorflow import load_file
 
     files = sorted(source.glob("*.safetensors"))
@@ -246,60 +142,6 @@ def _tensors(source: pathlib.Path) -> dict[str, Any]:
         raise ValueError(f"expected *.safetensors in {source}, found none; convert the checkpoint's weights first")
     tensors: dict[str, Any] = {}
     for file in files:
-        with _using(file):
+        with using(file):
             tensors |= load_file(str(file))
-    found = {name.removeprefix("bert."): tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}
-    # Checkpoints converted from TensorFlow name the weights of a layer norm gamma and beta.
-    return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in found.items()}
-
-
-def _vocabulary(source: pathlib.Path) -> tuple[list[str], bool]:
-    """The WordPiece vocabulary in the order of the ids, and whether text is lower-cased."""
-    tokenizer_config = _read_json(source, "tokenizer_config.json") if _has(source, "tokenizer_config.json") else {}
-    lower_case = tokenizer_config.get("do_lower_case")
-    path = source / ("vocab.txt" if _has(source, "vocab.txt") else "tokenizer.json")
-    tokenizer = {} if path.name == "vocab.txt" else _read_json(source, path.name)
-    with _using(path):
-        if path.name == "vocab.txt":
-            vocabulary = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        else:
-            kind = tokenizer["model"].get("type", "WordPiece")
-            if kind != "WordPiece":
-                raise ValueError(f"it is of a {kind} tokenizer, not of WordPiece")
-            vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].__getitem__)
-            if lower_case is None:
-                lower_case = (tokenizer.get("normalizer") or {}).get("lowercase")
-        if missing := [token for token in _NEEDED_TOKENS if token not in vocabulary]:
-            raise ValueError(f"it lacks the tokens {', '.join(missing)}")
-    return vocabulary, True if lower_case is None else bool(lower_case)
-
-
-def _has(source: pathlib.Path, name: str) -> bool:
-    return (source / name).exists()
-
-
-def _sentence_transformers(source: pathlib.Path) -> tuple[str, bool]:
-    """The pooling ("" if unspecified) and whether to normalize, from the modules of sentence-transformers."""
-    if not _has(source, "modules.json"):
-        return "", False
-    pooling, normalize = "", False
-    with _using(source / "modules.json"):
-        modules = [
-            (module["type"].rsplit(".", 1)[-1], module["path"]) for module in _read_json(source, "modules.json", list)
-        ]
-    for kind, path in modules:
-        if kind == "Pooling":
-            pooling = _pooling(_read_json(source, f"{path}/config.json"))
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise ValueError(f"expected Transformer, Pooling and Normalize modules in {source}, got {kind}")
-    return pooling, normalize
-
-
-def _pooling(config: dict[str, Any]) -> str:
-    supported = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    chosen = [key for key, value in config.items() if key.startswith("pooling_mode") and value is True]
-    if len(chosen) != 1 or chosen[0] not in supported:
-        raise ValueError(f"expected one of {sorted(supported)} in the pooling module, got {chosen}")
-    return supported[chosen[0]]
+    return {name: tf.cast(tensor, tf.float32).numpy() for name, tensor in tensors.items()}

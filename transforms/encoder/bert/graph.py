@@ -31,14 +31,18 @@ class BertConfig:
     epsilon: float = 1e-12
     pooling: str = "pooled_output"
     normalize: bool = False
+    document_prompt: str = ""
+    query_prompt: str = ""
 
 
 class Bert(tf.Module):
     """A BERT encoder with TF-Hub's interface, from a dict of int32 [batch, length] to a dict of float32 tensors.
 
     `tensors` has the names of Hugging Face's BertModel ("embeddings.word_embeddings.weight", ...), with dense kernels
-    as [out, in]. The outputs are sequence_output [batch, length, hidden]; pooled_output [batch, hidden], if the weights
-    include a pooler; and default [batch, hidden], the result of `config.pooling` and `config.normalize`.
+    as [out, in]. If there is a tensor "distances" [2 * positions - 1, heads], its row for the distance from query to
+    key, from 1 - positions on, is added to the scores of attention. The outputs are sequence_output [batch, length,
+    hidden]; pooled_output [batch, hidden], if the weights include a pooler; and default [batch, hidden], the result of
+    `config.pooling` and `config.normalize`.
 
     `precision`, "float32" or "bfloat16", applies to dense kernels and matrix products. Embeddings, layer norms, softmax
     and the residual sums are always float32.
@@ -54,7 +58,9 @@ class Bert(tf.Module):
         self.config = config
         self._dtype = tf.as_dtype(precision)
         # The configuration, saved together with the weights.
-        self.described = tf.Variable(json.dumps(dataclasses.asdict(config)), trainable=False, name="described")
+        # An empty prompt is left out, so that the files of a model without prompts say nothing of them.
+        said = {name: value for name, value in dataclasses.asdict(config).items() if value != ""}
+        self.described = tf.Variable(json.dumps(said), trainable=False, name="described")
 
         def variable(name: str, value: "np.ndarray[Any, Any]", dtype: tf.DType = tf.float32) -> tf.Variable:
             held = np.ascontiguousarray(value, np.float32).astype(dtype.as_numpy_dtype)
@@ -72,6 +78,7 @@ class Bert(tf.Module):
         self.words = variable("words", tensors["embeddings.word_embeddings.weight"])
         self.positions = variable("positions", tensors["embeddings.position_embeddings.weight"])
         self.types = variable("types", tensors["embeddings.token_type_embeddings.weight"])
+        self.distances = variable("distances", tensors["distances"]) if "distances" in tensors else None
         self.embedding_norm = norm("embeddings", "embeddings.LayerNorm")
         self.layers: list[dict[str, tuple[tf.Variable, tf.Variable]]] = []
         while f"encoder.layer.{len(self.layers)}.output.dense.weight" in tensors:
@@ -100,7 +107,7 @@ class Bert(tf.Module):
         for name in ("words", "positions", "types", "embedding_norm", "layers"):
             setattr(shared, name, getattr(module, name))
         # A SavedModel does not hold what is None.
-        shared.pooler = getattr(module, "pooler", None)
+        shared.pooler, shared.distances = getattr(module, "pooler", None), getattr(module, "distances", None)
         return shared
 
     @tf.function(input_signature=[_SPECS], autograph=False)
@@ -135,7 +142,7 @@ class Bert(tf.Module):
         x = tf.gather(self.words, tf.reshape(ids, [-1])) + self.types[0]
         x = self._norm(x + tf.gather(self.positions, tf.reshape(positions, [-1])), self.embedding_norm)
         is_own = tf.equal(segments[:, None, :, None], segments[:, None, None, :])
-        bias = (1.0 - tf.cast(is_own, tf.float32)) * -1e9
+        bias = self._bias(is_own, shape[1])
         mean = self.config.pooling == "mean"
         firsts = tf.logical_and(owner > 0, tf.equal(tf.reshape(positions, [-1]), 0))
         for layer in self.layers:
@@ -155,10 +162,20 @@ class Bert(tf.Module):
         x = tf.gather(self.words, tf.reshape(ids, [-1])) + tf.gather(self.types, tf.reshape(types, [-1]))
         x = tf.reshape(tf.reshape(x, [batch, length, hidden]) + self.positions[:length], [-1, hidden])
         x = self._norm(x, self.embedding_norm)
-        bias = (1.0 - tf.cast(mask, tf.float32)[:, None, None, :]) * -1e9
+        bias = self._bias(mask[:, None, None, :], length)
         for layer in self.layers:
             x = self._layer(x, layer, bias, batch, length, first_only and layer is self.layers[-1])
         return tf.reshape(x, [batch, -1, hidden])
+
+    def _bias(self, seen: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+        """What is added to the scores of attention, float32 [batch, 1 or heads, 1 or length, length]."""
+        bias = (1.0 - tf.cast(seen, tf.float32)) * -1e9
+        if self.distances is None:
+            return bias
+        rows, steps = self.distances.shape[0], tf.range(length)
+        # A row may be longer than a text can be; what lies that far apart is of two texts.
+        places = tf.clip_by_value(steps[None, :] - steps[:, None] + rows // 2, 0, rows - 1)
+        return bias + tf.transpose(tf.gather(self.distances, places), [2, 0, 1])
 
     def _layer(
         self,
@@ -181,6 +198,7 @@ class Bert(tf.Module):
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]))
         if first_only:
             query, x = query[:, :, :1], tf.reshape(x, [batch, length, hidden])[:, 0]
+            bias = bias if self.distances is None else bias[:, :, :1]
         scores = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) * (size**-0.5) + bias
         context = tf.matmul(tf.cast(tf.nn.softmax(scores), self._dtype), value)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, hidden])

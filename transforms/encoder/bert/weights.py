@@ -46,6 +46,7 @@ _OWN_NAMES = {
     r"words": "embeddings.word_embeddings.weight",
     r"positions": "embeddings.position_embeddings.weight",
     r"types": "embeddings.token_type_embeddings.weight",
+    r"distances": "distances",
     r"embeddings/(\w+)": "embeddings.LayerNorm.{}",
     r"layer_(\d+)/qkv/(\w+)": "encoder.layer.{}.attention.self.qkv.{}",
     r"layer_(\d+)/attention/(\w+)": "encoder.layer.{}.attention.output.dense.{}",

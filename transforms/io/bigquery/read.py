@@ -5,11 +5,13 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.metrics.metric import Lineage
 from google.cloud.bigquery_storage_v1 import types
 
 from transforms.io.bigquery.tables import TableName, parse_table
 from transforms.io.google_clients import bigquery_read_client
 from transforms.io.json_rows import as_json
+from transforms.io.lineage import add_table
 from transforms.schema import Column
 from transforms.types import Record
 
@@ -49,6 +51,7 @@ class ReadTable(beam.PTransform):
 
 def _streams(table: str, columns: Mapping[str, bool], restriction: str) -> list[str]:
     """The streams of a session that reads `columns`, each with whether the table may lack it."""
+    add_table(Lineage.sources(), *parse_table(table))
     if any(columns.values()):
         # What may be read of a table need not be what may be known of it otherwise.
         schema = pa.ipc.read_schema(pa.py_buffer(_session(table).arrow_schema.serialized_schema))

@@ -67,18 +67,22 @@ def create_table(table: str, columns: Sequence[Column], layout: Partitioning) ->
     except NotFound:
         found = client.create_table(wanted, exists_ok=True)
     if misfits := _misfits_of(found, columns):
-        names = {field.name.lower() for field in found.schema}
-        absent = [column for column in columns if column.name not in names]
-        remedy = "alter the table or name another one"
-        # A table that was made before a column was, and needs nothing else, can have it added.
-        if len(absent) == len(misfits) and all(column.mode == "NULLABLE" for column in absent):
-            remedy = f"run {add_columns(str(name), absent)}"
+        remedy = _remedy(found, columns, len(misfits))
         raise ValueError(f"expected table {name} to take our rows, got {'; '.join(misfits)}; {remedy}")
 
 
-def add_columns(table: str, columns: Sequence[Column]) -> str:
-    """The SQL statement that adds `columns`, which may be null, to `table`."""
-    return f"ALTER TABLE `{table}` " + ", ".join(f"ADD COLUMN {column.name} {column.type}" for column in columns)
+def _remedy(table: bigquery.Table, columns: Sequence[Column], misfits: int) -> str:
+    """What makes `table` take rows with `columns`: statements, if none of the misfits needs anything else."""
+    types = {field.name.lower(): _type(field.to_api_repr()) for field in table.schema}
+    lacking = [column for column in columns if types.get(column.name.lower()) != column.type]
+    if len(lacking) < misfits or any(column.mode != "NULLABLE" for column in lacking):
+        return "alter the table or name another one"
+    # A column of another type is kept, as its values need not be of ours.
+    in_the_way = [column.name for column in lacking if column.name.lower() in types]
+    renamed = [f"RENAME COLUMN `{column}` TO `{column}_before`" for column in in_the_way]
+    added = [f"ADD COLUMN `{column.name}` {column.type}" for column in lacking]
+    # BigQuery refuses both in one statement.
+    return "run " + "; ".join(f"ALTER TABLE `{table.reference}` {', '.join(some)}" for some in (renamed, added) if some)
 
 
 def exists(table: str) -> bool:

@@ -6,7 +6,9 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.metrics.metric import Lineage
 
+from transforms.columns import own_columns
 from transforms.dead_letters import (
     DeadLetterTransform,
     WithDeadLetters,
@@ -19,6 +21,7 @@ from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.streaming_inserts import JsonInserter
 from transforms.io.bigquery.tables import TableName, fault_of, parse_table
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.lineage import add_table
 from transforms.io.retries import RETRY_FOR_SECONDS, Answer
 from transforms.io.spill import Spill
 from transforms.options import takes
@@ -80,6 +83,7 @@ class WriteRowsToBigQuery(DeadLetterTransform):
     Args:
         table: the table, as project:dataset.table; it must exist (`tables.create_table` creates it).
         fields: fields of BigQueryOptions, by position.
+        columns: own columns, as SplitSentences was given them.
         options: fields of BigQueryOptions, by name.
 
     Raises:
@@ -87,10 +91,11 @@ class WriteRowsToBigQuery(DeadLetterTransform):
     """
 
     @takes(BigQueryOptions)
-    def __init__(self, table: str, *fields: Any, **options: Any) -> None:
+    def __init__(self, table: str, *fields: Any, columns: Sequence[str] = (), **options: Any) -> None:
         super().__init__()
         chosen = BigQueryOptions(*fields, **options)
-        self._write = BundleWriter(_WriteRows(parse_table(table), chosen.method), chosen.retry_for_seconds)
+        own = [each.column for each in own_columns(columns)]
+        self._write = BundleWriter(_WriteRows(parse_table(table), chosen.method, own), chosen.retry_for_seconds)
 
     def expand_with_dead_letters(self, rows: "beam.PCollection[SentenceEmbedding]") -> WithDeadLetters[Any]:
         """Writes `rows`."""
@@ -144,12 +149,16 @@ class _TableSink:
     max_rows = 10_000
     max_bytes = 8_000_000
     keeps_refused = False
+    lag = ""
     columns: Sequence[Column]
 
     def __init__(self, table: TableName, method: str) -> None:
         self.name = f"BigQuery table {table}"
         self._table = table
         self._method = method
+
+    def report_lineage(self) -> None:
+        add_table(Lineage.sinks(), *self._table)
 
     def find_fault(self) -> str | None:
         return fault_of(self._table, self.columns)
@@ -168,12 +177,17 @@ class _TableSink:
 class _WriteRows(_TableSink):
     written_counter = "rows_written"
     refused_counter = "rows_refused"
-    columns = EMBEDDING_COLUMNS
+    lag = "rows_lag_ms"
+
+    def __init__(self, table: TableName, method: str, own: Sequence[Column] = ()) -> None:
+        super().__init__(table, method)
+        self._own = own
+        self.columns = (*EMBEDDING_COLUMNS, *own)
 
     def open(self) -> Callable[[Sequence[SentenceEmbedding]], Answer]:
         return self._sender(
-            lambda rows: embeddings_to_arrow(rows, pa.float64()),
-            embedding_to_dict,
+            lambda rows: embeddings_to_arrow(rows, pa.float64(), self._own),
+            lambda row: embedding_to_dict(row, self._own),
             lambda row: stable_id(row.id, row.model, row.model_version, row.revision),
         )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 
 from transforms.counters import Counters
 from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
@@ -144,6 +145,9 @@ class _Read(beam.DoFn):
         name = printable(self._names.get(piece.path, piece.path))
         # A pipe that was copied into a file has no time of its own.
         modified = None if piece.path in self._names else piece.modified
+        # Once for the file, and not for a pipe.
+        if piece.start == 0 and piece.path not in self._names:
+            FileSystems.report_source_lineage(name)
         records = 0
         try:
             folders = partitions(name if piece.path in self._names else absolute(name))

@@ -1,5 +1,6 @@
 """WriteFiles: writes rows, dead letters and the journal to files, as Parquet, JSON Lines or Avro."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.io import filebasedsink, iobase
 from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
 
 from transforms import schema
 from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
@@ -31,6 +33,19 @@ ROWS = Kind(
     schema.embedding_to_dict,
     schema.EMBEDDING_LAYOUT,
 )
+
+
+def rows_with(own: Sequence[schema.Column]) -> Kind:
+    """ROWS with columns of the user's own behind those of every row."""
+    if not own:
+        return ROWS
+    return ROWS._replace(
+        columns=(*ROWS.columns, *own),
+        to_arrow=functools.partial(schema.embeddings_to_arrow, own=own),
+        to_dict=functools.partial(schema.embedding_to_dict, own=own),
+    )
+
+
 DEAD_LETTERS = Kind(
     DeadLetter,
     schema.DEAD_LETTER_COLUMNS,
@@ -136,6 +151,7 @@ class _WaitingSink(_Sink):
     def __init__(self, prefix: str, file_format: str, kind: Kind, folder: str) -> None:
         super().__init__(prefix, file_format, kind)
         self._folder = folder
+        self._pattern = f"{prefix}*.{file_format}"
 
     def initialize_write(self) -> str:
         return self._folder
@@ -144,7 +160,8 @@ class _WaitingSink(_Sink):
         pass
 
     def finalize_write(self, init_result: Any, writer_results: Any, pre_finalize_results: Any) -> None:
-        pass
+        if list(writer_results):
+            FileSystems.report_sink_lineage(self._pattern)
 
 
 class WriteFiles(beam.PTransform):

@@ -11,7 +11,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.io.disk import is_local, sync
 from transforms.io.files.write import WRITERS, Kind
-from transforms.types import is_end
+from transforms.io.lag import observe_lag
+from transforms.types import SentenceEmbedding, is_end
 
 
 class WriteBundleFiles(beam.PTransform):
@@ -41,6 +42,7 @@ class _Write(beam.DoFn):
         self._format = file_format
         self._kind = kind
         self.element = kind.element
+        self._has_lineage = False
 
     def start_bundle(self) -> None:
         self._arrived: list[WindowedValue] = []
@@ -53,6 +55,12 @@ class _Write(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if rows := [arrived.value for arrived in self._arrived if not is_end(arrived.value)]:
             self._write(rows)
+            if not self._has_lineage:
+                self._has_lineage = True
+                # All files, of which a stream writes one a bundle, by one name.
+                FileSystems.report_sink_lineage(f"{self._prefix}*.{self._format}")
+            if self.element is SentenceEmbedding:
+                observe_lag("rows_lag_ms", rows)
         yield from self._arrived
         self._arrived = []
 

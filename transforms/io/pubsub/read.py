@@ -11,11 +11,13 @@ import apache_beam as beam
 from apache_beam import coders
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
+from apache_beam.metrics.metric import Lineage
 from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.counters import Counters
+from transforms.io.lineage import add_resource
 from transforms.io.pubsub.leases import Delivery
 from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
 from transforms.io.pubsub.resources import validate_subscription
@@ -178,6 +180,7 @@ class _Pull(beam.DoFn):
     def setup(self) -> None:
         self._puller: Puller | None = None
         self._at_work: set[Delivery] = set()
+        self._has_lineage = False
 
     def start_bundle(self) -> None:
         self._has_messages = False
@@ -201,6 +204,7 @@ class _Pull(beam.DoFn):
         finalizer.register(functools.partial(self._acknowledge, puller, taken))
         if taken:
             self._has_messages = True
+            self._report_lineage()
             self._at_work.update(taken)
             self._count(taken)
             for delivery in taken:
@@ -211,6 +215,11 @@ class _Pull(beam.DoFn):
             rest.defer_remainder()
         else:
             rest.try_claim(None)
+
+    def _report_lineage(self) -> None:
+        if not self._has_lineage:
+            self._has_lineage = True
+            add_resource(Lineage.sources(), self._subscription)
 
     def _count(self, taken: Sequence[Delivery]) -> None:
         messages = sum(len(delivery.records) for delivery in taken)

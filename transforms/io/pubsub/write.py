@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+from apache_beam.metrics.metric import Lineage
 
 from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.lineage import add_resource
 from transforms.io.pubsub.resources import publisher_client, validate_topic
 from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
 from transforms.io.spill import Spill
@@ -110,6 +112,7 @@ class WriteDeadLettersToTopic(beam.PTransform):
 class _Publish:
     written_counter = "pubsub_published"
     refused_counter = "pubsub_refused"
+    lag = ""
     max_rows = MAX_MESSAGES
     max_bytes = MAX_REQUEST_BYTES
     keeps_refused = False
@@ -121,6 +124,9 @@ class _Publish:
 
     def open(self) -> Callable[[Sequence[bytes]], Answer]:
         return lambda rows: publish(self._topic, [Outgoing(row) for row in rows])
+
+    def report_lineage(self) -> None:
+        add_resource(Lineage.sinks(), self._topic)
 
     def find_fault(self) -> str | None:
         return None

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import export_encoder
 from tests.conftest import VOCABULARY, write_checkpoint
-from transforms.encoder.bert.export import BertPreprocessor, export_pair
+from transforms.encoder.bert.export import export_pair
+from transforms.encoder.bert.tokenizer import BertPreprocessor
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.saved_model import BertVectors
 from transforms.encoder.text_encoder import TextEncoder
@@ -174,7 +175,7 @@ def test_a_cased_vocabulary_keeps_case_and_accents() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"model_type": "gpt2"}, "expected model_type 'bert'"),
+        ({"model_type": "gpt2"}, "expected model_type among ['bert', 'camembert', 'distilbert', 'mpnet', 'r"),
         ({"hidden_act": "swish"}, "expected hidden_act among"),
         ({"position_embedding_type": "relative_key"}, "expected absolute position embeddings"),
     ],
@@ -210,8 +211,8 @@ def test_an_existing_target_is_not_overwritten(
     ("name", "content", "reason"),
     [
         ("config.json", None, "config.json is missing"),
-        ("config.json", b"{", r"expected .*config\.json of a BERT checkpoint, could not use it: Expecting property"),
-        ("config.json", b"[]", r"config\.json of a BERT checkpoint, could not use it: it holds list"),
+        ("config.json", b"{", r"expected .*config\.json of a checkpoint, could not use it: Expecting property"),
+        ("config.json", b"[]", r"config\.json of a checkpoint, could not use it: it holds list"),
         ("config.json", b'{"model_type": "bert"}', "could not use it: it lacks 'num_attention_heads'"),
         (
             "config.json",
@@ -219,14 +220,14 @@ def test_an_existing_target_is_not_overwritten(
             "no multiple of the 5 heads in config.json",
         ),
         ("model.safetensors", None, r"expected \*\.safetensors in"),
-        ("model.safetensors", b"cut short", r"expected .*model\.safetensors of a BERT checkpoint, could not use it"),
+        ("model.safetensors", b"cut short", r"expected .*model\.safetensors of a checkpoint, could not use it"),
         ("vocab.txt", None, "tokenizer.json is missing"),
-        ("vocab.txt", b"dog\n\xff\n", r"expected .*vocab\.txt of a BERT checkpoint, could not use it: .*decode"),
+        ("vocab.txt", b"dog\n\xff\n", r"expected .*vocab\.txt of a checkpoint, could not use it: .*decode"),
         ("vocab.txt", b"dog\ncat\n", r"it lacks the tokens \[PAD\], \[UNK\], \[CLS\], \[SEP\]"),
         (
             "modules.json",
             b'[{"type": "Pooling"}]',
-            r"modules\.json of a BERT checkpoint, could not use it: it lacks 'path'",
+            r"modules\.json of a checkpoint, could not use it: it lacks 'path'",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import apache_beam as beam
 import pytest
 from apache_beam.metrics import monitoring_infos
-from apache_beam.metrics.cells import GaugeData
+from apache_beam.metrics.cells import BoundedTrieData, GaugeData
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, fn_runner
 
 from transforms.io.pubsub.read import ReadFromSubscription, _Endless
@@ -107,6 +107,19 @@ def test_metrics_are_added_up_at_once() -> None:
     counter, gauge = total
     assert monitoring_infos.extract_counter_value(counter) == 2000
     assert monitoring_infos.extract_gauge_value(gauge)[1] == 999
+
+
+def test_lineage_of_all_bundles_is_kept() -> None:
+    """Of one that names another sink, and of one that names none."""
+    bound_runner_metrics()
+    total: list[Any] = []
+    for segments in (("table:", "a"), ("table:", "b"), (), ("table:", "a")):
+        trie = BoundedTrieData(singleton=segments or None)
+        infos = [monitoring_infos.user_bounded_trie("lineage", "sinks", trie, ptransform="step")]
+        total = fn_runner.consolidate_monitoring_infos([*infos, *total])
+    (info,) = total
+    names = monitoring_infos.extract_bounded_trie_value(info).get_result()
+    assert {"".join(name[:-1]) for name in names} == {"table:a", "table:b"}
 
 
 def _two(record: Record) -> Iterator[object]:
