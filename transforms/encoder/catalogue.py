@@ -301,8 +301,8 @@ def _from_directory(path: pathlib.Path, entry: Model | None, preprocessor: str) 
     else:
         raise ValueError(
             f"expected a SavedModel, or a pair of them as encoder/ and preprocessor/, in {path}, found neither; "
-            "if it is a checkpoint or an export of Spark NLP, make a pair of it with `python -m pipeline.export_encoder "
-            f"--from={path} --to=DIR`"
+            "if it is a checkpoint or an export of Spark NLP, make a pair of it with "
+            f"`python -m pipeline.export_encoder --from={path} --to=DIR`"
         )
     return dataclasses.replace(found, preprocessor=preprocessor) if preprocessor else found
 
