@@ -87,13 +87,12 @@ def _theirs(export: pathlib.Path, texts: list[str], sentences: list[str]) -> dic
     jars, python = os.environ.get("SPARKNLP_JARS"), os.environ.get("SPARKNLP_PYTHON")
     if not jars or not python:
         return {}
-    given: dict[str, Any] = {"export": str(export), "texts": texts, "sentences": sentences, "jars": jars}
-    given["cores"] = len(os.sched_getaffinity(0))
-    script = pathlib.Path(__file__).with_name("spark_nlp_peer.py")
-    # Spark itself prints to the standard streams.
-    given["to"] = str(export / "found.json")
-    subprocess.run([python, str(script)], input=json.dumps(given), text=True, check=True, stderr=subprocess.DEVNULL)
-    found: dict[str, Any] = json.loads(pathlib.Path(given["to"]).read_text(encoding="utf-8"))
+    script, to = pathlib.Path(__file__).with_name("spark_nlp_peer.py"), export / "found.json"
+    given = {"export": str(export), "texts": texts, "sentences": sentences, "jars": jars, "to": str(to)}
+    task = json.dumps(given | {"cores": len(os.sched_getaffinity(0))})
+    # Spark prints to the standard streams, so what was found is in a file.
+    subprocess.run([python, str(script)], input=task, text=True, check=True, stderr=subprocess.DEVNULL)
+    found: dict[str, Any] = json.loads(to.read_text(encoding="utf-8"))
     return found
 
 

@@ -47,9 +47,8 @@ _SIGNATURES = {
     "attention_mask": "input_mask:0",
     "token_type_ids": "segment_ids:0",
     "pooler_output": "pooled_output:0",
-    _FILE: "save/Const",
-    _RESTORE: "save/restore_all",
 }
+_SAVER = {_FILE: "save/Const", _RESTORE: "save/restore_all"}
 _NEEDED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # What may be called pooler_output, the likeliest first.
@@ -160,7 +159,7 @@ def _saved(source: pathlib.Path, folder: pathlib.Path) -> _Export:
             archive.extractall(folder)
         numbers = dict(_pairs(source / "fields" / "vocabulary"))
         vocabulary = [f"[unused {number}]" for number in range(max(numbers.values(), default=-1) + 1)]
-        signatures = _SIGNATURES | dict(_pairs(source / "fields" / "signatures"))
+        signatures = _SAVER | (dict(_pairs(source / "fields" / "signatures")) or _SIGNATURES)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"expected an export of Spark NLP in {source}, {error}; copy the export again") from error
     # A piece that two lines of the vocabulary held has the number of the last.

@@ -120,6 +120,13 @@ def _pipeline(export: pathlib.Path) -> None:
         (export / stage / "metadata" / "part-00000").write_text(json.dumps({"class": kind}))
 
 
+def _without_vector(export: pathlib.Path) -> None:
+    write_saved(export)
+    (export / "fields" / "signatures").mkdir()
+    names = {"input_ids": "input_ids:0", "attention_mask": "input_mask:0", "token_type_ids": "segment_ids:0"}
+    (export / "fields" / "signatures" / "part-00000").write_bytes(sequence_file(names))
+
+
 def _changed(name: str, change: Callable[[pathlib.Path], object]) -> Callable[[pathlib.Path], None]:
     def make(export: pathlib.Path) -> None:
         write_saved(export)
@@ -134,6 +141,7 @@ def _changed(name: str, change: Callable[[pathlib.Path], object]) -> Callable[[p
         (_onnx, "expected an export for TensorFlow, .*model.onnx is for another engine.*pass --from the checkpoint"),
         (_changed("bert_sentence_onnx", pathlib.Path.touch), "bert_sentence_onnx is for another engine"),
         (_other_annotator, r"is one of com.johnsnowlabs.nlp.embeddings.BertEmbeddings; pass the directory"),
+        (_without_vector, "it lacks pooled_output; pass --from the checkpoint"),
         (_pipeline, r"is one of org.apache.spark.ml.PipelineModel; pass its stage .*stages/1_B"),
         (write_vocabulary, "saved_model.pb is missing, damaged or not readable"),
         (_changed("metadata/part-00000", lambda path: path.write_text("{")), r"expected metadata/part-\* of Spark ML"),
