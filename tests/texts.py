@@ -3,23 +3,16 @@
 import json
 import pathlib
 
-from tests.conftest import ROOT
-from tests.transforms.splitter.test_languages import EXAMPLES
+from tests.conftest import DATA, ROOT
 
 SETS = ROOT.parent / "shared" / "sbd"
 # Their license lets nobody train on them.
 _NOT_TO_TRAIN_ON = ("it_isdt_dev.jsonl", "pl_pdb_dev.jsonl")
-_OTHERS = [
-    ("en", "It doesn't matter: 1,234 people saw http://example.com on 5/6/2020 — really?|“Yes,” she said… 🙂👍🏽"),
-    ("zh", "他说：“你好。”|然后走了。|价格是3.5元。"),
-    ("ja", "彼は「行くよ。」と言った。|本当ですか？|価格は3.5ドル。ｶﾀｶﾅとＡＢＣ"),
-    ("ko", "안녕하세요. 오늘은 날씨가 좋네요."),
-]
 
 
 def own_texts() -> list[str]:
     """Our own texts in 16 languages: each alone, and all of them as one that is longer than any encoder reads."""
-    texts = [marked.replace("|", " ") for _, marked in [*EXAMPLES, *_OTHERS]]
+    texts = json.loads((DATA / "kinds" / "texts.json").read_text(encoding="utf-8"))
     return [*texts, " ".join(texts), "", " \t two  spaces\n"]
 
 

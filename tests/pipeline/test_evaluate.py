@@ -89,6 +89,8 @@ def test_data_that_cannot_score_is_refused(
 def test_sizes_and_prompts_can_be_compared(trained: Callable[[str], str], capsys: pytest.CaptureFixture[str]) -> None:
     """They are options as in a run, and what a model cannot do is refused by its name there."""
     options = (f"--similarity={DATA}/similarity.tsv", "--format=tsv", f"--model={trained('sizes')}")
+    # What an export says that was made for this test.
+    capsys.readouterr()
     whole = run(capsys, *options, "--max_seq_length=40")
     cut = run(capsys, *options, "--max_seq_length=40", "--truncate_dim=4")
     asked = run(capsys, *options, "--max_seq_length=40", "--prompt=query")
