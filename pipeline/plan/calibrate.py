@@ -85,7 +85,7 @@ def calibrate(arguments: argparse.Namespace) -> Calibration:
 
 def _measure(settings: Settings, inputs: Inputs, folder: pathlib.Path) -> Calibration:
     sizing = _pipeline()
-    graph.read_files(sizing, settings, inputs).output | beam.ParDo(_Sizes())
+    graph.read_files(sizing, settings, inputs).output | "Take sizes" >> beam.ParDo(_Sizes())
     sizes = distributions_of(_run(sizing)).get("record_bytes")
     if sizes is None:
         raise ValueError(f"expected messages in --calibrate={settings.input}, got none")

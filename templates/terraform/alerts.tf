@@ -26,7 +26,7 @@ locals {
 
   # The program's counters over ten minutes.
   counted = {
-    for name in ["dead_letters_(written|spilled)", "dead_letters_refused", "rows_written", "write_retries"] :
+    for name in ["dead_letters_(written|spilled)", "dead_letters_refused", "rows_lag_ms_count", "rows_lag_ms_sum", "rows_written", "write_retries"] :
     name => "sum(delta(dataflow_googleapis_com:job_user_counter{job_name=\"${var.name}\", metric_name=~\"${name}\"}[10m]))"
   }
   counters = {
@@ -44,6 +44,12 @@ locals {
       title   = "writes are tried again and again"
       query   = "${local.counted["write_retries"]} > ${var.max_write_retries}"
       content = "BigQuery turns rows away for now, for a quota or an outage. After retry_seconds a bundle fails, and its messages come again."
+    }
+    # Of counters: the distribution that the job reports too is of its whole life, and its greatest value never falls.
+    lag = {
+      title   = "rows come too late"
+      query   = "${local.counted["rows_lag_ms_sum"]} / clamp_min(${local.counted["rows_lag_ms_count"]}, 1) > ${var.max_row_lag_seconds * 1000}"
+      content = "Rows are acknowledged long after their messages were published, or after the time that timestamp_field gives: look at the backlog, the encoder's speed, and BigQuery's errors."
     }
   }
 }
@@ -104,31 +110,4 @@ resource "google_monitoring_alert_policy" "counters" {
   }
 
   depends_on = [google_project_service.services]
-}
-
-resource "google_monitoring_alert_policy" "lag" {
-  project               = var.project
-  display_name          = "${var.name}: rows come too late"
-  combiner              = "OR"
-  notification_channels = var.notification_channels
-  user_labels           = var.labels
-
-  conditions {
-    display_name = "Average time from a message to its rows"
-
-    # Of counters: the distribution that the job reports too is of its whole life, and its greatest value never falls.
-    condition_prometheus_query_language {
-      query               = <<-EOT
-        sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="rows_lag_ms_sum"}[10m]))
-          / clamp_min(sum(delta(dataflow_googleapis_com:job_user_counter{job_name="${var.name}", metric_name="rows_lag_ms_count"}[10m])), 1)
-          > ${var.max_row_lag_seconds * 1000}
-      EOT
-      duration            = "300s"
-      evaluation_interval = "60s"
-    }
-  }
-
-  documentation {
-    content = "Rows are acknowledged long after their messages were published, or after the time that timestamp_field gives: look at the backlog, the encoder's speed, and BigQuery's errors."
-  }
 }

@@ -14,7 +14,6 @@ from templates import render
 from tests.templates.test_dockerfile import ARGUMENTS
 from tests.templates.test_render import parameters, takes
 from transforms.columns import own_columns
-from transforms.io.bigquery.write import _WriteRows
 from transforms.schema import (
     DEAD_LETTER_LAYOUT,
     EMBEDDING_COLUMNS,
@@ -122,14 +121,6 @@ def test_retired_rows_are_deleted_only_if_a_schedule_says_so() -> None:
     names = ("delete_retired", "deletion", "deletion")
     assert all(f"count = {condition} ? 0 : 1\n" in block(*pair) for pair in zip(kinds, names, strict=True))
     assert f"for_each = {condition} ? {{}} :" in block("google_bigquery_table_iam_member", "deletion")
-
-
-def test_the_alert_on_lag_divides_what_the_program_counts() -> None:
-    """By seconds that are milliseconds there."""
-    lag = re.search(r'"google_monitoring_alert_policy" "lag" .*', (TERRAFORM / "alerts.tf").read_text(), re.DOTALL)
-    assert lag
-    assert re.findall(r'metric_name="(\w+)"', lag[0]) == [f"{_WriteRows.lag}_sum", f"{_WriteRows.lag}_count"]
-    assert "> ${var.max_row_lag_seconds * 1000}" in lag[0]
 
 
 def test_the_build_gives_the_dockerfile_its_arguments() -> None:

@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from tests.templates.terraform_provider import ENVIRONMENT, Provider
 from tests.templates.test_render import parameters
 from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
+from transforms.io.bigquery.write import _WriteRows
 
 pytestmark = [
     pytest.mark.subprocess,
@@ -177,7 +178,10 @@ def test_alerts_are_on_all_that_can_go_wrong(module: Module) -> None:
     text = json.dumps([change["after"]["conditions"] for address, change in plan.items() if "alert_policy" in address])
     assert all(name in text for name in ("oldest_unacked_message_age", "job/system_lag", "job/is_failed"))
     counted = {name for names in re.findall(r'metric_name=~..([^"]+)..}', text) for name in names.split("|")}
-    assert counted == {"dead_letters_(written", "spilled)", "dead_letters_refused", "rows_written", "write_retries"}
+    lag = {f"{_WriteRows.lag}_sum", f"{_WriteRows.lag}_count"}
+    assert counted == {
+        "dead_letters_(written", "spilled)", "dead_letters_refused", "rows_written", "write_retries", *lag
+    }  # fmt: skip
     sources = ("bigquery/write.py", "spill.py", "retries.py")
     program = "".join((ROOT / "transforms" / "io" / name).read_text() for name in sources)
     names = ("dead_letters_written", "dead_letters_spilled", "dead_letters_refused", "rows_written", "write_retries")
@@ -190,6 +194,16 @@ def test_an_alert_on_dead_letters_needs_no_row(module: Module) -> None:
     (condition,) = change["after"]["conditions"]
     (query,) = condition["condition_prometheus_query_language"]
     assert re.search(r"/ clamp_min\(sum\(delta\(.*rows_written.*\)\) or vector\(0\), 1\) > 0.01$", query["query"])
+
+
+def test_the_alert_on_lag_divides_what_the_program_counts(module: Module) -> None:
+    """By seconds that are milliseconds there."""
+    change = module.plan()['google_monitoring_alert_policy.counters["lag"]']
+    (condition,) = change["after"]["conditions"]
+    (query,) = condition["condition_prometheus_query_language"]
+    names = re.findall(r'metric_name=~"(\w+)"', query["query"])
+    assert names == [f"{_WriteRows.lag}_sum", f"{_WriteRows.lag}_count"]
+    assert query["query"].endswith(" > 300000")
 
 
 def test_views_and_statements_are_the_kept_sql(module: Module) -> None:
