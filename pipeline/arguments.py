@@ -99,6 +99,9 @@ VECTORS = (
         large_model={"label": "One copy of the model per machine"},
     ),
 )  # fmt: skip
+# Those by which a model makes the vector of a text, and by which the model is had.
+_OF_A_MODEL = ("preprocessor", "pooling", "normalize", "max_seq_length", "prompt", "truncate_dim", "allow_http")
+MODEL_OPTIONS = tuple(option for option in VECTORS if option.name in _OF_A_MODEL)
 
 
 def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import console, retrieval
-from pipeline.arguments import VECTORS, add_options, check_values, dashed, made
+from pipeline.arguments import MODEL_OPTIONS, add_options, check_values, dashed, made
 from pipeline.search.parquet import ParquetRows
 from pipeline.search.searching import Search
 from transforms.dataframe import embed
@@ -23,9 +23,6 @@ Array = np.ndarray[Any, Any]
 
 _NEEDED = ("ir_measures", "pandas", "sklearn", "tqdm")
 _FOLDS = 5
-# The options of a run that change its vectors, and how its model is had.
-_NAMES = ("preprocessor", "pooling", "normalize", "max_seq_length", "prompt", "truncate_dim", "allow_http")
-_HOW = [option for option in VECTORS if option.name in _NAMES]
 _RETRIEVAL = "{:28} {:9} {:>7}  {:>22}  {:>22}  {:>22}  {:>5}"
 _ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
 
@@ -51,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console.prepare()
     try:
-        check_values(arguments, _HOW)
+        check_values(arguments, MODEL_OPTIONS)
         encoders = [made(EncoderOptions, arguments, model=model) for model in arguments.model or ["minilm"]]
         if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
             raise ImportError(f"evaluation needs {', '.join(missing)}; install this package with [evaluate]")
@@ -71,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if labelled:
                 _measure(encoder, "accuracy", arguments.document_vector, *labelled)
     except (ImportError, OSError, ValueError) as error:
-        print(f"python -m pipeline.evaluate: {dashed(str(error), _HOW)}", file=sys.stderr)
+        print(f"python -m pipeline.evaluate: {dashed(str(error), MODEL_OPTIONS)}", file=sys.stderr)
         return 2
     return 0
 
@@ -117,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("mean", "whole"),
         help="How to embed a labelled text: as the mean of its sentences' vectors, or as one input. [mean]",
     )
-    add_options(parser, _HOW)
+    add_options(parser, MODEL_OPTIONS)
     return parser
 
 

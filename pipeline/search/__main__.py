@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pipeline import console
-from pipeline.arguments import VECTORS, add_options, check_values, dashed, made
+from pipeline.arguments import MODEL_OPTIONS, VECTORS, add_options, check_values, dashed, made
 from pipeline.current import add_current_options, left_out
 from pipeline.search.parquet import ParquetRows
 from pipeline.search.places import Filters
@@ -20,17 +20,7 @@ from pipeline.search.searching import Search
 from transforms.encoder.options import EncoderOptions
 
 # The options of a run that change its vectors, as a query must be encoded as the rows were, and how they are had.
-_NAMES = (
-    "preprocessor",
-    "pooling",
-    "normalize",
-    "max_seq_length",
-    "prompt",
-    "truncate_dim",
-    "cleanup",
-    "allow_http",
-)
-_HOW = [option for option in VECTORS if option.name in _NAMES]
+_HOW = (*MODEL_OPTIONS, *(option for option in VECTORS if option.name == "cleanup"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
