@@ -334,7 +334,7 @@ def test_two_processes_give_the_same_rows_as_one(tmp_path: pathlib.Path, tiny_be
 
 @pytest.mark.slow
 def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, counting_encoder: pathlib.Path) -> None:
-    """The model counts its calls, of one text each, and no count comes twice."""
+    """The model counts its calls, of one text each, and its count reaches the number of all texts."""
     write_messages(tmp_path, *({"id": i, "text": f"Number {i} {'x' * 200}."} for i in range(500)))
     workers = ["--direct_running_mode=multi_processing", "--direct_num_workers=2", "--batch_size=50", "--large_model"]
     workers.append("--token_budget=1")
@@ -343,7 +343,9 @@ def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, 
     files = [pq.read_table(path).to_pylist() for path in (tmp_path / "out").glob("rows-*")]
     assert len(files) == 2
     counts = [row["embedding"][0] for rows in files for row in rows]
-    assert len(set(counts)) == len(counts) == 500
+    assert len(counts) == 500
+    # Two models would have shared the texts. Calls at once may read one count, so not each is another.
+    assert max(counts) == 500
 
 
 @pytest.mark.subprocess
