@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from transforms.splitter import newlines
+from transforms.splitter.languages import LANGUAGES
 
 Spans = list[tuple[int, int]]
 SpansOf = Callable[[str], Spans]
@@ -38,12 +39,12 @@ def located(text: str, pieces: Iterable[str]) -> Spans:
     return spans
 
 
-def behind_policy(spans_of: SpansOf) -> SpansOf:
+def behind_policy(spans_of: SpansOf, language: str) -> SpansOf:
     """The peer behind the newline policy: it gets one block at a time."""
 
     def spans(text: str) -> Spans:
         found: Spans = []
-        for begin, end in newlines.blocks(text, "soft", detect_lists=True):
+        for begin, end in newlines.blocks(text, "soft", LANGUAGES[language], detect_lists=True):
             found += [(begin + first, begin + last) for first, last in spans_of(text[begin:end])]
         return found
 

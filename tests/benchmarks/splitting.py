@@ -70,8 +70,9 @@ def _row(
         except AbsentError:
             yield "-"
             continue
-        yield f"{score.evaluate(behind_policy(spans_of) if policy else spans_of, docs, [])[2]:.4f}".lstrip("0")
-    spans_of = behind_policy(make("en")) if policy else make("en")
+        spans_of = behind_policy(spans_of, name[:2]) if policy else spans_of
+        yield f"{score.evaluate(spans_of, docs, [])[2]:.4f}".lstrip("0")
+    spans_of = behind_policy(make("en"), "en") if policy else make("en")
     total, failed = score.golden(spans_of)
     yield f"{total - len(failed)}/{total}"
     yield f"{_speed(spans_of, english):.1f}"

@@ -36,6 +36,8 @@ class Boundaries:
         self._language = language
         self._kinds = abbreviations.table(language, extra) if use_abbreviations else {}
         self._use_abbreviations = use_abbreviations
+        # Where nouns are capitalized or ordinals have periods, "12 Uhr. 5 Leute" would look like a citation.
+        self._cites = use_abbreviations and not language.ordinals
         self._detect_lists = detect_lists
         self._words = beside.Words(language, self._kinds)
 
@@ -43,7 +45,7 @@ class Boundaries:
         """The trimmed sentences of the block text[begin:end], which has no white space at its ends."""
         found: list[tuple[int, int]] = []
         sentence, counted, open_quote = begin, begin, False
-        kinds, lower_starts = self._kinds, self._language.lower_starts
+        kinds, lower_starts, cites = self._kinds, self._language.lower_starts, self._cites
         for match in patterns.SCAN.finditer(text, begin, end):
             at = match.start()
             space, after = match.span(1)
@@ -58,6 +60,8 @@ class Boundaries:
                     cut = space
                 else:
                     cut = self._period(text, sentence, at, space, after, end, word)
+                if cut and cites and not word.islower() and self._cited(text, sentence, space, after, end):
+                    cut = 0
             elif first in patterns.SYMBOLS:
                 cut, after = self._symbol(text, sentence, at, space, after, end)
             elif space == after:
@@ -85,6 +89,16 @@ class Boundaries:
         found.append((sentence, end))
         return found
 
+    def _cited(self, text: str, sentence: int, space: int, after: int, end: int) -> bool:
+        """Whether the period text[space - 1] is within a citation."""
+        tail = patterns.CITATION_TAIL.match(text, after, end)
+        if tail is None or self._words.starts(text, after, end):
+            return False
+        head = text[beside.back(space, sentence) : space]
+        if tail["year"] is not None and "(" not in tail[0] and head.rfind("(") > head.rfind(")"):
+            return head.rsplit(None, 1)[-1].lstrip("(")[:1].isupper()
+        return patterns.CITATION_HEAD.search(head) is not None
+
     def _symbol(self, text: str, sentence: int, at: int, space: int, after: int, end: int) -> tuple[int, int]:
         """A bullet, emoji, smiley, semicolon or dash: the end of the sentence, or 0, and the beginning of the next."""
         first = text[at]
@@ -105,7 +119,11 @@ class Boundaries:
                 space - at > 1 and text[space - 1] in patterns.QUOTES and not self._words.speaker(text, after, end)
             )
             return (space if broken_off and patterns.CAPITAL.match(text, after, end) else 0), after
-        return (space if space < after and patterns.CAPITAL.match(text, after, end) else 0), after
+        if space == after:
+            polite = patterns.POLITE_END.search(text, max(sentence, at - 4), at)
+            closing = patterns.DECORATION.match(text, at, end) if polite else None
+            return (closing.end(), closing.end()) if closing else (0, after)
+        return (space if patterns.CAPITAL.match(text, after, end) else 0), after
 
     def _period(self, text: str, sentence: int, at: int, space: int, after: int, end: int, word: str) -> int:
         """A single period before white space."""
@@ -226,11 +244,13 @@ class Boundaries:
             return 0
         if following == "(" and last in patterns.QUOTES and len(run) > 2:
             return 0
-        if run == ". . . ." and before.isalnum() and following.isalpha():
+        if run in (". . . .", ". ...") and before.isalnum() and following.isalpha():
             # A full stop, and an ellipsis that opens the next sentence.
             return at + 1
         if run.startswith(("..", ". ", "…")):
             return self._ellipsis(text, space, after, end)
+        if last == ")" and self._cites and self._cited(text, sentence, space, after, end):
+            return 0
         if run == ".)" and at - sentence <= 24 and self._detect_lists and OWN_MARKER.match(text, sentence, at):
             return 0
         if ".." not in run:

@@ -20,12 +20,18 @@ OWN_MARKER: Final = re.compile(
 # The length of a marker that a rule may take for a word: a bullet, a bracket and "xviii".
 LONGEST_ROMAN: Final = 8
 # What an item may begin with behind its marker; a number must not be the next marker.
-ITEM_TEXT: Final = re.compile(r"[^\W\d_]|[\"'“‘«(\[{*_„¿¡]|[$€£]?\d(?![\d.,]{0,9}[.)](?:\s|\Z))")
+ITEM_TEXT: Final = re.compile(r"[^\W\d_]|[-–—] ?[^\W_]|[\"'“‘«(\[{*_„¿¡]|[$€£]?\d(?![\d.,]{0,9}[.)](?:\s|\Z))")
 
 # The marker of an item at the beginning of a line.
 LINE_ITEM: Final = re.compile(
     rf"[*+○·–—-]\s|[{BULLETS}]|\(?(?:\d{{1,3}}|[A-Za-z]|[IVXivx]{{2,4}})[.)]\)?\s"
     r"|[IVX]{1,5}\s?[–—-]\s|\d{1,2}\.?[°ºª]\s|§ \d|Art\. \d"
+)
+
+# A line that is nothing but a marker.
+LONE_MARKER: Final = re.compile(
+    rf"[«\"(\[]{{0,2}}(?:[–—{BULLETS}*-]|(?:\d{{1,3}}(?:\.\d{{1,3}}){{0,5}}|[A-Za-z]|[IVXivx]{{2,5}})(?:[.)\]]\)?|\.?[°ºª]))"
+    r"[ \t]*(?:\Z|[\r\n])"
 )
 
 # Such a marker begins a sentence even after a semicolon: a bullet, or one whose period would end a sentence otherwise.
@@ -152,6 +158,7 @@ def _lead(text: str, begin: int, label: str, language: Language) -> str | None:
         not bare
         or bare in "§¶#№"
         or bare in language.counted
+        or last in language.unfinished
         or (last != bare and (bare in language.numbered or bare in language.titles))
     ):
         return None

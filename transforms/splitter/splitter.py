@@ -56,7 +56,7 @@ class SentenceSplitter(SplitterOptions):
             return [span for block in _divide([(0, len(text))], gaps) if (span := _trim(text, *block))]
         language = LANGUAGES.get(language_code(self.language_of(text)), GENERIC)
         marks = [(at, at) for at in layout.cuts(text, language, detect_lists=self.detect_lists)]
-        blocks = newlines.blocks(text, self.newlines, detect_lists=self.detect_lists)
+        blocks = newlines.blocks(text, self.newlines, language, detect_lists=self.detect_lists)
         rules = _rules(language.code, self.use_abbreviations, self.detect_lists, tuple(self.abbreviations))
         found: list[Span] = []
         for block in _divide(blocks, sorted(gaps + marks) if gaps else marks):

@@ -1,8 +1,11 @@
 """How court decisions, codes and contracts are split."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from transforms import SentenceSplitter
+from transforms.splitter.languages import LANGUAGES
 
 # A bar is a boundary; the space around it is the text's.
 TEXTS = [
@@ -22,6 +25,18 @@ TEXTS = [
     ("it", "La tassa di fr. 200 è dovuta (DTF 131 I 217 consid. 2.1). |Si veda l'art. 142 cpv. 1 CPC. |È tutto."),
     ("it", "È pubblicata nella Gazz. Uff. n. 62 e in Rep. 1994 pag. 238. |Così è deciso."),
     ("pt", "O pedido foi deferido (fls. 210/214) e o Rel. Des. Silva votou. |Nada mais."),
+    ("en", "See Heard v. Georgia R.R., 3 Int. Com. Com'n, 111 (Haw. 1990). |It was right."),
+    ("en", "He quotes 97 NW. U.L.REV. 607 and 1 Bl. Com. *134. |If a man dies, it applies."),
+    ("en", "It was read in 12 Am. Law Reg. (N.S.) 1, 3. |Judge Roe agreed."),
+    ("en", "In 1990 Smith met Roe. |Smith (Oxford 1994) saw 12 men."),
+    ("en", "They sold 12 Smith Autos. |Five were red."),
+    ("en", "Counts the Bankr. Ct. and the Treas. Reg. both. |No more."),
+    ("fr", "I.-La peine est de 5 ans. |\nII. - La traite des êtres humains est punie."),
+    ("fr", "Voir Soc. 5 mai 2004 et Ass. plén. 3 mai 2003. |Il est rejeté."),
+    ("es", "Publicado en la Ref. BOE-A-2015-7391, según el Cód. Civ. de España. |Es todo."),
+    ("it", "Così Cass. civ., sez. un., 5 maggio 2004, e Trib. Milano. |È tutto."),
+    ("pt", "Nos termos do voto do(a) Sr(a). Ministro(a) Relator(a). |Nada mais."),
+    ("pl", "To klasztor im. Karola Miarki. |Potem wrócił."),
     ("pt", "São capazes:|\nI - a União;\nII - os Estados;\nIII - os Municípios.|\nParágrafo único."),
 ]
 
@@ -63,3 +78,79 @@ def test_the_number_of_a_page_is_within_a_wrapped_sentence() -> None:
     assert SentenceSplitter().spans(within) == [(0, len(within))]
     for text in (f"{line}.\n16\nthat are cast", f"{line}\n16\nThey are cast.", "A title\n16\nthat is short"):
         assert len(SentenceSplitter().spans(text)) > 1
+
+
+def test_a_remark_in_brackets_is_a_line_of_its_own() -> None:
+    """It is no part of a title above it that is as long as a wrapped line."""
+    text = (
+        "Articolo 144 - Vigilanza sull'esecuzione delle pene e dei lavori\n[abrogato]\nCAPO II - Della riabilitazione"
+    )
+    assert [text[begin:end] for begin, end in SentenceSplitter("it").spans(text)] == text.split("\n")
+
+
+def test_the_line_of_a_page_may_name_it() -> None:
+    """The word for a page does not begin a sentence."""
+    text = "El registro civil competente es el que establece la Ley\nPágina 28\ndisposición final tercera."
+    assert SentenceSplitter("es").spans(text) == [(0, len(text))]
+
+
+REPORTERS = st.lists(
+    st.sampled_from(["Abb.", "Adm.", "B.", "Ct.", "Hist.", "L.", "Pol'y", "Q.", "Rep.", "Sup.", "Wheel.", "2d"]),
+    min_size=1,
+    max_size=5,
+).map(" ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    reporter=REPORTERS.filter(lambda words: words.endswith(".") and words[0].isalpha()),
+    volume=st.integers(1, 999),
+    page=st.sampled_from(["5", "345, 350", "*12", "§ 4", "at 4"]),
+    code=st.sampled_from([code for code, language in LANGUAGES.items() if not language.ordinals]),
+)
+def test_no_citation_is_cut(reporter: str, volume: int, page: str, code: str) -> None:
+    """Between a volume and a page there is no boundary, whether or not the abbreviations are known."""
+    text = f"Roe, {volume} {reporter} {page} holds"
+    assert SentenceSplitter(code).spans(text) == [(0, len(text))]
+
+
+@settings(max_examples=100, deadline=None)
+@given(court=REPORTERS.filter(lambda words: words.endswith(".") and words[0].isalpha()), year=st.integers(1600, 2100))
+def test_no_court_is_cut_from_its_year(court: str, year: int) -> None:
+    """The brackets around a court and a year hold no boundary."""
+    text = f"Roe ({court} {year}) holds"
+    assert SentenceSplitter().spans(text) == [(0, len(text))]
+
+
+@pytest.mark.parametrize("code", [code for code, language in LANGUAGES.items() if language.unfinished])
+def test_a_line_goes_on_after_an_article_preposition_or_conjunction(code: str) -> None:
+    """However short the line is, and whatever the next one begins with but a bullet or a number with a period."""
+    language = LANGUAGES[code]
+    for word in language.unfinished | language.joiners:
+        text = f"Xyz {word}\nAbc"
+        assert SentenceSplitter(code).spans(text) == [(0, len(text))]
+        assert len(SentenceSplitter(code).spans(f"Xyz {word}\n\nAbc")) == 2
+        assert len(SentenceSplitter(code).spans(f"Xyz {word}\n- abc")) == 2
+
+
+MARKERS = st.sampled_from(["–", "—", "-", "•", "a)", "(b)", "ii)", "(iv)", "1.", "2)", "(3)", "1.2.", "4°"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(items=st.lists(MARKERS, min_size=1, max_size=6), end=st.sampled_from([".", ";", ""]))
+def test_a_blank_line_parts_no_marker_from_its_text(items: list[str], end: str) -> None:
+    """As where the cells of a table became paragraphs; a marker alone before a capital is a heading."""
+    text = "\n\n".join(f"{marker}\n\nwhether he pays{end}" for marker in items)
+    for begin, sentence_end in SentenceSplitter().spans(text):
+        assert text[begin:sentence_end].strip().endswith(f"pays{end}")
+    assert len(SentenceSplitter().spans(text.replace("whether", "Whether"))) >= len(items)
+
+
+def test_a_blank_line_after_a_semicolon_is_within_an_enumeration() -> None:
+    """Before a lower-case letter or a bracketed marker, not before a capital."""
+    text = "It is void:\n\nwithout a date;\n\n(b) Without a place."
+    assert [text[begin:end] for begin, end in SentenceSplitter().spans(text)] == [
+        "It is void:",
+        "without a date;\n\n(b) Without a place.",
+    ]
+    assert len(SentenceSplitter().spans("He left;\n\nShe stayed.")) == 2

@@ -23,14 +23,14 @@ LEAST_F1 = {
     "zh_gsd_dev": 0.996,
     "cs_cac_dev": 0.996,
     "it_isdt_dev": 0.956,
-    "ja_gsd_dev": 0.993,
-    "pl_pdb_dev": 0.991,
+    "ja_gsd_dev": 0.995,
+    "pl_pdb_dev": 0.993,
     "ro_rrt_dev": 0.987,
-    "en_legal_dev": 0.946,
-    "es_legal_dev": 0.850,
-    "fr_legal_dev": 0.960,
-    "it_legal_dev": 0.904,
-    "pt_legal_dev": 0.920,
+    "en_legal_dev": 0.951,
+    "es_legal_dev": 0.863,
+    "fr_legal_dev": 0.964,
+    "it_legal_dev": 0.915,
+    "pt_legal_dev": 0.924,
 }
 
 

@@ -8,6 +8,7 @@ DUTCH = Language(
     headings=True,
     titles=TITLES
     | words("""
+        rb ktr concl
         dhr mevr mej mw ir ing drs mr prof ds jhr jkvr kol kapt lt maj luit gen min h.k.h z.k.h z.m h.m z.e
         wed fam past bijv bv b.v.w.z o.a d.w.z i.p.v t.o.v m.b.t t.a.v i.v.m n.a.v o.l.v i.s.m t.b.v m.b.v
         a.u.b z.g zgn resp ca circa incl excl cfr vgl nl m.a.w o.m t.g.v t.w t.n.v i.t.t m.u.v v.d v.h a/d v/d
@@ -27,10 +28,11 @@ DUTCH = Language(
     common=words("par lid deel"),
     suffixes=("str",),
     counted=words("""
-        artikel hoofdstuk deel pagina nummer lid afdeling paragraaf figuur tabel stap fase klas versie bijlage
-        in van op bij tot met is was
+        artikel hoofdstuk deel pagina nummer lid afdeling paragraaf figuur tabel stap fase klas versie bijlage in van op
+        bij tot met is was
     """),
     joiners=words("en of"),
+    unfinished=words("de een der des"),
     starters=words("""
         de het een deze dit die dat hij zij ze wij we ik je jij jullie u men er hier daar in op aan bij met
         van voor naar uit over onder tot na door tegen tijdens sinds zonder tussen volgens vanaf wegens en of

@@ -22,7 +22,12 @@ ENGLISH = Language(
         pgs ref refs jan feb mar apr jun jul aug sep sept oct nov dec sched amend amends prop props cong sess
     """),
     closings=words("""
-        com'n subcomm
+        com'n subcomm adm'r adm'x adver agric atl bhd cas cmty coll comm'r commc'n comput consol constr cont'l corr
+        distrib educ elec emp'r emp't eng'r entm't env't envtl ex'r ex'x exam'r exch expl fed'n fid gend glob grp
+        guar hous indem indep inv'r liab litig mach maint mech mem'l mfr mkt mktg mortg mut p'ship pac pers pharm
+        prof'l publ'g publ'n r.r reg'l reprod s'holder sav sch sec'y serv soc'y telecomm tpk transcon transp unif vill
+        haw harv colum rts rec rptr unrep contemp chi jur balt abb prac jud empl fam intell arb resol urb legis phila
+        commw cts trib surr juv inv ne nw se prot res ret sol exp treas ent cont
         st mt mts ft inc corp co cos ltd plc llc llp lp bros jr sr esq dept depts univ assn assns assoc assocs
         intl int'l nat'l natl gov't govt dep't ass'n comm'n comm mfg mgmt hosp inst acad fed fedn org dist div
         ave blvd rd hwy pkwy ln ct cir sq bldg blg al u.s u.k u.n e.u u.s.a u.s.c u.s.s.r d.c n.y l.a n.j n.h
@@ -44,15 +49,18 @@ ENGLISH = Language(
         wall wheat pet barb tit
         how pick met black
         no art in so me is do go the on at us ad add all ask bad bed big bus but can car cat cut day am ill
+        alt cent dig enter equip merch auto broad condo coop exec fin found imp info lab metro rehab rest util dev bull
+        com comp prod emp disc
         miss wash mass rule doc docs ref math mar may sun sat ran mat super app apps max
     """
     ),
     counted=words("""
-        section sections chapter chapters article articles clause paragraph subparagraph subsection rule page
-        pages figure table appendix exhibit phase level stage grade volume verse schedule annex amendment
-        at of in by to than from with is was were
+        section sections chapter chapters article articles clause paragraph subparagraph subsection rule page pages
+        figure table appendix exhibit phase level stage grade volume verse schedule annex amendment at in by to than
+        from with is was were
     """),
     joiners=words("and or & nor"),
+    unfinished=words("a an the of"),
     starters=words("""
         the a an this that these those he she it they we you i his her its their our your my there here in on
         at by for from with without within of to into under over after before during since until while when

@@ -17,12 +17,14 @@ GERMAN = Language(
         a.d.s
     """),
     numbered=words("""
+        abschn slg buchst lit unterabs uabs bgbl rdn var
         s nr nrn abs art kap abb tab bd bde bl aufl jg jh jhd jhdt ziff anm lfd rn rdnr rz fn sp vers v tel
         fax pkt p no vol jan feb febr mär apr jun jul aug sept sep okt nov dez tsd std § ziffer anl beil verf
         zif ausg heft h hs tl
     """),
     closings=COMPANIES
     | words("""
+        einl beschl rspr entsch ebd
         usw etc usf ff f str mio mrd mill md n.chr v.chr chr o.a a.a.o k.o e.v o.g ggmbh kg co ag stk stck
         pers min sek wo inh mfg tgl jährl mtl monatl zus versch verw wtl u.v.m uvm u.v.a uva u.a.m
     """),
@@ -30,10 +32,10 @@ GERMAN = Language(
     common=words("art tab vers ziffer heft"),
     counted=words("""
         artikel paragraph abschnitt kapitel teil seite band nummer absatz satz anlage abbildung tabelle stufe phase
-        klasse schritt tag woche platz version buch ziffer
-        am im in von um auf bis ist war zum vom der die das dem den des
+        klasse schritt tag woche platz version buch ziffer in um auf ist war die das
     """),
     joiners=words("und oder sowie bzw"),
+    unfinished=words("der dem den des im am vom zum zur beim von bis"),
     starters=words("""
         der die das den dem des ein eine einen einem einer eines er sie es wir ihr ich du man dies diese
         dieser dieses diesen diesem jene jener jenes in im an am auf aus bei beim mit nach von vom vor zu zum

@@ -23,6 +23,8 @@ class Language:
         finals: Abbreviations that end a sentence before any capital ("etc.", "p.m.").
         counted: Words, in lower case here, after which a number or letter is no item of a list ("section 1", "at 1").
         joiners: The words for "and" and "or", before the last part of an enumeration.
+        unfinished: Articles and prepositions that no sentence ends in: a line that does goes on in the next one, and a
+            number or letter after one is no item of a list.
         common: Ordinary words that are abbreviations only before a number ("no.", "art.").
         starters: Function words, in lower case; capitalized, they show that a sentence begins.
         after_finals: Words, in lower case here, that are capitalized within a sentence and continue it after `finals`
@@ -49,6 +51,7 @@ class Language:
     finals: frozenset[str] = frozenset()
     counted: frozenset[str] = frozenset()
     joiners: frozenset[str] = frozenset()
+    unfinished: frozenset[str] = frozenset()
     common: frozenset[str] = frozenset()
     starters: frozenset[str] = frozenset()
     after_finals: frozenset[str] = frozenset()

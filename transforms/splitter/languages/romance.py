@@ -17,15 +17,19 @@ FRENCH = Language(
         p pp n no nº n° nos art fig tab vol t chap ch sect al par § éq ann tél fax bull réf ms fol f livr liv
         janv févr avr juil sept oct nov déc lat long alt
     """),
-    closings=COMPANIES | words("j.-c s.a.r.l s.n.c.f ibid op cit sq suiv éd hab km h min env apr.j.-c av.j.-c"),
+    closings=COMPANIES
+    | words("""
+        soc com ass plén gaz pal préc trib corr pén proc const comm chron somm jur adm lebon fasc spéc trim j.-c
+        s.a.r.l s.n.c.f ibid op cit sq suiv éd hab km h min env apr.j.-c av.j.-c
+    """),
     finals=words("etc"),
-    common=words("art par long ill"),
+    common=words("app art par long ill"),
     counted=words("""
         article articles chapitre section titre livre partie page paragraphe alinéa annexe figure tableau numéro étape
-        phase niveau classe tome version point
-        à de en dans par est au du
+        phase niveau classe tome version point est
     """),
     joiners=words("et ou &"),
+    unfinished=words("le la les un une des du de au aux à en dans par sur sous entre avec sans selon"),
     starters=words("""
         le la les l un une des du de d ce cet cette ces il elle ils elles on nous vous je tu j c ça cela ceci
         qui que qu quoi quel quelle quels quelles quand comment pourquoi où dans en à au aux avec sans sous
@@ -48,12 +52,14 @@ SPANISH = Language(
         vds nac n
     """),
     numbered=words("""
+        aptdo ptdo disp disps lit exp bgbl ref
         apdos rec f ff fj ffjj r.d stc sts
         pág págs pp p núm núms nº n° no nro nros art arts fig figs cap caps vol vols t tomo tel tels fax párr
         ed lám c cc sec ap apdo ene feb mar abr may jun jul ago sept sep oct nov dic lat long
     """),
     closings=COMPANIES
     | words("""
+        ss sgtes cód const civ pen adm trib jur cas coord ord vid bol of
         ee.uu ee uu s.a s.l s.r.l s.a.c.v r.m cía cia etc km kg a.m p.m id ibid op cit aa.vv jj.oo ff.aa cc.oo
         rr.hh c.f u.d
     """),
@@ -62,10 +68,10 @@ SPANISH = Language(
     common=words("no mar sec tomo"),
     counted=words("""
         artículo artículos articulo capítulo capitulo sección título titulo libro parte página párrafo anexo figura
-        tabla número paso fase nivel clase tomo versión punto apartado inciso
-        a de en por con es al del
+        tabla número paso fase nivel clase tomo versión punto apartado inciso es
     """),
     joiners=words("y e o u &"),
+    unfinished=words("el la los las un una unos unas de del al a en por para con sin según ante"),
     starters=words("""
         el la los las lo un una unos unas este esta estos estas ese esa esos esas eso esto aquel aquella él
         ella ellos ellas yo tú usted ustedes nosotros se le les me te nos su sus mi mis tu tus nuestro nuestra
@@ -84,28 +90,36 @@ PORTUGUESE = Language(
     quote_after_colon=True,
     titles=TITLES
     | words("""
+        sr(a) dr(a) exmo(a) bel
         rel des apte apdo adv j
         sr sra srs sras srta d dr dra drs dras prof profa profª eng engª arq exmo exma ilmo ilma rev pe fr cel
         cap ten sgt gen maj cmte des min dep sen gov pres av r pça trav est rod ex p.ex vs cf aprox ca
         sto sta s v.ex v.exa v.sa dir depto dept alm brig
     """),
     numbered=words("""
+        dec exp
         dj dje
         pag ns
         fls fl proc inc arts súm v c/c ap resp agrg
         pág págs p pp n nº n° no nr núm art arts fig figs cap caps vol vols tel tels fax cx ap apto ed
         par § jan fev mar abr mai jun jul ago set out nov dez séc obs km
     """),
-    closings=COMPANIES | words("s.a ltda cia etc eua e.u.a id ibid op cit u.s r.u m.m h hs min seg"),
+    closings=COMPANIES
+    | words("""
+        cív crim câm rext cód const fed coord ss segs julg publ redaç rec s.a ltda cia etc eua e.u.a id ibid op
+        cit u.s r.u m.m h hs min seg
+    """),
     finals=words("etc a.m p.m a.c d.c min seg km kg"),
     time_leads=words("a antes ao aos após as até às cerca depois desde entre o os para pelas por"),
     common=words("no mar out par dez set"),
     counted=words("""
-        artigo artigos capítulo secção seção título livro parte página parágrafo anexo figura tabela número passo
-        fase nível classe tomo versão ponto alínea inciso
-        a de em por com é ao do
+        artigo artigos capítulo secção seção título livro parte página parágrafo anexo figura tabela número passo fase
+        nível classe tomo versão ponto alínea inciso é
     """),
     joiners=words("e ou &"),
+    unfinished=words("""
+        o a os as um uma de do da dos das no na nos nas ao à aos às em por pelo pela pelos pelas para com sem
+    """),
     starters=words("""
         o a os as um uma uns umas este esta estes estas esse essa esses essas isso isto aquele aquela ele ela
         eles elas eu tu você vocês nós se lhe me te nos seu sua seus suas meu minha nosso nossa em no na nas
@@ -130,22 +144,29 @@ ITALIAN = Language(
         amm aut vs vd
     """),
     numbered=words("""
+        act dec decr reg prot circ
         doc part disp
         consid cons cpv fr frs rep gazz uff abs lit seg segg cost sent ord disp att dtf rdat
         p pp pag pagg n nn nr num n° nº art artt fig figg cap capp vol voll tav tavv tab sez tel fax lett par
         co § cfr all c gen feb mar apr mag giu lug ago set sett ott nov dic sec lat long
     """),
     closings=COMPANIES
-    | words("s.p.a s.r.l s.n.c s.a.s ibid op cit id u.s r.d d.l d.lgs d.p.r l.r c.c c.p c.p.c c.p.p"),
+    | words("""
+        cass civ pen trib racc conv mod succ lav prel trans giur giust mass amm coord vcost cons s.p.a s.r.l
+        s.n.c s.a.s ibid op cit id u.s r.d d.l d.lgs d.p.r l.r c.c c.p c.p.c c.p.p
+    """),
     finals=words("etc ecc a.m p.m a.c d.c"),
     time_leads=words("a alle circa da dalle dopo dalla entro fino fra i il le per prima tra verso"),
-    common=words("don fra all par mar set"),
+    common=words("app foro don fra all par mar set"),
     counted=words("""
         articolo articoli capitolo sezione titolo libro parte pagina paragrafo comma allegato figura tabella numero
-        passo fase livello classe tomo versione punto lettera capo
-        a di in da con è al del
+        passo fase livello classe tomo versione punto lettera capo è
     """),
     joiners=words("e ed o od &"),
+    unfinished=words("""
+        il lo la i gli le un una uno di del della dei degli delle dello da dal dalla dai dagli dalle a al alla ai agli
+        alle allo in nel nella nei nelle con sul sulla per tra fra
+    """),
     starters=words("""
         il lo la i gli le l un uno una questo questa questi queste quello quella quelli quelle ciò egli ella
         esso essa essi esse lui lei loro io tu noi voi si ci vi mi ti ne suo sua suoi sue mio mia nostro
@@ -171,14 +192,18 @@ ROMANIAN = Language(
         apr mai iun iul aug sept sep oct nov noi dec § reg ord hot dec t ș
     """),
     closings=COMPANIES
-    | words("s.a s.r.l s.c a.c r.a o.n.u s.u.a u.e b.n.r ș.a ș.a.m.d etc ibid id op cit loc î.hr d.hr km kg min"),
+    | words("""
+        c.civ c.pen c.proc.civ m.of s.a s.r.l s.c a.c r.a o.n.u s.u.a u.e b.n.r ș.a ș.a.m.d etc ibid id op cit
+        loc î.hr d.hr km kg min
+    """),
     finals=words("etc ș.a ș.a.m.d a.m p.m"),
     common=words("gen loc art par mai ed noi et cod cap cal or ca sec vol mar"),
     counted=words("""
         articolul articolului articol capitolul secțiunea titlul cartea partea pagina paragraful alineatul punctul
-        punctului litera anexa figura tabelul numărul faza etapa nivelul clasa versiunea la de în din cu pe este
+        punctului litera anexa figura tabelul numărul faza etapa nivelul clasa versiunea este
     """),
     joiners=words("și sau ori"),
+    unfinished=words("un o unei unui de la cu pe în din pentru prin"),
     starters=words("""
         un o unei unui niște acest această acești aceste acesta aceasta aceștia acestea acel acea acele acei el ea ei
         ele eu tu noi voi se îl îi le mă te ne vă își în din de la cu fără pe pentru prin peste sub până spre după

@@ -30,6 +30,7 @@ RUSSIAN = Language(
         глава главы статья статьи раздел часть том пункт подпункт страница рисунок таблица номер этап класс версия
     """),
     joiners=words("и или"),
+    unfinished=words("в во на с со к из от для о об у по при за под"),
     starters=words("""
         в во на по с со к ко о об обо от до из у за под над при про для без через между после перед около
         среди против и а но или да же то так как что чтобы если когда где куда откуда почему зачем кто это
@@ -45,9 +46,10 @@ POLISH = Language(
     code="pl",
     titles=TITLES
     | words("""
+        sygn akt późn paraf nadkom kom
         p pp dr hab prof mgr inż lic doc ks bp abp kard o św śp bł gen płk ppłk mjr kpt por ppor chor
         sierż kpr np m.in tzn tzw tj zob ang niem fr łac gr ros hiszp wł czes ukr jap chiń arab hebr pol ul al
-        pl os pow woj gm ok wg dot im ob red oprac tłum przeł wyd przyp przew wicedyr dyr
+        pl os pow woj gm ok wg dot ob red oprac tłum przeł wyd przyp przew wicedyr dyr
         kier zast sekr właśc dawn zwł jw ww ws ew względ płd płn wsch zach min maks godz lit
         pot prok sędz
     """),
@@ -57,14 +59,15 @@ POLISH = Language(
     """),
     closings=COMPANIES
     | words("""
-        r w tys mln mld zł gr m szt egz m.st n.e p.n.e sp z o.o s.a s.c itd itp in jr
+        wyr orz im r w tys mln mld zł gr m szt egz m.st n.e p.n.e sp z o.o s.a s.c itd itp in jr
     """),
     finals=words("itd itp etc kg km cm mm ha"),
-    common=words("im tom mar"),
+    common=words("tom mar"),
     counted=words("""
         artykuł rozdział część tom punkt ustęp strona numer etap klasa wersja tabela rysunek
     """),
     joiners=words("i oraz lub albo"),
+    unfinished=words("w we na z ze do od o po przy dla"),
     starters=words("""
         w we na z ze do od o po przy przez dla bez nad pod przed za u ku między wśród według podczas mimo
         oprócz i a ale lub albo oraz więc jednak jednakże gdy gdyby kiedy gdzie jak jako jeśli jeżeli że żeby
@@ -81,12 +84,14 @@ CZECH = Language(
     code="cs",
     titles=TITLES
     | words("""
+        sp zn
         p pí sl mgr ing bc dr rndr mudr judr phdr paeddr mvdr doc prof arch akad gen plk pplk mjr kpt
         npor por sv hr např tzv tj tzn mj srov resp popř příp ev angl něm fr lat řec rus it šp pol slov
         amer něk nám ul cca kol vč red přel zejm kupř konkr původ býv místopř předs řed
         zást čes mor sev již vých záp min max prům odd okr obv
     """),
     numbered=words("""
+        usn rozs nař vyhl
         č čís s str sv roč kap obr tab odst písm čl § par tel fax příl pozn dod bod zák sb ročn vyd tř led úno
         bře dub kvě čvn čvc srp zář říj lis pro nar zemř r
     """),
@@ -101,6 +106,7 @@ CZECH = Language(
         článek kapitola část díl bod odstavec strana číslo etapa třída verze tabulka obrázek
     """),
     joiners=words("a i nebo"),
+    unfinished=words("v ve na s z ze do od o k ke pro"),
     starters=words("""
         v ve na z ze do od o po při přes pro bez nad pod před za u k ke mezi podle během kvůli díky kromě
         proti s se i a ale nebo či však avšak tedy když kdyby kdy kde jak jako jestli jestliže že aby protože
