@@ -95,8 +95,8 @@ def _soft(text: str, line: int, at: int, after: int, language: Language, detect_
         return False
     if _VERSUS.match(text, after) or _VERSUS.match(text, line):
         return True
-    word = ending.rpartition(" ")[2]
-    if not firm and (word in language.unfinished or word in language.joiners):
+    final = ending.rpartition(" ")[2]
+    if not firm and (final in language.unfinished or final in language.joiners):
         return True
     if detect_lists and LINE_ITEM.match(text, after):
         return False
