@@ -1,6 +1,6 @@
 """Compare the splitter with its peers: F1 on each set, golden rules, and megabytes per second on one core.
 
-python -m tests.benchmarks.splitting [--sbd DIR]
+python -m tests.benchmarks.splitting [--sbd DIR] [--without_numbers]
 """
 
 from __future__ import annotations
@@ -8,16 +8,22 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import importlib.util
+import itertools
 import pathlib
+import re
 import statistics
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from tests.benchmarks.peers import PEERS, AbsentError, SpansOf, behind_policy
+from tests.benchmarks.peers import PEERS, AbsentError, Spans, SpansOf, behind_policy
 from transforms import SentenceSplitter
 
 _BESIDE_CLONE = pathlib.Path(__file__).resolve().parents[3] / "shared" / "sbd"
+# The marker of an item, at the end of a text: "2.", "§ 3", "(iv)", "4º", "b) -".
+_NUMBER = re.compile(
+    r"(?:^|[\s(\"“«])(?:§ )?(?:\d{1,3}(?:\.\d{1,3})*|[A-Za-z]|[ivxIVX]{1,5})[.)\]º°ª]{0,3}\s*[)–—-]?\s*\Z"
+)
 _RUNS = 5
 _LONGEST_RUN = 2.0
 
@@ -26,11 +32,16 @@ def main() -> None:
     """Print the table, as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--sbd", type=pathlib.Path, default=_BESIDE_CLONE, help="directory of the development sets")
-    directory = parser.parse_args().sbd
+    parser.add_argument("--without_numbers", action="store_true", help="count no boundary behind the marker of an item")
+    arguments = parser.parse_args()
+    directory = arguments.sbd
     if not (directory / "score.py").is_file():
         parser.error(f"expected score.py and the sets in --sbd, got {directory}; pass their directory")
     score = _scorer(directory / "score.py")
     sets = {path.stem: score.load(path.stem) for path in sorted(directory.glob("*_dev.jsonl"))}
+    if arguments.without_numbers:
+        for doc in itertools.chain.from_iterable(sets.values()):
+            doc["ends"] = _without_numbers(doc["text"], doc["ends"])
     english = "\n\n".join(doc["text"] for doc in sets["en_ewt_dev"])
 
     names = (name.removesuffix("_dev").replace("_", " ") for name in sets)
@@ -45,7 +56,8 @@ def main() -> None:
             continue
         for label, policy in ((name, False), (f"{name}, newline policy", True)):
             if not (policy and make is _ours):
-                print(f"| {label} | " + " | ".join(_row(score, sets, make, policy, english)) + " |", flush=True)
+                row = _row(score, sets, make, policy, english, arguments.without_numbers)
+                print(f"| {label} | " + " | ".join(row) + " |", flush=True)
     print("\nF1 of the boundaries inside a text. MB/s: English, UTF-8, one core, median of process time.")
     print("Versions: " + ", ".join(_versions()))
     if absent:
@@ -62,6 +74,7 @@ def _row(
     make: Callable[[str], SpansOf],
     policy: bool,
     english: str,
+    without_numbers: bool,
 ) -> Iterator[str]:
     """The cells of one splitter."""
     for name, docs in sets.items():
@@ -71,11 +84,27 @@ def _row(
             yield "-"
             continue
         spans_of = behind_policy(spans_of, name[:2]) if policy else spans_of
+        spans_of = _joined(spans_of) if without_numbers else spans_of
         yield f"{score.evaluate(spans_of, docs, [])[2]:.4f}".lstrip("0")
     spans_of = behind_policy(make("en"), "en") if policy else make("en")
     total, failed = score.golden(spans_of)
     yield f"{total - len(failed)}/{total}"
     yield f"{_speed(spans_of, english):.1f}"
+
+
+def _without_numbers(text: str, ends: Iterable[int]) -> list[int]:
+    """The ends of sentences that are not right behind the marker of an item."""
+    return [end for end in ends if not _NUMBER.search(text[max(0, end - 24) : end])]
+
+
+def _joined(spans_of: SpansOf) -> SpansOf:
+    """Keeps a marker that a splitter makes a sentence of in the sentence behind it."""
+
+    def spans(text: str) -> Spans:
+        ends = _without_numbers(text, (end for _, end in spans_of(text)))
+        return list(itertools.pairwise([0, *ends]))
+
+    return spans
 
 
 def _speed(spans_of: SpansOf, text: str) -> float:

@@ -29,7 +29,7 @@ class SplitterOptions:
             unsupported language are split by generic rules, with a warning once per process. With "auto", the language
             of each text is detected; a text that tells none is split by generic rules.
         newlines: which line breaks end a sentence. With "sentence" every one does; with "soft" every one but soft
-            wraps; with "ignore" none. A blank line always does.
+            wraps; with "ignore" none. A blank line does, but for one within an enumeration with "soft".
         use_abbreviations: whether to recognize abbreviations and initials, whose period need not end a sentence.
         detect_lists: whether bullets and numbered items begin a sentence, and keep the marker with its item.
         abbreviations: further abbreviations, with or without the last period; they end a sentence only before a

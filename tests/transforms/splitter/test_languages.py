@@ -25,6 +25,10 @@ EXAMPLES = [
     ("cs", "Narodil se 5. ledna 1950 v Praze.|Ing. Novák a MUDr. Černý přišli.|Karel IV. byl král."),
     ("cs", "Pole má 5 ha.|Patří obci, viz čl. 5.|Vyvinuli čistič ČL.|Úkol trvá."),
     ("pl", "Pole ma 5 ha.|Należy do gminy."),
+    ("cs", "Zničeno bylo kolem 1600 př. n. l.|Město zaniklo v 5. století n.l. požárem."),
+    ("pl", "Zmarł w 44 r. p.n.e.|Cezar był wodzem do 44 r. p.n.e. włącznie."),
+    ("fr", "Il est né en 50 av. J.-C.|César régna après J.-C. aussi."),
+    ("ru", "Город основан в 5 веке до н. э.|Рим пал в 476 году н. э. и позже."),
     ("hi", "डॉ. शर्मा आए।|क्या आप जाएंगे?|श्री ए. के. सिंह ने कहा।"),
     ("ar", "قال د. أحمد إن الأمر صعب.|هل هذا صحيح؟|نعم!"),
 ]
@@ -45,6 +49,7 @@ def test_language(language: str, marked: str) -> None:
         ("zh", "“你去哪里？”他问道。|“回家！”她喊。"),
         ("ja", "彼は「行くよ。」と言った。|本当ですか？|はい！"),
         ("ja", "価格は3.5ドル。|Yahoo!で検索した。"),
+        ("ja", "いい所でした☆|らき☆すたを見ます♪♪|行くよ♡|また来た。"),
         ("ja", "本当ですか?|2008年に始まった!|3年後に終わった。"),
     ],
 )

@@ -19,10 +19,10 @@ FRENCH = Language(
     """),
     closings=COMPANIES
     | words("""
-        soc com ass plén gaz pal préc trib corr pén proc const comm chron somm jur adm lebon fasc spéc trim j.-c
-        s.a.r.l s.n.c.f ibid op cit sq suiv éd hab km h min env apr.j.-c av.j.-c
+        soc com ass plén gaz pal préc trib corr pén proc const comm chron somm jur adm lebon fasc spéc trim
+        s.a.r.l s.n.c.f ibid op cit sq suiv éd hab km h min env
     """),
-    finals=words("etc"),
+    finals=words("etc j.-c apr.j.-c av.j.-c"),
     common=words("app art par long ill"),
     counted=words("""
         article articles chapitre section titre livre partie page paragraphe alinéa annexe figure tableau numéro étape
@@ -194,9 +194,9 @@ ROMANIAN = Language(
     closings=COMPANIES
     | words("""
         c.civ c.pen c.proc.civ m.of s.a s.r.l s.c a.c r.a o.n.u s.u.a u.e b.n.r ș.a ș.a.m.d etc ibid id op cit
-        loc î.hr d.hr km kg min
+        loc km kg min
     """),
-    finals=words("etc ș.a ș.a.m.d a.m p.m"),
+    finals=words("etc ș.a ș.a.m.d a.m p.m î.hr d.hr"),
     common=words("gen loc art par mai ed noi et cod cap cal or ca sec vol mar"),
     counted=words("""
         articolul articolului articol capitolul secțiunea titlul cartea partea pagina paragraful alineatul punctul

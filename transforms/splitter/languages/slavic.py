@@ -20,11 +20,11 @@ RUSSIAN = Language(
         окт нояб дек л лл сс д оп
     """),
     closings=words("""
-        г в вв н.э до н э р.х тыс млн млрд трлн руб коп долл экз чел шт кг км м см мм га т ц л мл мин сек час
+        г в вв до н э р.х тыс млн млрд трлн руб коп долл экз чел шт кг км м см мм га т ц л мл мин сек час
         ч др пр т.д т.п т.дж проч т.ж сб ин пгт ст др.-рус барр кв.м куб м.н.э у.е p.s дж u.s inc co ltd corp
     """),
     finals=words("""
-        т.д т.п др пр проч гг мм см км кг мин сек мл руб коп долл тыс млн млрд час экз чел
+        н.э т.д т.п др пр проч гг мм см км кг мин сек мл руб коп долл тыс млн млрд час экз чел
     """),
     counted=words("""
         глава главы статья статьи раздел часть том пункт подпункт страница рисунок таблица номер этап класс версия
@@ -59,9 +59,9 @@ POLISH = Language(
     """),
     closings=COMPANIES
     | words("""
-        wyr orz im r w tys mln mld zł gr m szt egz m.st n.e p.n.e sp z o.o s.a s.c itd itp in jr
+        wyr orz im r w tys mln mld zł gr m szt egz m.st sp z o.o s.a s.c itd itp in jr
     """),
-    finals=words("itd itp etc kg km cm mm ha"),
+    finals=words("itd itp etc kg km cm mm ha n.e p.n.e"),
     common=words("tom mar"),
     counted=words("""
         artykuł rozdział część tom punkt ustęp strona numer etap klasa wersja tabela rysunek
@@ -97,10 +97,10 @@ CZECH = Language(
     """),
     closings=COMPANIES
     | words("""
-        r tis mil mld kč hod min sek m ks n.l p.n.l př n l kr atd apod aj spol s.r.o a.s o.s
+        r tis mil mld kč hod min sek m ks př n l kr atd apod aj spol s.r.o a.s o.s
         v.o.s k.s st ml
     """),
-    finals=words("atd apod aj etc km kg cm mm ha"),
+    finals=words("atd apod aj etc km kg cm mm ha n.l p.n.l"),
     common=words("pro dub bod"),
     counted=words("""
         článek kapitola část díl bod odstavec strana číslo etapa třída verze tabulka obrázek
