@@ -1,6 +1,6 @@
 """Compare the splitter with its peers: F1 on each set, golden rules, and megabytes per second on one core.
 
-python -m tests.benchmarks.splitting [--sbd DIR] [--without_numbers]
+python -m tests.benchmarks.splitting [--sbd DIR] [--without_numbers] [--one_block]
 """
 
 from __future__ import annotations
@@ -33,15 +33,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--sbd", type=pathlib.Path, default=_BESIDE_CLONE, help="directory of the development sets")
     parser.add_argument("--without_numbers", action="store_true", help="count no boundary behind the marker of an item")
+    parser.add_argument("--one_block", action="store_true", help="make a space of each line break")
     arguments = parser.parse_args()
     directory = arguments.sbd
     if not (directory / "score.py").is_file():
         parser.error(f"expected score.py and the sets in --sbd, got {directory}; pass their directory")
     score = _scorer(directory / "score.py")
     sets = {path.stem: score.load(path.stem) for path in sorted(directory.glob("*_dev.jsonl"))}
-    if arguments.without_numbers:
-        for doc in itertools.chain.from_iterable(sets.values()):
+    for doc in itertools.chain.from_iterable(sets.values()):
+        if arguments.without_numbers:
             doc["ends"] = _without_numbers(doc["text"], doc["ends"])
+        if arguments.one_block:
+            doc["text"] = re.sub(r"[\r\n]", " ", doc["text"])
     english = "\n\n".join(doc["text"] for doc in sets["en_ewt_dev"])
 
     names = (name.removesuffix("_dev").replace("_", " ") for name in sets)

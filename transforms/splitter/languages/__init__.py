@@ -2,7 +2,7 @@
 
 The tables were compiled for this project. Some of their entries were learned from the development sets of the Universal
 Dependencies treebanks English EWT, German, French, Spanish and Russian GSD, Portuguese Bosque and Dutch LassySmall,
-whose texts are under CC BY-SA 4.0.
+whose texts are under CC BY-SA 4.0, and from reporters-db and courts-db (BSD-2-Clause).
 """
 
 from typing import Final
