@@ -22,14 +22,15 @@ from transforms.io.bigquery.write import (
     WriteRowsToBigQuery,
 )
 from transforms.io.files.read import ReadFiles
-from transforms.io.files.write import DEAD_LETTERS, JOURNAL, Kind, WriteFiles, rows_with
+from transforms.io.files.write import WriteFiles
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
 from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
+from transforms.kinds import DEAD_LETTERS, JOURNAL, Kind, rows_with
 from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS, ReuseVectors, WholeVersions
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
-from transforms.schema import CARRIED, JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
+from transforms.schema import CARRIED, JOURNAL_COLUMNS, Column, bigquery_schema, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
 from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding, is_end
 from transforms.versions import KeepJournal
@@ -328,7 +329,7 @@ def _without_ends(pcoll: Any, kind: Kind) -> Any:
 
 def _load(pcoll: Any, what: str, target: str, kind: Kind) -> Sequence[Any]:
     """Write by Beam's load jobs, into the table that the program has already made; the jobs."""
-    rows = pcoll | f"Make {what} rows" >> beam.Map(_json_row, kind).with_output_types(dict[str, Any])
+    rows = pcoll | f"Make {what} rows" >> beam.Map(kind.to_json).with_output_types(dict[str, Any])
     result = rows | f"Write {what}" >> beam.io.WriteToBigQuery(
         target,
         method="FILE_LOADS",
@@ -339,9 +340,5 @@ def _load(pcoll: Any, what: str, target: str, kind: Kind) -> Sequence[Any]:
     return result.destination_load_jobid_pairs, result.destination_copy_jobid_pairs
 
 
-def _json_row(element: Any, kind: Kind) -> dict[str, Any]:
-    return json_row(kind.to_dict(element))
-
-
 def _json_bytes(element: Any, kind: Kind) -> bytes:
-    return json.dumps(_json_row(element, kind), ensure_ascii=False).encode()
+    return json.dumps(kind.to_json(element), ensure_ascii=False).encode()

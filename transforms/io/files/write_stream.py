@@ -10,8 +10,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.io.disk import is_local, sync
-from transforms.io.files.write import WRITERS, Kind
+from transforms.io.files.write import WRITERS
 from transforms.io.lag import observe_lag
+from transforms.kinds import Kind
 from transforms.types import SentenceEmbedding, is_end
 
 
@@ -24,7 +25,7 @@ class WriteBundleFiles(beam.PTransform):
     Args:
         prefix: the path of the files, up to their time.
         file_format: one of write.FILE_FORMATS.
-        kind: the type of the elements, write.ROWS, write.DEAD_LETTERS or write.JOURNAL.
+        kind: the kind of the elements.
     """
 
     def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:

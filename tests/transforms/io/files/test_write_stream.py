@@ -9,8 +9,8 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from tests.conftest import sentence
-from transforms.io.files.write import ROWS
 from transforms.io.files.write_stream import _Write
+from transforms.kinds import ROWS
 from transforms.types import SentenceEmbedding
 
 
