@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from pipeline.arguments import BOOLEANS, made
+from pipeline.arguments import made
 from pipeline.names import dead_letters_beside, journal_beside
 from transforms.columns import own_columns
 from transforms.encoder.options import EmbeddingOptions, EncoderOptions
@@ -110,35 +110,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             f"expected --udf with messages, got --input_format={arguments.input_format}, whose rows go through no "
             "function; leave it out"
         )
-    return Settings(
-        input=arguments.input,
-        input_subscription=arguments.input_subscription,
-        input_topic=arguments.input_topic,
-        input_format=arguments.input_format,
-        input_journal=arguments.input_journal,
-        source=arguments.source,
+    return made(
+        Settings,
+        arguments,
         max_wait_seconds=arguments.max_wait_ms / 1000,
-        readers=arguments.readers,
-        csv_multiline=arguments.csv_multiline,
-        encoding=arguments.encoding,
         parser=parser,
         # A bound may contain commas, so it is not split.
         splitter=made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
         splitting=made(SplittingOptions, arguments),
         encoder=made(EncoderOptions, arguments),
         embedding=made(EmbeddingOptions, arguments),
-        output=arguments.output,
-        output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
         journal=_journal(arguments),
-        max_dead_letters=arguments.max_dead_letters,
-        spill_dir=arguments.spill_dir,
-        already_written=arguments.already_written,
-        reuse=arguments.reuse,
-        store_content=arguments.store_content == "true",
-        bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
-        wait=BOOLEANS[arguments.wait],
     )
 
 

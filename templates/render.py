@@ -30,6 +30,7 @@ DIRECTORY = pathlib.Path(__file__).parent
 PLACEHOLDER_IMAGE = "REGION-docker.pkg.dev/PROJECT/REPOSITORY/sentence-embeddings:TAG"
 
 _MODEL = "[A-Za-z0-9_.-]+|(https|gs)://.+|/.+"
+_TABLE = {"param_type": "BIGQUERY_TABLE", "metavar": "project:dataset.table", "regex": TABLE_REGEX}
 # What Dataflow and the templates' fixed options restrict in an option.
 _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "input": {
@@ -44,31 +45,23 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "output": {
         "help": "Table to write rows to; it is made if it does not exist.",
         "label": "Output table",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "already_written": {
         "help": "Table of rows written earlier. By the journal beside it, a version of a message that the same model "
         "was carried through is counted and left out; with journal=none, by the rows, a sentence that has one of its "
         "id and model.",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "reuse": {
         "help": "Table of rows written earlier, whose vectors are used again: a sentence that the same model has "
         "embedded there, in whatever message, is not encoded.",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "dead_letters": {
         "help": "Table to write dead letters to; by default, the output's name and _error_records.",
         "label": "Dead-letter table",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "journal": {
         "help": "Table to write the journal to, one line per message and version that was carried to its end; by "
