@@ -20,7 +20,7 @@ from transforms.counters import Counters
 from transforms.io.lineage import add_resource
 from transforms.io.pubsub.leases import Delivery
 from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
-from transforms.io.pubsub.resources import validate_subscription
+from transforms.io.pubsub.resources import validated
 from transforms.io.retries import RETRY_FOR_SECONDS
 from transforms.runners.bounded_metrics import bound_runner_metrics
 from transforms.runners.flink_keys import spread_keys
@@ -86,7 +86,7 @@ class ReadFromSubscription(beam.PTransform):
         readers: int = 1,
     ) -> None:
         super().__init__()
-        self.subscription = validate_subscription(subscription)
+        self.subscription = validated(subscription, "subscription")
         self.max_messages = _at_least(1, max_messages, "max_messages")
         self.max_bytes = _at_least(1, max_bytes, "max_bytes")
         self.max_wait_seconds = _at_least(0, max_wait_seconds, "max_wait_seconds")
