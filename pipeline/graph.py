@@ -11,6 +11,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
 from pipeline.settings import Settings
+from transforms.counters import NotesNames
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
 from transforms.encoder.catalogue import find_model
@@ -183,16 +184,11 @@ def _without_content(row: SentenceEmbedding) -> SentenceEmbedding:
     return row._replace(content="")
 
 
-class _Keep(beam.DoFn):
+class _Keep(NotesNames):
     def __init__(self, fields: Sequence[str], own: Sequence[Column]) -> None:
         self._kept = KeepMetadata(fields)
+        self.notes = (self._kept.found,)
         self._carried = [CARRIED + column.name for column in own]
-
-    def start_bundle(self) -> None:
-        self._kept.found.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._kept.found.finish_bundle()
 
     def process(self, sentence: Sentence) -> Iterator[Sentence]:
         own = {name: sentence.metadata[name] for name in self._carried if name in sentence.metadata}

@@ -9,14 +9,7 @@ import numpy as np
 from apache_beam.ml.rag.types import Content, EmbeddableItem, Embedding
 
 from transforms.counters import Counters
-from transforms.dead_letters import (
-    TAG,
-    DeadLetterTransform,
-    WithDeadLetters,
-    dead_letters,
-    jsonable,
-    split_dead_letters,
-)
+from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, jsonable, refused, split_dead_letters
 from transforms.fields import ABSENT, has, remove, take_first, value_of
 from transforms.ids import stable_id
 from transforms.parsing import check_names
@@ -169,9 +162,7 @@ class _AsMessage(beam.DoFn):
             taken = self._take(element)
         # A row of another program may raise anything, and must not stop the others.
         except Exception as error:
-            self._counters.count("dead_letters_take")
-            for letter in dead_letters(STAGE, error, _whole(element), {}):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_take", STAGE, error, _whole(element), {})
             return
         if taken is not None:
             yield taken

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Optional
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.counters import Counters, NamesFound
-from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.counters import Counters, NamesFound, NotesNames
+from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, refused, split_dead_letters
 from transforms.encoder.options import check_fields
 from transforms.fields import (
     ABSENT,
@@ -432,7 +432,7 @@ class ParseMessages(DeadLetterTransform):
         return split_dead_letters(pcoll, STAGE, _Parse(self._parser, self._with_versions, self._udf), Message)
 
 
-class _Parse(beam.DoFn):
+class _Parse(NotesNames):
     def __init__(self, parser: MessageParser, with_versions: bool = False, udf: Optional[Udf] = None) -> None:
         self._parser = parser
         self._udf = udf
@@ -445,27 +445,18 @@ class _Parse(beam.DoFn):
         if parser.text_template:
             named |= {f"text_template.{name}": name for name in parser.text_names}
         self._names = NamesFound(named, has)
+        self.notes = self._names, self._attribute_names
 
     def setup(self) -> None:
         if self._udf:
             # A worker that lacks what the file imports is not the fault of any message.
             self._udf.load()
 
-    def start_bundle(self) -> None:
-        self._names.start_bundle()
-        self._attribute_names.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._names.finish_bundle()
-        self._attribute_names.finish_bundle()
-
     def process(self, record: Record) -> Iterator[Any]:
         try:
             messages = self._messages(record)
         except (ValueError, RecursionError) as error:
-            self._counters.count("dead_letters_parse")
-            for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_parse", STAGE, error, record.data, attributes_of(record))
             return
         for message in messages:
             if message is None or not message.text:

@@ -7,15 +7,8 @@ from typing import Any, Optional
 import apache_beam as beam
 
 from transforms.columns import OwnColumns
-from transforms.counters import Counters
-from transforms.dead_letters import (
-    TAG,
-    DeadLetterTransform,
-    WithDeadLetters,
-    dead_letters,
-    element_json,
-    split_dead_letters,
-)
+from transforms.counters import Counters, NotesNames
+from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, element_json, refused, split_dead_letters
 from transforms.fields import as_text
 from transforms.parsing import attributes_of
 from transforms.schema import EMBEDDING_COLUMNS
@@ -148,26 +141,19 @@ def _as_found(message_id: str, entry: JournalEntry) -> tuple[str, tuple[None, Jo
     return message_id, (None, entry)
 
 
-class _Parse(beam.DoFn):
+class _Parse(NotesNames):
     def __init__(self, has_journal: bool, own: OwnColumns) -> None:
         self._has_journal = has_journal
         self._own = own
+        self.notes = (own.found,)
         self._counters = Counters()
-
-    def start_bundle(self) -> None:
-        self._own.found.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._own.found.finish_bundle()
 
     def process(self, record: Record) -> Iterator[Any]:
         self._counters.count("rows_read")
         try:
             sentence = sentence_of(record.data, self._own)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            self._counters.count("dead_letters_rows")
-            for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_rows", STAGE, error, record.data, attributes_of(record))
             return
         # Where no journal tells which version is current, none is told apart.
         yield sentence.message_id, (sentence if self._has_journal else sentence._replace(revision=""), None)
@@ -199,10 +185,9 @@ class _TakeCurrent(beam.DoFn):
             if row.content:
                 self._counters.count("sentences")
                 yield row if self._with_versions else row._replace(revision="")
-                continue
-            self._counters.count("dead_letters_rows")
-            for letter in dead_letters(STAGE, _NOT_STORED, element_json(row), {"message_id": row.message_id}):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            else:
+                row_json, attributes = element_json(row), {"message_id": row.message_id}
+                yield from refused("dead_letters_rows", STAGE, _NOT_STORED, row_json, attributes)
         if entry and not entry.sentences:
             self._counters.count("messages_deleted" if entry.deleted else "messages_blank")
         if entry and self._with_versions:

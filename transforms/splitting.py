@@ -4,18 +4,15 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
-
 from transforms.adapters import as_messages
 from transforms.columns import OwnColumns, own_columns
-from transforms.counters import Counters, NamesFound
+from transforms.counters import Counters, NamesFound, NotesNames
 from transforms.dead_letters import (
-    TAG,
     DeadLetterTransform,
     WithDeadLetters,
     add_dead_letters,
-    dead_letters,
     element_json,
+    refused,
     split_dead_letters,
 )
 from transforms.ids import stable_id
@@ -125,22 +122,15 @@ class KeepMetadata:
         return {name: value for name, value in metadata.items() if name in self._fields}
 
 
-class _Split(beam.DoFn):
+class _Split(NotesNames):
     def __init__(self, splitter: SentenceSplitter, options: SplittingOptions, with_versions: bool) -> None:
         self._splitter = splitter
         self._with_versions = with_versions
         self._language_field = options.language_field
         self._kept = KeepMetadata(options.metadata_fields, language_field=options.language_field)
         self._own = OwnColumns(options.columns)
+        self.notes = self._kept.found, self._own.found
         self._counters = Counters()
-
-    def start_bundle(self) -> None:
-        self._kept.found.start_bundle()
-        self._own.found.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._kept.found.finish_bundle()
-        self._own.found.finish_bundle()
 
     def process(self, message: Message) -> Iterator[Any]:
         try:
@@ -153,9 +143,7 @@ class _Split(beam.DoFn):
             _check_size(kept.metadata, len(found))
         # An unexpected error on one text must not stop the others.
         except Exception as error:
-            self._counters.count("dead_letters_split")
-            for letter in dead_letters(STAGE, error, element_json(message), {"message_id": message.id}):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_split", STAGE, error, element_json(message), {"message_id": message.id})
             return
         self._counters.count("sentences", len(found))
         if dropped:

@@ -21,6 +21,7 @@ from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.streaming_inserts import JsonInserter
 from transforms.io.bigquery.tables import TableName, fault_of, parse_table
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.lag import ROWS_LAG
 from transforms.io.lineage import add_table
 from transforms.io.retries import RETRY_FOR_SECONDS, Answer
 from transforms.io.spill import Spill
@@ -165,7 +166,7 @@ class _TableSink:
 class _WriteRows(_TableSink):
     written_counter = "rows_written"
     refused_counter = "rows_refused"
-    lag = "rows_lag_ms"
+    lag = ROWS_LAG
 
     def __init__(self, table: TableName, method: str, own: Sequence[Column] = ()) -> None:
         super().__init__(table, method)

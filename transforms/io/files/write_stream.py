@@ -11,7 +11,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms.io.disk import is_local, sync
 from transforms.io.files.write import WRITERS
-from transforms.io.lag import observe_lag
+from transforms.io.lag import ROWS_LAG, observe_lag
 from transforms.kinds import Kind
 from transforms.types import SentenceEmbedding, is_end
 
@@ -43,7 +43,6 @@ class _Write(beam.DoFn):
         self._format = file_format
         self._kind = kind
         self.element = kind.element
-        self._has_lineage = False
 
     def start_bundle(self) -> None:
         self._arrived: list[WindowedValue] = []
@@ -56,12 +55,10 @@ class _Write(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if rows := [arrived.value for arrived in self._arrived if not is_end(arrived.value)]:
             self._write(rows)
-            if not self._has_lineage:
-                self._has_lineage = True
-                # All files, of which a stream writes one a bundle, by one name.
-                FileSystems.report_sink_lineage(f"{self._prefix}*.{self._format}")
+            # All files, of which a stream writes one a bundle, by one name.
+            FileSystems.report_sink_lineage(f"{self._prefix}*.{self._format}")
             if self.element is SentenceEmbedding:
-                observe_lag("rows_lag_ms", rows)
+                observe_lag(ROWS_LAG, rows)
         yield from self._arrived
         self._arrived = []
 

@@ -180,7 +180,6 @@ class _Pull(beam.DoFn):
     def setup(self) -> None:
         self._puller: Puller | None = None
         self._at_work: set[Delivery] = set()
-        self._has_lineage = False
 
     def start_bundle(self) -> None:
         self._has_messages = False
@@ -204,7 +203,7 @@ class _Pull(beam.DoFn):
         finalizer.register(functools.partial(self._acknowledge, puller, taken))
         if taken:
             self._has_messages = True
-            self._report_lineage()
+            add_resource(Lineage.sources(), self._subscription)
             self._at_work.update(taken)
             self._count(taken)
             for delivery in taken:
@@ -215,11 +214,6 @@ class _Pull(beam.DoFn):
             rest.defer_remainder()
         else:
             rest.try_claim(None)
-
-    def _report_lineage(self) -> None:
-        if not self._has_lineage:
-            self._has_lineage = True
-            add_resource(Lineage.sources(), self._subscription)
 
     def _count(self, taken: Sequence[Delivery]) -> None:
         messages = sum(len(delivery.records) for delivery in taken)
