@@ -103,9 +103,7 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
 
 def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
     """From rows written earlier, alone or in a pair with the entries of their journal, to their sentences."""
-    transform = ParseRows(settings.splitting.columns)
-    if settings.journal:
-        transform = transform.with_versions()
+    transform = ParseRows(settings.splitting.columns).with_versions(bool(settings.journal))
     sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> transform.with_dead_letters()
     fields = settings.splitting.metadata_fields
     if fields is None:
@@ -153,18 +151,15 @@ def _names(columns: Iterable[Column]) -> list[str]:
 
 def parse(records: "beam.PCollection[Record]", options: ParserOptions, settings: Settings) -> WithDeadLetters[Message]:
     """From records to messages, those that only retire an earlier version included if there is a journal."""
-    transform = ParseMessages(**vars(options))
-    if settings.journal:
-        transform = transform.with_versions()
+    transform = ParseMessages(**vars(options)).with_versions(bool(settings.journal))
     outputs: WithDeadLetters[Message] = records | "Parse" >> transform.with_dead_letters()
     return outputs
 
 
 def split(messages: "beam.PCollection[Message]", settings: Settings) -> WithDeadLetters[Sentence]:
     """From messages to sentences, with the ends of versions between them if there is a journal."""
-    transform = SplitSentences(**vars(settings.splitter), **vars(settings.splitting))
-    if settings.journal:
-        transform = transform.with_versions()
+    options = vars(settings.splitter) | vars(settings.splitting)
+    transform = SplitSentences(**options).with_versions(bool(settings.journal))
     outputs: WithDeadLetters[Sentence] = messages | "Split" >> transform.with_dead_letters()
     return outputs
 

@@ -46,35 +46,23 @@ class AsMessages(DeadLetterTransform):
         check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
         self.text_field, self.id_field, self.timestamp_field = text_field, id_field, timestamp_field
 
-    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Any]:
         """The messages, and as dead letters the elements that have no text, or a time that cannot be parsed."""
         dofn = _AsMessage(self.text_field, self.id_field, self.timestamp_field)
         return split_dead_letters(pcoll, STAGE, dofn, Message)
 
 
-class AsSentences(DeadLetterTransform):
+class AsSentences(AsMessages):
     """Converts Messages, or anything that AsMessages accepts, to PCollection[Sentence], one sentence per text.
 
     An EmbeddableItem keeps its id and index. EmbedSentences applies this transform by itself, with the default field
-    names.
-
-    Args:
-        text_field: as in AsMessages.
-        id_field: as in AsMessages.
-        timestamp_field: as in AsMessages.
-
-    Raises:
-        ValueError: as in AsMessages.
+    names. The arguments are those of AsMessages.
     """
 
-    def __init__(self, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> None:
-        super().__init__()
-        check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
-        self._fields = (text_field, id_field, timestamp_field)
-
-    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Any]:
         """The sentences, and as dead letters the elements that have no text, or a time that cannot be parsed."""
-        return split_dead_letters(pcoll, f"{STAGE} whole", _AsSentence(*self._fields), Sentence)
+        dofn = _AsSentence(self.text_field, self.id_field, self.timestamp_field)
+        return split_dead_letters(pcoll, f"{STAGE} whole", dofn, Sentence)
 
 
 class AsEmbeddableItems(beam.PTransform):

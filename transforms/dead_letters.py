@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import apache_beam as beam
 
@@ -169,7 +169,7 @@ class DeadLetterTransform(beam.PTransform):
 
     _hand_out = False
 
-    def with_dead_letters(self) -> "DeadLetterTransform":
+    def with_dead_letters(self) -> Self:
         """Returns failing inputs as a second PCollection instead of failing the pipeline."""
         self._hand_out = True
         return self

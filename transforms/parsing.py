@@ -14,7 +14,7 @@ import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms.counters import Counters, NamesFound, NotesNames
-from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, refused, split_dead_letters
+from transforms.dead_letters import WithDeadLetters, refused, split_dead_letters
 from transforms.encoder.options import check_fields
 from transforms.fields import (
     ABSENT,
@@ -35,6 +35,7 @@ from transforms.separated import SEPARATED, quoted_records
 from transforms.times import iso_micros, parse_time
 from transforms.types import CSV_HEADER, Message, Record
 from transforms.udf import Udf, read_udf
+from transforms.versions import VersionedTransform
 
 STAGE = "Parse messages"
 # Prefix of the attributes in which a dead letter keeps its record's source, apart from the record's own attributes.
@@ -397,13 +398,13 @@ def _joined(attributes: dict[str, str], fields: Fields) -> Fields:
     return attributes | {name: value for name, value in fields.items() if value is not None or name not in attributes}
 
 
-class ParseMessages(DeadLetterTransform):
+class ParseMessages(VersionedTransform):
     """Parses PCollection[Record] to PCollection[Message], with each message's event time as its timestamp.
 
     A record becomes a dead letter if it is not UTF-8, does not match the format, lacks the text field, has an invalid
     time or version, deletes a message without naming its id, or is larger than `max_message_bytes`. Messages with a
     null or blank text are counted ("messages_blank") and left out, and so are those that delete one
-    ("messages_deleted").
+    ("messages_deleted"). With versions they are returned too, as those that have no sentences.
 
     With `udf`, a record is what its function returns for it. One that it leaves out is counted ("messages_filtered"),
     and so are the messages that it makes beyond the first of a record ("messages_made"); its time is the distribution
@@ -420,12 +421,6 @@ class ParseMessages(DeadLetterTransform):
         super().__init__()
         self._parser = parser = MessageParser(*fields, **options)
         self._udf = read_udf(parser.udf, parser.udf_function) if parser.udf else None
-        self._with_versions = False
-
-    def with_versions(self) -> "ParseMessages":
-        """Returns messages without a text and deletions too, as versions that have no sentences."""
-        self._with_versions = True
-        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
         """The messages, and as dead letters the records that could not be parsed."""

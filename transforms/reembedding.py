@@ -8,13 +8,13 @@ import apache_beam as beam
 
 from transforms.columns import OwnColumns
 from transforms.counters import Counters, NotesNames
-from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, element_json, refused, split_dead_letters
+from transforms.dead_letters import WithDeadLetters, element_json, refused, split_dead_letters
 from transforms.fields import as_text
 from transforms.parsing import attributes_of
 from transforms.schema import EMBEDDING_COLUMNS
 from transforms.times import parse_time
 from transforms.types import JournalEntry, Record, Sentence
-from transforms.versions import age, end_of
+from transforms.versions import VersionedTransform, age, end_of
 
 STAGE = "Parse rows"
 # The input formats that hold rows: "rows" for Parquet files, "bigquery" for a table.
@@ -29,7 +29,7 @@ _NOT_STORED = "expected a row's sentence in its column 'content', got none; it w
 _KINDS: dict[str, type] = {"STRING": str, "INT64": int}
 
 
-class ParseRows(DeadLetterTransform):
+class ParseRows(VersionedTransform):
     """Parses PCollection[Record], each a row as JSON, to the PCollection[Sentence] of what is current among them.
 
     The input is the rows alone, or a pair of them and of the entries of their journal, as JSON too. Of a message with
@@ -50,16 +50,9 @@ class ParseRows(DeadLetterTransform):
             metadata.
     """
 
-    _with_versions = False
-
     def __init__(self, columns: Sequence[str] = ()) -> None:
         super().__init__()
         self._own = OwnColumns(columns)
-
-    def with_versions(self) -> "ParseRows":
-        """Names the revision of its message in each sentence, and lets an end follow those of each entry."""
-        self._with_versions = True
-        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the rows without one."""

@@ -8,7 +8,6 @@ from transforms.adapters import as_messages
 from transforms.columns import OwnColumns, own_columns
 from transforms.counters import Counters, NamesFound, NotesNames
 from transforms.dead_letters import (
-    DeadLetterTransform,
     WithDeadLetters,
     add_dead_letters,
     element_json,
@@ -19,7 +18,7 @@ from transforms.ids import stable_id
 from transforms.options import sort_out, takes
 from transforms.splitter import AUTO, UNDETERMINED, SentenceSplitter, SplitterOptions, has_rules
 from transforms.types import Message, Sentence
-from transforms.versions import versioned
+from transforms.versions import VersionedTransform, versioned
 
 STAGE = "Split sentences"
 # The entry of the metadata that says which language was detected; a message's own of this name stays.
@@ -62,7 +61,7 @@ class SplittingOptions:
         own_columns(self.columns)
 
 
-class SplitSentences(DeadLetterTransform):
+class SplitSentences(VersionedTransform):
     """Splits PCollection[Message] into PCollection[Sentence]; the sentences of a message come in text order.
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsMessages first. A message that cannot be
@@ -88,12 +87,6 @@ class SplitSentences(DeadLetterTransform):
         super().__init__()
         self._splitter, splitting = sort_out({"language": language, **options}, SentenceSplitter, SplittingOptions)
         self._options = splitting
-        self._with_versions = False
-
-    def with_versions(self) -> "SplitSentences":
-        """Names the revision of its message in each sentence, and lets an end follow those of each message."""
-        self._with_versions = True
-        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the messages that could not be split."""
