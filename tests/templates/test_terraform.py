@@ -190,7 +190,7 @@ def test_alerts_are_on_all_that_can_go_wrong(module: Module) -> None:
 
 def test_an_alert_on_dead_letters_needs_no_row(module: Module) -> None:
     """Where none is written, there is no series to divide by."""
-    change = module.plan()['google_monitoring_alert_policy.counters["dead_letters"]']
+    change = module.plan()['google_monitoring_alert_policy.alerts["dead_letters"]']
     (condition,) = change["after"]["conditions"]
     (query,) = condition["condition_prometheus_query_language"]
     assert re.search(r"/ clamp_min\(sum\(delta\(.*rows_written.*\)\) or vector\(0\), 1\) > 0.01$", query["query"])
@@ -198,7 +198,7 @@ def test_an_alert_on_dead_letters_needs_no_row(module: Module) -> None:
 
 def test_the_alert_on_lag_divides_what_the_program_counts(module: Module) -> None:
     """By seconds that are milliseconds there."""
-    change = module.plan()['google_monitoring_alert_policy.counters["lag"]']
+    change = module.plan()['google_monitoring_alert_policy.alerts["lag"]']
     (condition,) = change["after"]["conditions"]
     (query,) = condition["condition_prometheus_query_language"]
     names = re.findall(r'metric_name=~"(\w+)"', query["query"])
