@@ -16,36 +16,18 @@ from transforms.splitting import SplittingOptions
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run reads, does and writes.
+    """What a run reads, does and writes: a field holds what the option of its name says, and "" or None its default.
 
     Attributes:
-        input: files or table to read, "" for a stream.
-        input_subscription: subscription to read, "" for none.
-        input_topic: topic to read, "" for none.
-        input_format: the format of the input, one of FORMATS and ROW_FORMATS.
-        input_journal: the journal of rows to read; "" for the one beside them, "none" for none.
-        source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
-        readers: how many readers a stream has; 0 for the runner's parallelism.
-        csv_multiline: whether CSV and TSV records may span lines.
-        encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
         splitter: how messages become sentences.
         splitting: the rest of SplitSentences' options.
         encoder: which encoder embeds them.
         embedding: the rest of EmbedSentences' options.
-        output: where rows go.
-        output_format: the format of rows and dead letters.
-        dead_letters: where dead letters go.
-        journal: where the journal goes, "" for none.
-        max_dead_letters: how many a run may have and end well, or which share of what it reads; "" for any.
-        spill_dir: where dead letters go that their sink refuses; "" for none.
-        already_written: rows written earlier, whose versions of messages are left out; "" for none.
-        reuse: rows written earlier, whose vectors are used again; "" for none.
-        store_content: whether rows keep their sentence.
-        bigquery_write_method: how rows are written to BigQuery.
+        dead_letters: where dead letters go, the default place included.
+        journal: where the journal goes, the default place included; "" for none.
         retry_for_seconds: how long to wait out an outage of a sink.
-        wait: whether to wait for the end of the pipeline; None for what fits the runner.
     """
 
     input: str

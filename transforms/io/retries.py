@@ -12,6 +12,7 @@ rejects it once more: what it rejected the row for at first may have been mended
 
 import dataclasses
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -305,6 +306,21 @@ class _Delivery(Generic[T]):
         self._rejections = _MOST_REJECTIONS - 1
 
 
+class Rarely:
+    """Says of something that goes on whether it is time for another warning, which it is every 30 seconds."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def is_due(self) -> bool:
+        """Whether there was no warning for so long; then one is taken to be given."""
+        now = time.monotonic()
+        if now - self._last <= _SECONDS_BETWEEN_WARNINGS:
+            return False
+        self._last = now
+        return True
+
+
 class Patience:
     """Waits between attempts: exponential backoff with jitter and a time limit.
 
@@ -327,7 +343,7 @@ class Patience:
         """Resets the backoff and the time limit after a success."""
         self._failures = 0
         self._since = 0.0
-        self._warned = 0.0
+        self._warning = Rarely()
 
     def wait(self, error: Exception, sleep: Callable[[float], object] = time.sleep) -> None:
         """Waits until the next attempt.
@@ -351,9 +367,8 @@ class Patience:
                 "fix it, or retry for longer"
             ) from error
         self._counters.count(self._counter)
-        if now - self._warned > _SECONDS_BETWEEN_WARNINGS:
+        if self._warning.is_due():
             _log.warning("%s: %s; trying again for up to %g s", self._name, _text(error), self._seconds)
-            self._warned = now
         sleep(pause)
 
 

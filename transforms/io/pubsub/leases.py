@@ -1,5 +1,6 @@
 """Leases of messages from a subscription, which are extended while a bundle processes the messages."""
 
+import collections
 import concurrent.futures
 import logging
 import math
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from transforms.counters import Counters
 from transforms.io.pubsub.resources import may_pass
+from transforms.io.retries import Rarely
 from transforms.types import Record
 
 # Pub/Sub accepts 512 KiB per request; an id usually has about 200 bytes.
@@ -23,13 +25,12 @@ _FIRST_SECONDS = 10.0
 _EXTEND_AGAIN_SECONDS = 4.0
 _ROUND_SECONDS = 1.0
 _PARALLEL_REQUESTS = 8
-_SECONDS_BETWEEN_WARNINGS = 30.0
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-# When the last warning about each subscription came: in an outage every request fails.
-_warned: dict[str, float] = {}
+# In an outage every request fails.
+_warnings: collections.defaultdict[str, Rarely] = collections.defaultdict(Rarely)
 
 
 class Delivery:
@@ -144,9 +145,7 @@ def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds:
                 subscription=subscription, ack_ids=some, ack_deadline_seconds=seconds, retry=None, timeout=10
             )
     except Exception as error:
-        now = time.monotonic()
-        if now - _warned.get(subscription, -math.inf) > _SECONDS_BETWEEN_WARNINGS:
-            _warned[subscription] = now
+        if _warnings[subscription].is_due():
             level = logging.WARNING if may_pass(error) else logging.ERROR
             _log.log(level, "could not set the deadline of %d messages of %s: %s", len(ids), subscription, error)
         Counters().count("pubsub_lease_failures", len(ids))
