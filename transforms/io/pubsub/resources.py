@@ -16,8 +16,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from transforms.counters import process_counts
+from transforms.io.errors import is_transient
 from transforms.io.google_clients import emulator_address, missing_rights, once_per_process
-from transforms.io.retries import is_transient
 
 # The permissions that reading a subscription and writing to a topic need there.
 CONSUME = "pubsub.subscriptions.consume"

@@ -9,9 +9,10 @@ from apache_beam.metrics.metric import Lineage
 
 from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.errors import Refused
 from transforms.io.lineage import add_resource
 from transforms.io.pubsub.resources import publisher_client, validated
-from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
+from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer
 from transforms.io.spill import Spill
 from transforms.types import DeadLetter
 
