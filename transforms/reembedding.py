@@ -36,7 +36,7 @@ class ParseRows(VersionedTransform):
     an entry, the newest entry of any model names the current version: its rows go on, each id once and in text order,
     whichever model made them. Rows of other versions are left out ("rows_retired"), also of one that has no entry yet.
     If not all rows of the current version are there, none goes on ("versions_torn"). Of all other messages, and without
-    a journal, the row of an id with the newest event time is used, as in `io.bigquery.tables.newest_rows_view`.
+    a journal, the row of an id with the newest event time is used, as in templates/sql/newest_embeddings.sql.
 
     A row that stores its sentence takes precedence over one that does not; rows of an id that are not used are counted
     ("rows_doubled"). A record that is not a row, or whose sentence was not stored, becomes a dead letter. An entry that

@@ -192,31 +192,6 @@ JOURNAL_LAYOUT = Partitioning("written_at", ("model", "message_id"))
 NEWEST_FIRST = "version DESC, written_at DESC, revision DESC"
 
 
-def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:
-    """The SQL statement that creates `table` ("project.dataset.table") if it does not exist."""
-    lines = ",\n".join(f"  {_ddl_column(column)}" for column in columns)
-    return (
-        f"CREATE TABLE IF NOT EXISTS `{table}` (\n{lines}\n)\n"
-        f"PARTITION BY TIMESTAMP_TRUNC({layout.partition}, DAY)\n"
-        f"CLUSTER BY {', '.join(layout.cluster)};\n"
-    )
-
-
-# Those of our names that BigQuery reserves.
-_RESERVED = ("end", "rows")
-
-
-def _ddl_column(column: Column) -> str:
-    kind = column.type
-    if column.fields:
-        kind = f"STRUCT<{', '.join(_ddl_column(field) for field in column.fields)}>"
-    if column.mode == "REPEATED":
-        kind = f"ARRAY<{kind}>"
-    name = f"`{column.name}`" if column.name in _RESERVED else column.name
-    required = " NOT NULL" if column.mode == "REQUIRED" else ""
-    return f"{name} {kind}{required} OPTIONS (description = {sql_string(column.description)})"
-
-
 def sql_string(text: str) -> str:
     """`text` as a string literal in BigQuery SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

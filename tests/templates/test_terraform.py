@@ -15,7 +15,6 @@ from templates import render
 from tests.conftest import ROOT
 from tests.templates.terraform_provider import ENVIRONMENT, Provider
 from tests.templates.test_render import parameters
-from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
 from transforms.io.bigquery.write import _WriteRows
 
 pytestmark = [
@@ -211,10 +210,15 @@ def test_views_and_statements_are_the_kept_sql(module: Module) -> None:
     names = {"project": "my-project", "name": "texts"}
     plan = module.plan(**names, delete_retired_schedule="every 24 hours")
     one = module.plan(**names, model_version="0a")
-    table, journal = "my-project.texts.embeddings", "my-project.texts.embeddings_journal"
     files = {
         name: (render.DIRECTORY / "sql" / f"{name}.sql").read_text()
-        for name in ("vector_index", "delete_retired", "error_records_pubsub")
+        for name in (
+            "vector_index",
+            "delete_retired",
+            "error_records_pubsub",
+            "newest_embeddings",
+            "current_embeddings",
+        )
     }
     files = {name: sql.replace("PROJECT", "my-project").replace("DATASET", "texts") for name, sql in files.items()}
 
@@ -224,11 +228,10 @@ def test_views_and_statements_are_the_kept_sql(module: Module) -> None:
     def query(statement: str) -> str:
         return statement.split(" AS\n", 1)[1].removesuffix(";\n")
 
-    assert view(plan, "newest_embeddings") == query(newest_rows_view("my-project.texts.newest_embeddings", table))
-    for found, version in ((plan, ""), (one, "0a")):
-        made = current_rows_view("my-project.texts.current_embeddings", table, journal, version)
-        assert view(found, "current_embeddings") == query(made)
-    assert view(plan, "error_records_pubsub") == query(files["error_records_pubsub"])
+    for name in ("newest_embeddings", "current_embeddings", "error_records_pubsub"):
+        assert view(plan, name) == query(files[name])
+    of_one = query(files["current_embeddings"]).replace("WHERE TRUE\n", "WHERE model_version = '0a'\n")
+    assert view(one, "current_embeddings") == of_one
     assert plan["google_bigquery_job.vector_index[0]"]["after"]["query"][0]["query"] == files["vector_index"]
     deletion = plan["google_bigquery_data_transfer_config.delete_retired[0]"]["after"]
     assert deletion["params"]["query"] == files["delete_retired"]

@@ -67,7 +67,7 @@ class WriteRowsToBigQuery(DeadLetterTransform):
 
     A table that rejects every row, because a column was renamed for instance, is waited for as in an outage. A bundle
     ends when BigQuery has acknowledged its rows. Each row is written at least once: if the runner retries a
-    bundle, or an acknowledgement is lost, the row is in the table twice, and `tables.newest_rows_view` shows it only
+    bundle, or an acknowledgement is lost, the row is in the table twice, and the view newest_embeddings shows it only
     once. The output is the rows that were written, as BundleWriter says.
 
     Args:
