@@ -114,9 +114,11 @@ def test_every_stage_that_writes_a_dead_letter_is_in_the_table() -> None:
     stages = {value for module in modules for name, value in vars(module).items() if name.endswith("STAGE")}
     assert len(stages) == 9
     assert set(letters.ENTRIES) | set(letters.NO_ENTRY) == stages
-    names = re.compile(r"(?<!def )\bdead_letters\(\s*([\w.]+)")
+    names = re.compile(r"(?:(?<!def )\bdead_letters\(|\brefused\(\"\w+\",)\s*([\w.]+)")
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "transforms").rglob("*.py")]
-    assert {name for source in sources for name in names.findall(source)} == {"STAGE", "JOURNAL_STAGE", "self._stage"}
+    assert {name for source in sources for name in names.findall(source)} == {
+        "STAGE", "JOURNAL_STAGE", "self._stage", "stage"
+    }  # fmt: skip
 
 
 def test_elements_come_back_as_they_were(tmp_path: pathlib.Path) -> None:
