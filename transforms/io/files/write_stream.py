@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.io.disk import is_local, sync
+from transforms.io.disk import whole_file
 from transforms.io.files.write import WRITERS
 from transforms.io.lag import ROWS_LAG, observe_lag
 from transforms.kinds import Kind
@@ -65,16 +65,8 @@ class _Write(beam.DoFn):
     def _write(self, elements: Sequence[Any]) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder, name = FileSystems.split(self._prefix)
-        final = FileSystems.join(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}")
-        # The leading dot hides an unfinished file from readers that match PREFIX*.
-        part = FileSystems.join(folder, f".{FileSystems.split(final)[1]}.part")
-        writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
-        writer.write(elements)
-        writer.close()
-        here = is_local(self._prefix)
         # The messages of the bundle are acknowledged next, so its rows must survive the end of the machine.
-        if here:
-            sync(part)
-        FileSystems.rename([part], [final])
-        if here:
-            sync(folder)
+        with whole_file(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}") as part:
+            writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
+            writer.write(elements)
+            writer.close()

@@ -35,4 +35,4 @@ def test_a_file_is_on_the_disk_when_its_bundle_ends(tmp_path: pathlib.Path, monk
     write.process(row, Timestamp(5), GlobalWindow())
     assert list(write.finish_bundle()) == [WindowedValue(row, Timestamp(5), (GlobalWindow(),))]
     (path,) = tmp_path.iterdir()
-    assert calls == [("sync", f".{path.name}.part"), ("rename", path.name), ("sync", tmp_path.name)]
+    assert calls == [("sync", f".{path.name}.{os.getpid()}.part"), ("rename", path.name), ("sync", tmp_path.name)]
