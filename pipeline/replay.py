@@ -49,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             check_values(arguments, OPTIONS)
             settings = settings_of(arguments)
-            checks.check_udf(settings)
-            checks.check_model(settings)
+            checks.check_stages(settings)
             chosen = _chosen(letters, choice, _without(settings))
             read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
             code = _run(chosen.elements, settings, read)
