@@ -14,7 +14,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
-from transforms.io.json_rows import as_json, date_text, duration_text, shown, time_text, timestamp_text
+from transforms.io.json_rows import as_json, clock_text, date_text, duration_text, shown, timestamp_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -234,7 +234,7 @@ _CONVERSIONS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("is_timestamp", _timestamp),
     ("is_date32", lambda scalar: date_text(scalar.value)),
     ("is_date64", lambda scalar: date_text(scalar.value // 86_400_000)),
-    ("is_time", lambda scalar: time_text(scalar.value, _A_SECOND[scalar.type.unit])),
+    ("is_time", lambda scalar: clock_text(scalar.value, _A_SECOND[scalar.type.unit])),
     ("is_duration", lambda scalar: duration_text(scalar.value, _A_SECOND[scalar.type.unit])),
     ("is_float32", lambda scalar: _shortest(np.float32(scalar.as_py()))),
     ("is_float16", lambda scalar: _shortest(np.float16(scalar.as_py()))),
@@ -324,8 +324,8 @@ def _avro_timestamps(a_second: int, utc: bool) -> Callable[..., str]:
 _AVRO_READERS: dict[str, Callable[..., Any]] = {
     "float-float": lambda data, *_: _shortest(np.float32(data)),
     "int-date": lambda data, *_: date_text(data),
-    "int-time-millis": lambda data, *_: time_text(data, 10**3),
-    "long-time-micros": lambda data, *_: time_text(data, 10**6),
+    "int-time-millis": lambda data, *_: clock_text(data, 10**3),
+    "long-time-micros": lambda data, *_: clock_text(data, 10**6),
     **{
         f"long-{prefix}timestamp-{unit}": _avro_timestamps(a_second, not prefix)
         for prefix in ("", "local-")

@@ -60,9 +60,9 @@ def _size(message: Outgoing) -> int:
 class WriteToTopic(DeadLetterTransform):
     """Publishes each row, as bytes, to a topic; rejected rows become dead letters.
 
-    A topic that rejects every row, because it has a schema for instance, is waited for as in an outage. A bundle ends
-    when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is the rows that were
-    published.
+    A topic that rejects every row, because it has a schema for instance, is waited for as in an outage; in doubt, a row
+    that it took is published once more ("write_probes"). A bundle ends when Pub/Sub has acknowledged its rows. Each row
+    is published at least once. The output is the rows that were published.
 
     Attributes:
         topic: projects/P/topics/T.
