@@ -11,11 +11,12 @@ from apache_beam.io.filesystems import FileSystems
 
 from transforms.counters import Counters
 from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, refused, split_dead_letters
+from transforms.io.files.avro import read_avro
 from transforms.io.files.encodings import UTF8, known_encoding
 from transforms.io.files.lines import Table, read_document, read_lines, read_multiline, read_separated_lines
 from transforms.io.files.match import File, absolute, match, partitions, printable
+from transforms.io.files.parquet import read_parquet
 from transforms.io.files.pieces import FileRange, Piece, Pieces
-from transforms.io.files.rows import read_avro, read_parquet
 from transforms.separated import SEPARATED
 from transforms.types import Record
 
