@@ -53,6 +53,9 @@ OTHERS = {
     "--direct_running_mode",
     "--direct_num_workers",
     "--sbd",
+    "--without_numbers",
+    "--one_block",
+    "--errors",
 }
 
 
