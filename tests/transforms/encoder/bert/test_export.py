@@ -177,7 +177,8 @@ def test_a_cased_vocabulary_keeps_case_and_accents() -> None:
     [
         ({"model_type": "gpt2"}, "expected model_type among ['bert', 'camembert', 'distilbert', 'mpnet', 'r"),
         ({"hidden_act": "swish"}, "expected hidden_act among"),
-        ({"position_embedding_type": "relative_key"}, "expected absolute position embeddings"),
+        ({"position_embedding_type": "relative_key"}, 'expected position_embedding_type "absolute"'),
+        ({"num_hidden_layers": 1}, "it has 2 layers, and config.json says num_hidden_layers=1"),
     ],
 )
 def test_what_is_no_bert_is_refused(

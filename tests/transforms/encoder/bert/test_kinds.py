@@ -152,7 +152,7 @@ def test_a_pair_with_a_tokenizer_can_be_exported_again(pair: pathlib.Path, tmp_p
         ("tokenizer.json", None, "tokenizer.json is missing"),
         ("tokenizer.json", {"model": 1}, "tokenizer.json as Hugging Face writes it, could not use it"),
         ("tokenizer.json", {"post_processor": None}, "not one special token before it and one behind it"),
-        ("tokenizer_config.json", {"truncation_side": "left"}, "expected a tokenizer that truncates on the right"),
+        ("tokenizer_config.json", {"truncation_side": "left"}, 'expected truncation_side "right"'),
     ],
 )
 def test_a_tokenizer_that_cannot_be_run_exactly_is_refused_with_one_line(
