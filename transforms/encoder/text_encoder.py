@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from transforms.encoder import hub, recipe
 from transforms.encoder.cache import Known, VectorCache
 from transforms.encoder.catalogue import DEFAULT_MODEL, find_model
 from transforms.encoder.engines import streams
@@ -82,8 +83,8 @@ class TextEncoder:
                 `model_version`, or does not support the pooling or the length.
         """
         start = time.monotonic()
-        # Imported here because they import TensorFlow.
-        from transforms.encoder import backends, hub, recipe
+        # Imported here because it imports TensorFlow.
+        from transforms.encoder import backends
 
         chosen = EncoderOptions(model, **options)
         entry = find_model(chosen.model, chosen.preprocessor, chosen.allow_http)
@@ -177,8 +178,7 @@ def shortened(vectors: Array, dimension: int, normalize: bool) -> Array:
     kept = vectors[:, :dimension]
     if not normalize or kept.shape == vectors.shape:
         return kept
-    scaled: Array = kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
-    return scaled
+    return recipe.scaled(kept)
 
 
 @functools.lru_cache(maxsize=2)
@@ -194,8 +194,6 @@ def name_and_version(options: EncoderOptions) -> tuple[str, str]:
     Raises:
         ValueError: if the model cannot be found or read, or is not of the `model_version`.
     """
-    from transforms.encoder import recipe
-
     entry = find_model(options.model, options.preprocessor, options.allow_http)
     version = recipe.version_of(entry, recipe.recipe_of(entry, options))
     check_version(version, entry.name, options)
