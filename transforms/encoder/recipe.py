@@ -9,7 +9,6 @@ from transforms.encoder.bert.config import config_at
 from transforms.encoder.catalogue import Model
 from transforms.encoder.options import DEFAULT_MAX_SEQ_LENGTH, EncoderOptions, prompt_of
 
-
 Array = np.ndarray[Any, Any]
 
 
