@@ -2,8 +2,7 @@
 
 python -m tests.benchmarks.random_checkpoints [KIND ...]
 
-It makes tests/data/kinds: a small checkpoint of each kind, or of these, and the vectors that sentence-transformers gives
-with it.
+It makes tests/data/kinds: a small checkpoint of each kind, or of these, and what sentence-transformers gives with it.
 """
 
 from __future__ import annotations

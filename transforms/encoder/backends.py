@@ -20,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 # A rough average of all scripts, to estimate the cost of a text that is not tokenized here.
 _BYTES_PER_TOKEN = 4
+# About a thousand words, which is more than any encoder with a limit reads.
+_LONG = " ".join(PROBES * 14)
 # The agreement of float32 vectors that differ only by the order of their sums.
 _ROUNDING = 1 - 1e-9
 
@@ -174,6 +176,11 @@ class TextBackend:
         self._apart = not _same(self._vectors(texts), alone)
         if self._apart:
             _log.warning("%s runs one text at a time: in a batch, its vectors depend on the other texts", model.name)
+        if _same(*(self._vectors([f"{_LONG} {end}"]) for end in texts[:2])):
+            _log.warning(
+                "%s reads only the beginning of long texts, and does not tell of which: truncated stays false",
+                model.name,
+            )
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""

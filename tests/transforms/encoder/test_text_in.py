@@ -44,6 +44,18 @@ def test_a_vector_does_not_depend_on_the_other_texts(
     np.testing.assert_allclose(encoder.encode(TEXTS[4:]), expected(TEXTS[4:], model), atol=1e-6)
 
 
+@pytest.mark.parametrize("model", [text_in.Averaged(), text_in.Attending(), text_in.Cutting()])
+def test_an_encoder_that_reads_only_the_beginning_of_texts_is_told(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, model: text_in.Averaged
+) -> None:
+    """As no row can tell of which texts it did; of all others, truncated is false because nothing is cut."""
+    text_in.FORMS["__call__"](tmp_path / "model", model)
+    found = TextEncoder(str(tmp_path / "model")).encode_with_counts(["dog " * 200])
+    said = "model reads only the beginning of long texts, and does not tell of which: truncated stays false"
+    assert (said in caplog.text) == isinstance(model, text_in.Cutting)
+    assert (found.tokens.tolist(), found.truncated.tolist()) == ([0], [False])
+
+
 def test_an_encoder_in_training_is_refused(tmp_path: pathlib.Path) -> None:
     """Its vectors are others each time."""
     text_in.FORMS["__call__"](tmp_path / "model", text_in.Dropping())
