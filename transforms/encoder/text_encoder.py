@@ -18,9 +18,6 @@ from transforms.encoder.scheduler import Scheduler
 
 Array = np.ndarray[Any, Any]
 
-# Default for the maximum number of tokens in one run of the encoder. That of CPU was measured on two cores.
-TOKEN_BUDGETS = {"CPU": 1024, "GPU": 16384}
-
 
 class Encoding(NamedTuple):
     """The result of `TextEncoder.encode_with_counts` for n texts.
@@ -91,7 +88,6 @@ class TextEncoder:
         check_model(entry, chosen)
         self.name = entry.name
         self.max_seq_length = chosen.max_seq_length
-        token_budget = chosen.token_budget or TOKEN_BUDGETS[backends.device()]
         pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
         for handle in filter(None, (entry.encoder, entry.preprocessor)):
             hub.resolve(handle)
@@ -115,7 +111,7 @@ class TextEncoder:
             )
         self.version = version.result()
         self._cache = VectorCache()
-        self._scheduler = Scheduler(backend, token_budget, pool, streams())
+        self._scheduler = Scheduler(backend, chosen.token_budget or backend.token_budget, pool, streams())
         self.load_ms = round((time.monotonic() - start) * 1000)
 
     def encode(self, texts: Sequence[str]) -> Array:
