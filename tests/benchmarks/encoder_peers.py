@@ -136,8 +136,8 @@ def main() -> None:
     console.prepare()
     sets, texts = texts_of_sets(arguments.sbd), own_texts()
     texts += [text for found in zip(*sets.values(), strict=False) for text in found][: arguments.count - len(texts)]
-    heads = ("kind", "checkpoint", "least cosine", "in bfloat16", "largest difference", *_COLUMNS)
-    heads = (*heads, "times the peer", "of the peak")
+    differences = ("least cosine", "in bfloat16", "largest difference")
+    heads = ("kind", "checkpoint", *differences, *_COLUMNS, "times the peer", "of the peak")
     print(f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|", sep="\n")
     for kind, _, given in (each.partition("=") for each in arguments.kinds):
         with tempfile.TemporaryDirectory() as folder:

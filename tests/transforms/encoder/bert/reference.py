@@ -132,8 +132,12 @@ def write_tokenizer(path: pathlib.Path, name: str) -> pathlib.Path:
     for file, fields in files.items():
         found = json.loads((written / file).read_text())
         for field, value in fields.items():
-            both = {dict: lambda old, new: old | new, list: lambda old, new: old + new}.get(type(value))
-            found[field] = both(found[field], value) if both else value
+            if isinstance(value, dict):
+                found[field] |= value
+            elif isinstance(value, list):
+                found[field] += value
+            else:
+                found[field] = value
         (written / file).write_text(json.dumps(found))
     return written
 
