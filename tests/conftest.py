@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Threads of OpenMP that spin while they wait for each other take the cores from the other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from pipeline import export_encoder
+from tests.hasten import hasten
 from tests.shared import Shared
 from transforms.encoder.catalogue import models_directory
 from transforms.encoder.options import EncoderOptions
@@ -26,6 +28,12 @@ from transforms.types import Message, Record, Sentence
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
 
+
+# How long an example takes depends on what else the machine does, and no fixture here is changed by one.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("tests")
 
 # What a test needs if it uses the fixture.
 _MARKS = {
@@ -232,6 +240,7 @@ def in_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pat
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage seldom, and never what was imported: all of TensorFlow and Beam would be searched each time."""
+    """Hasten Beam; collect garbage seldom, and never what was imported, all of TensorFlow and Beam."""
+    hasten()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

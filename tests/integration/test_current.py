@@ -11,7 +11,7 @@ import pytest
 from apache_beam.transforms.window import GlobalWindow
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
@@ -195,13 +195,7 @@ def table(request: pytest.FixtureRequest, dataset: str, client: bigquery.Client)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", METHODS, indirect=True)
-@settings(
-    max_examples=12,
-    phases=[Phase.explicit, Phase.generate],
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate], database=None)
 @example([Step("old", (Message("a", text, {}, None, version=0),), 1, None, deletes=True) for text in TEXTS])
 @given(steps=st.lists(step, min_size=1, max_size=8))
 def test_after_every_bundle_the_view_shows_what_a_rebuild_writes(table: Table, steps: list[Step]) -> None:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from apache_beam.options.pipeline_options import PortableOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
@@ -66,6 +66,7 @@ def options_of(*arguments: str) -> dict[str, Any]:
         return found
 
 
+@settings(max_examples=25)
 @given(name=st.from_regex("[a-z]{3,8}_[a-z0-9_]{1,8}[a-z]", fullmatch=True), kind=st.sampled_from(sorted(VALUES)))
 def test_whatever_a_job_server_describes_is_taken_and_handed_on(name: str, kind: int) -> None:
     """In its type, and one letter more is refused with the right one."""
