@@ -40,11 +40,11 @@ from google.api_core.exceptions import GoogleAPIError
 from pipeline import console
 from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
-from tests.benchmarks.bigquery_writers import PROJECT
 from tests.benchmarks.memory import proportional, with_children
 from tests.benchmarks.soak_account import Account, BigQuerySink, FileSink, Sink, account, message, refused
 from tests.benchmarks.soak_runs import Flink, Local, Runs
 from tests.conftest import write_text_encoder
+from tests.integration.conftest import PROJECT
 from tests.integration.fault_proxy import FaultProxy
 from tests.integration.grpc_proxy import GrpcProxy
 from transforms.io.bigquery.storage_write import ACKNOWLEDGE_SECONDS
