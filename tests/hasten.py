@@ -37,14 +37,16 @@ def _remembered_view(options: PipelineOptions, cls: type[PipelineOptions]) -> Pi
 
 
 @functools.cache
-def _parsed(cls: type[PipelineOptions], flags: tuple[str, ...]) -> Mapping[str, Any]:
-    return vars(cls([*flags])._visible_options)
+def _parsed(cls: Any, flags: tuple[str, ...]) -> Mapping[str, Any]:
+    parsed: Mapping[str, Any] = vars(cls([*flags])._visible_options)
+    return parsed
 
 
 def _remembered_arguments(function: Callable[..., Any]) -> tuple[list[str], list[Any]]:
-    if not inspect.ismethod(function):
-        return _arguments_of(function)
-    if function.__func__ not in _arguments:
-        _arguments[function.__func__] = _arguments_of(function)
-    names, defaults = _arguments[function.__func__]
+    # What a method's class has is there for the whole run.
+    known = _arguments if inspect.ismethod(function) else {}
+    key = getattr(function, "__func__", None)
+    if key not in known:
+        known[key] = _arguments_of(function)
+    names, defaults = known[key]
     return [*names], [*defaults]
