@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import console, stopping
+from pipeline.arguments import Parser
 from pipeline.checks import check_prefix
 from pipeline.current import CurrentRows, View
 from pipeline.names import journal_beside, place_of
@@ -61,11 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.compact",
-        description="Write the current rows of many files, and their journal, into few files of the same format.",
-        allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.compact",
+        "Write the current rows of many files, and their journal, into few files of the same format.",
     )
     parser.add_argument("--input", required=True, metavar="GLOB", help="Files of rows, and beside them their journal.")
     parser.add_argument("--output", required=True, metavar="PREFIX", help="Where to write them, as in a run.")
