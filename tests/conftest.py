@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +40,7 @@ _MARKS = {
     **dict.fromkeys(("hub_bert", "minilm", "other_tiny_bert", "versions"), "slow"),
     "browser": "browser",
     "installed": "subprocess",
-    "launched": "subprocess",
+    "warm": "subprocess",
     "prism": "runner",
     "flink": "runner",
 }
@@ -60,6 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """What is made once for the whole run."""
     return Shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def warm(shared: Shared) -> Iterator[None]:
+    """`python` is one that has imported what takes long, for the whole run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{shared.served('tests.warm:warm_python')}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -242,7 +242,7 @@ class Reader:
         """
         shell = ["bash", "-o", "pipefail", "-c", command]
         return subprocess.run(
-            shell, cwd=self.clone, env=self._environment, check=True, capture_output=True, text=True, timeout=300
+            shell, cwd=self.clone, env=self._environment, check=True, capture_output=True, text=True, timeout=1200
         )
 
     def _run(self, step: Step, scope: dict[str, object]) -> str:
@@ -279,14 +279,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory, minilm: TextEncoder) -> Ite
             (clone / ".venv" / path.name).symlink_to(path)
     for installed in ("runtime", "dev"):
         (clone / ".venv" / installed).touch()
-    # Without bytecode that is kept, each command would compile all that it imports.
     # A `make` that runs under another one says so, in lines that a reader does not get.
     left_out = ("PYTHONDONTWRITEBYTECODE", "MAKELEVEL", "MAKEFLAGS", "MFLAGS")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    # What the editable installation does, and a reader's `. .venv/bin/activate`.
-    environment["PYTHONPATH"] = str(clone)
-    with warm_python(tmp_path_factory.mktemp("warm"), environment) as folder:
-        environment["PATH"] = f"{folder}:{clone}/.venv/bin:{os.environ['PATH']}"
+    with warm_python(clone) as folder:
+        # What the editable installation does, and a reader's `. .venv/bin/activate`.
+        environment |= {"PYTHONPATH": str(clone), "PATH": f"{folder}:{clone}/.venv/bin:{os.environ['PATH']}"}
         yield Reader(clone, environment)
 
 

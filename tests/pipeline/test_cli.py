@@ -29,8 +29,8 @@ TWO_PROCESSES = {"direct_running_mode": "multi_processing", "direct_num_workers"
 
 
 def started(*args: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """`python -m pipeline` in a process of its own."""
-    command = [sys.executable, "-m", "pipeline", *args]
+    """`python -m pipeline` in a process of its own, by a test with the fixture `warm`."""
+    command = ["python", "-m", "pipeline", *args]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **options)
 
 
@@ -255,6 +255,7 @@ def counting_encoder(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_two_processes_give_the_same_rows_as_one(run: Program, tiny_bert: pathlib.Path) -> None:
     """Both processes embed, and together they write each row once."""
     options = {"model": tiny_bert, "max_seq_length": 40}
@@ -272,6 +273,7 @@ def test_two_processes_give_the_same_rows_as_one(run: Program, tiny_bert: pathli
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm")
 def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, counting_encoder: pathlib.Path) -> None:
     """The model counts its calls, of one text each, and its count reaches the number of all texts."""
     write_messages(tmp_path, *({"id": i, "text": f"Number {i} {'x' * 200}."} for i in range(500)))
@@ -286,7 +288,7 @@ def test_a_large_model_is_loaded_once_for_two_processes(tmp_path: pathlib.Path, 
     assert max(counts) == 500
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_standard_input_is_read(run: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """- is a file like any other, with ids that do not depend on where it was spooled."""
     options = {"input": "-", "input_format": "text", "id_field": ""}
@@ -366,12 +368,12 @@ def test_keras_is_left_for_those_who_ask_for_it() -> None:
     assert done.stdout == "3\n", done.stderr
 
 
-@pytest.mark.subprocess
-def test_the_program_says_what_it_can_do() -> None:
+def test_the_program_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists each option under its heading."""
-    done = started("--help")
-    assert done.returncode == 0
-    assert "--max_seq_length" in done.stdout
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "--max_seq_length" in capsys.readouterr().out
 
 
 def test_search_finds_the_nearest_sentence(
