@@ -8,10 +8,12 @@ import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from transforms.encoder.options import VERSION_REGEX, EmbeddingOptions, EncoderOptions
 from transforms.options import descriptions
+
+T = TypeVar("T")
 
 TRUE_OR_FALSE = ("true", "false")
 
@@ -234,7 +236,7 @@ def dashed(message: str, options: Sequence[Option]) -> str:
     return re.sub(mentioned, lambda match: f"--{match[0]}", message)
 
 
-BOOLEANS = {"true": True, "false": False, "": None}
+_BOOLEANS = {"true": True, "false": False, "": None}
 
 
 def _list(given: str) -> tuple[str, ...]:
@@ -243,16 +245,16 @@ def _list(given: str) -> tuple[str, ...]:
 
 # How to convert an argument to its field's type, if it does not have it already.
 _TYPED: dict[Any, Any] = {
-    bool: lambda given: BOOLEANS.get(given, given),
-    bool | None: BOOLEANS.__getitem__,
+    bool: lambda given: _BOOLEANS.get(given, given),
+    bool | None: _BOOLEANS.__getitem__,
     int | None: lambda given: given or None,
     Sequence[str]: _list,
     Sequence[str] | None: lambda given: None if given == "*" else _list(given),
 }
 
 
-def made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
-    """An instance of an options class, from the arguments that are named like its fields, and `values` of others."""
+def made(cls: type[T], arguments: argparse.Namespace, **values: Any) -> T:
+    """An instance of a class, from the arguments that are named like its fields, and `values` of others."""
     for name, kind in typing.get_type_hints(cls).items():
         if name not in values and hasattr(arguments, name):
             values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))

@@ -20,7 +20,8 @@ from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.tables import create_table, parse_table
 from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 from transforms.io.retries import deliver
-from transforms.schema import EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, embeddings_to_arrow
+from transforms.kinds import ROWS
+from transforms.schema import EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 from transforms.types import SentenceEmbedding
 
 DELAYS = (0.0, 0.1)
@@ -48,7 +49,7 @@ def measure(table: str, bundle: int, threads: int) -> float:
     """Rows per second that `threads` append in bundles of `bundle` rows."""
     create_table(table, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
     rows = some_rows(bundle)
-    send = ArrowAppender[SentenceEmbedding](parse_table(table), lambda sent: embeddings_to_arrow(sent, pa.float64()))
+    send = ArrowAppender[SentenceEmbedding](parse_table(table), lambda sent: ROWS.to_arrow(sent, pa.float64()))
 
     def write() -> None:
         if refused := list(deliver(send, rows, 60, "the emulator")):
