@@ -23,7 +23,7 @@ def hasten() -> None:
     core.get_function_args_defaults = _remembered_arguments
 
 
-def _remembered_view(options: PipelineOptions, cls: type[PipelineOptions]) -> PipelineOptions:
+def _remembered_view(options: PipelineOptions, cls: Any) -> PipelineOptions:
     if options._flags is None:
         return _view_as(options, cls)
     view = object.__new__(cls)

@@ -68,7 +68,8 @@ def test_of_a_table_the_current_state_is_embedded_again(tables: Tables, text_enc
     tables.embed("rows", TEXTS)
     changes = [{"id": "m0", "text": "Bad dog.", "at": 9}, {"id": "m1", "gone": 1, "at": 9}]
     tables.embed("rows", [*changes, {"id": "m2", "text": "", "at": 9}], delete_field="gone")
-    for to, more in {"beside": {}, "named": {"input_journal": tables.name("rows_journal")}}.items():
+    ways: dict[str, dict[str, Any]] = {"beside": {}, "named": {"input_journal": tables.name("rows_journal")}}
+    for to, more in ways.items():
         tables.embed(to, model=text_encoder, **tables.read("rows"), **more)
         assert {row["content"] for row in tables.rows(to) if row["message_id"] < "m3"} == {"Bad dog."}
         entries = tables.query(f"SELECT message_id, sentences, deleted FROM `{tables.name(to)}_journal`")
