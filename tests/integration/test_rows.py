@@ -113,6 +113,7 @@ def test_rows_without_a_journal_do_not_tell_what_is_written(tables: Tables) -> N
 # A run that asks BigQuery for an acknowledgement of few rows at a time, as one over millions does of many.
 _SMALL_WRITES = """
 import sys
+from pipeline.__main__ import main
 from transforms.io.bigquery.write import _TableSink
 _TableSink.max_rows = 40
 sys.exit(main(sys.argv[1:]))
@@ -139,6 +140,7 @@ def test_a_re_embedding_that_is_killed_and_started_again_does_what_is_missing(
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 120
         while not finished():
+            assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)
         process.kill()
