@@ -138,7 +138,7 @@ def test_a_re_embedding_that_is_killed_and_started_again_does_what_is_missing(
         return int(row.n)
 
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while not finished():
             assert process.poll() is None
             assert time.monotonic() < until

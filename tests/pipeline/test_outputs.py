@@ -233,7 +233,7 @@ def at_work(program: Program, *more: str) -> "Iterator[subprocess.Popen[str]]":
     command = [sys.executable, "-m", "pipeline", *arguments(program.folder, program.model), *more]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as process:
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + 300
             while not list(program.out.glob(".rows-*/*")):
                 assert process.poll() is None, process.communicate()[1]
                 assert time.monotonic() < until
