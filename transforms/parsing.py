@@ -31,6 +31,7 @@ from transforms.fields import (
 )
 from transforms.ids import stable_id
 from transforms.options import takes
+from transforms.packed import packed_as
 from transforms.separated import SEPARATED, quoted_records
 from transforms.times import iso_micros, parse_time
 from transforms.types import CSV_HEADER, Message, Record
@@ -42,8 +43,25 @@ SOURCE_PREFIX = "source."
 _SOURCE = ("origin", "id", "event_time", "modified")
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+# The attribute in which Pub/Sub says how a message of a topic with a schema is encoded.
+_ENCODING = "googclient_schemaencoding"
+_MARK = "\ufeff"
 # What a value says that does not delete a message.
 _NO = ("", "false", "null", "0")
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-8 as text, without a mark: joined files have one where each begins, and some clients put one in front.
+
+    Raises:
+        ValueError: if it is not UTF-8.
+    """
+    try:
+        return data.decode().removeprefix(_MARK)
+    except UnicodeDecodeError as error:
+        if packed := packed_as(data):
+            raise ValueError(f"expected text in UTF-8, got what begins like {packed[0]}; unpack it") from error
+        raise
 
 
 def _text_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
@@ -109,6 +127,9 @@ def _separated_fields(delimiter: str) -> Callable[[Record, str, "ParserOptions"]
         row = cut(text, options.is_quoted)
         if len(row) != len(header):
             raise ValueError(f"expected {len(header)} fields, as in the header, got {len(row)}")
+        # A single word may well be a text of its own.
+        if row == header and len(header) > 1:
+            raise ValueError("expected a record, got the header again; join files without their headers")
         named = dict(zip(header, row, strict=True))
         if len(named) < len(header) or "" in named:
             # Spreadsheets export empty columns without a name: there is nothing in them to keep.
@@ -249,7 +270,9 @@ class MessageParser(ParserOptions):
                 f"expected a message of at most {self.max_message_bytes} bytes, got {len(record.data)}; "
                 "raise max_message_bytes"
             )
-        text = record.data.decode("utf-8")
+        if record.attributes.get(_ENCODING) == "BINARY":
+            raise ValueError("expected text or JSON, got the binary encoding of the topic's schema; publish it as JSON")
+        text = _decoded(record.data)
         if text.strip():
             fields = _DECODERS[self.input_format](record, text, self)
         elif record.origin and self.input_format != _DOCUMENT:

@@ -1,5 +1,6 @@
 import contextlib
 import datetime
+import gzip
 import json
 from typing import Any
 
@@ -60,6 +61,36 @@ def test_the_source_gives_the_id_where_no_field_does() -> None:
     assert (message.id, message.event_time) == ("17", 3)
 
 
+@pytest.mark.parametrize("input_format", ["text", "json", "csv", "document"])
+def test_a_mark_in_front_of_a_message_is_no_part_of_it(input_format: str) -> None:
+    """Joined files have one where each begins, and some clients of Pub/Sub write one."""
+    data = {"json": '{"id": "7", "text": "Hi."}', "csv": "7,Hi."}.get(input_format, "Hi.")
+    parser = MessageParser(input_format, id_field="id")
+    marked, plain = (
+        parser.parse(record(mark + data, id="7", attributes={CSV_HEADER: "id,text"} if input_format == "csv" else {}))
+        for mark in ("\ufeff", "")
+    )
+    assert marked == plain
+    assert parser.parse(record("\ufeff")) is None
+
+
+@pytest.mark.parametrize("input_format", ["text", "json"])
+def test_a_message_in_the_binary_encoding_of_a_schema_is_a_dead_letter(input_format: str) -> None:
+    """Its bytes may well be UTF-8: in Avro and Protocol Buffers, a text has its length in front."""
+    attributes = {"googclient_schemaencoding": "BINARY", "googclient_schemarevisionid": "1"}
+    with pytest.raises(ValueError, match="got the binary encoding of the topic's schema; publish it as JSON"):
+        MessageParser(input_format).parse(record(b"\x0aHello", attributes=attributes))
+    text = {"json": '{"text": "Hi."}'}.get(input_format, "Hi.")
+    assert MessageParser(input_format).parse(record(text, attributes={"googclient_schemaencoding": "JSON"}))
+
+
+def test_a_single_column_may_hold_its_name() -> None:
+    """Only a record that names every one of several columns is their header."""
+    message = MessageParser("csv").parse(record("text", attributes={CSV_HEADER: "text"}))
+    assert message is not None
+    assert message.text == "text"
+
+
 def test_a_csv_line_is_read_by_its_header() -> None:
     """Columns have the header's names."""
     line = record('1,"Hi, you.",x', attributes={CSV_HEADER: "id,text,more"})
@@ -93,6 +124,9 @@ def test_a_blank_text_is_left_out(data: str) -> None:
         ("text", "Hi.".encode("utf-16-le"), "NUL character at 1"),
         ("jsonl", b'{"text": "a", "text": "b"}', "expected each field once, got 'text' 2 times"),
         ("jsonl", b'{"text": "a", "n": {"k": 1, "k": 2}}', "expected each field once, got 'k' 2 times"),
+        ("csv", b"id,text", "got the header again; join files without their headers"),
+        ("csv", b"\xef\xbb\xbfid,text", "got the header again"),
+        ("json", gzip.compress(b"{}"), "got what begins like a gzip file; unpack it"),
     ],
 )
 def test_what_is_no_message_is_a_dead_letter_with_the_whole_input(input_format: str, data: bytes, reason: str) -> None:
