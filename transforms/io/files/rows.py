@@ -6,6 +6,7 @@ import functools
 import itertools
 import struct
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def read_parquet(piece: FileRange, columns: Sequence[str] | None = None) -> Piec
 
     with FileSystems.open(piece.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         # In nanoseconds, int96 would hold the years 1677 to 2262 only.
-        parquet = pq.ParquetFile(file, coerce_int96_timestamp_unit="us")
+        parquet = pq.ParquetFile(file, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
         _check_fields(parquet.schema_arrow, "")
         first = 0
         for group in range(parquet.num_row_groups):
@@ -251,6 +252,8 @@ def _shortest(number: "np.floating[Any]") -> float:
 
 # Avro
 
+# What an Avro block ends with: in Snappy, the checksum of its data, and always the marker of its file.
+_CRC_BYTES, _SYNC_BYTES = 4, 16
 # The prefix of logical types that are read as text here, so that those of fastavro stay as they are.
 _TEXT = "text-of-"
 
@@ -265,14 +268,29 @@ def _avro_rows(file: Any) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         for block in blocks:
+            _check_sum(file, block)
             for _ in range(block.num_records):
                 row: Any = fastavro.schemaless_reader(
                     block.bytes_, schema, None, handle_unicode_errors="surrogateescape"
                 )
                 yield row
                 number += 1
+            if block.bytes_.read(1):
+                raise ValueError("expected the end of the block behind its last row")
     except Exception as error:
         raise ValueError(f"expected Avro to the end of the file, could not read row {number}: {error!r}") from error
+
+
+def _check_sum(file: Any, block: Any) -> None:
+    """Checks the checksum of a block that has one, as those in Snappy do; fastavro skips it."""
+    if block.codec != "snappy":
+        return
+    end = file.tell()
+    file.seek(block.offset + block.size - _SYNC_BYTES - _CRC_BYTES)
+    expected = int.from_bytes(file.read(_CRC_BYTES), "big")
+    file.seek(end)
+    if zlib.crc32(block.bytes_.getbuffer()) != expected:
+        raise ValueError("expected a block of its checksum, got another one")
 
 
 def _as_text(schema: Any) -> Any:
