@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from transforms.encoder.options import VERSION_REGEX, EmbeddingOptions, EncoderO
 from transforms.options import descriptions
 
 TRUE_OR_FALSE = ("true", "false")
+# How the value of an option is shown that may be a path.
+_PLACE = re.compile("GLOB|PATH|PREFIX|DIRECTORY")
 
 
 class Option(NamedTuple):
@@ -127,7 +130,8 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         group.add_argument(
             f"--{option.name}",
             default=option.default,
-            type=type(option.default),
+            # Few shells expand the tilde behind an equals sign.
+            type=os.path.expanduser if _PLACE.search(metavar) else type(option.default),
             help=shown.replace("%", "%%"),
             metavar=metavar,
         )

@@ -68,7 +68,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--input", required=True, metavar="GLOB", help="Files of rows, and beside them their journal.")
-    parser.add_argument("--output", required=True, metavar="PREFIX", help="Where to write them, as in a run.")
+    parser.add_argument(
+        "--output",
+        required=True,
+        type=os.path.expanduser,
+        metavar="PREFIX",
+        help="Where to write them, as in a run.",
+    )
     parser.add_argument("--journal", default="", metavar="PREFIX", help="The journal of --input, if the run named one.")
     parser.add_argument("--rows_per_file", type=int, default=100_000, help="Most rows of a file. [100000]")
     parser.add_argument(

@@ -34,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--preprocessor", default="", help="The preprocessor of --model, if it is not the model's own.")
     parser.add_argument("--allow_http", action="store_true", help="Take handles that begin with http://, too.")
-    parser.add_argument("--to", metavar="DIR", help="Where to write the pair. [where --model=NAME looks for it]")
+    parser.add_argument(
+        "--to",
+        type=os.path.expanduser,
+        metavar="DIR",
+        help="Where to write the pair. [where --model=NAME looks for it]",
+    )
     parser.add_argument(
         "--license",
         "--licence",

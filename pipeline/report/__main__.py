@@ -4,6 +4,7 @@ import argparse
 import base64
 import importlib.util
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.report", description="Show a run as one HTML page that needs no network."
     )
     parser.add_argument("--embeddings", required=True, metavar="GLOB", help="Parquet files that the pipeline wrote.")
-    parser.add_argument("--to", required=True, metavar="FILE", help="The page to write.")
+    parser.add_argument("--to", required=True, type=os.path.expanduser, metavar="FILE", help="The page to write.")
     parser.add_argument("--dead_letters", default="", metavar="GLOB", help="Parquet files of the run's dead letters.")
     parser.add_argument("--summary", default="", metavar="FILE", help="What the run printed at its end.")
     parser.add_argument("--title", default="Sentence embeddings", help="The page's heading.")
