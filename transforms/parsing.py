@@ -46,6 +46,8 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 # The attribute in which Pub/Sub says how a message of a topic with a schema is encoded.
 _ENCODING = "googclient_schemaencoding"
 _MARK = "\ufeff"
+# The seconds of the years 1970 to 2054, taken for milliseconds, are of January 1970.
+_JANUARY_MICROS = 31 * 24 * 3600 * 1_000_000
 # What a value says that does not delete a message.
 _NO = ("", "false", "null", "0")
 
@@ -123,6 +125,8 @@ def _separated_fields(delimiter: str) -> Callable[[Record, str, "ParserOptions"]
     cut_header = functools.lru_cache(maxsize=64)(cut)
 
     def fields(record: Record, text: str, options: "ParserOptions") -> Fields:
+        if CSV_HEADER not in record.attributes:
+            raise ValueError(f"expected a header in the attribute {CSV_HEADER!r}, got none; is the record of a file?")
         header = cut_header(record.attributes[CSV_HEADER], options.is_quoted)
         row = cut(text, options.is_quoted)
         if len(row) != len(header):
@@ -281,7 +285,7 @@ class MessageParser(ParserOptions):
             fields = dict.fromkeys(self.text_names)
         attributes = dict(record.attributes)
         if self.input_format in SEPARATED:
-            del attributes[CSV_HEADER]
+            attributes.pop(CSV_HEADER, None)
         return Parts(attributes, fields)
 
     def id_of(self, parts: Parts) -> Optional[str]:
@@ -313,9 +317,11 @@ class MessageParser(ParserOptions):
             raise ValueError("expected an id in a message that deletes the one of its id, got none")
         for name in self.text_names:
             remove(fields, name)
+        # A document in a file is told by its path, so that an edited one is another version of it; a pipe has no path.
+        is_file = self.input_format == _DOCUMENT and record.modified is not None
         if not content.strip():
             content = ""
-            if not (id or record.id or self.input_format == _DOCUMENT):
+            if not (id or record.id or is_file):
                 return None
         if "\0" in content:
             raise ValueError(
@@ -324,8 +330,7 @@ class MessageParser(ParserOptions):
             )
         event_time = parse_time(as_plain(time.value), time.name) if time else record.event_time
         by_default = record.modified or 0 if event_time is None else event_time
-        # A document is told by its path, so that an edited one is another version of it.
-        of_origin = (record.origin,) if self.input_format == _DOCUMENT else (record.origin, record.data)
+        of_origin = (record.origin,) if is_file else (record.origin, record.data)
         return Message(
             id=as_text(id.value) if id else record.id or stable_id(*of_origin),
             text=content,
@@ -497,6 +502,8 @@ class _Parse(beam.DoFn):
                     continue
             else:
                 self._counters.count("messages")
+            if message.event_time is not None and 0 <= message.event_time < _JANUARY_MICROS:
+                self._counters.count("messages_of_january_1970")
             if message.event_time is None:
                 yield message
             else:

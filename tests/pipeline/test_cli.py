@@ -98,6 +98,17 @@ def test_an_option_that_names_nothing_is_said(
     assert f"not found     {line}" in capsys.readouterr().out.splitlines()
 
 
+def test_times_that_are_hardly_milliseconds_are_said(
+    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Seconds of our time, read as milliseconds, are of January 1970."""
+    times = (1_700_000_000, 1_700_000_000_000, "2024-01-01T00:00:00Z")
+    write_messages(tmp_path, *({"id": index, "text": "Hi.", "time": time} for index, time in enumerate(times)))
+    assert main(arguments(tmp_path, text_encoder, timestamp_field="time")) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("times ")]
+    assert said == ["times         1 messages of January 1970; give seconds as milliseconds, or RFC 3339"]
+
+
 def test_the_languages_that_were_detected_are_counted(
     tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -347,10 +347,28 @@ def test_a_blank_message_is_a_version_if_it_can_be_told_which() -> None:
     assert version_of(parser, " ", origin="f#0") is None
     assert version_of(MessageParser("text"), "", origin="", id="17") is not None
     document = MessageParser("document")
-    before, after = (version_of(document, text, origin="f#0") for text in ("Hi.", ""))
+    before, after = (version_of(document, text, origin="f#0", modified=5) for text in ("Hi.", ""))
     assert before is not None
     assert after is not None
     assert (after.text, after.id) == ("", before.id)
+
+
+def test_a_document_of_a_pipe_is_told_by_its_text() -> None:
+    """It has no path of its own: of two that came through standard input, neither is a version of the other."""
+    parser = MessageParser("document")
+    first, second = (version_of(parser, text, origin="-#0") for text in ("One.", "Two."))
+    assert first is not None
+    assert second is not None
+    assert first.id != second.id
+    assert version_of(parser, " ", origin="-#0") is None
+
+
+def test_a_separated_record_without_a_header_is_a_dead_letter() -> None:
+    """A letter of another format is one, when it is played again as CSV."""
+    result = run([record("1,Hi.")], ParseMessages("csv").with_dead_letters(), Record)
+    (letter,) = result.dead_letters
+    assert (result.output, letter.payload_string) == ([], "1,Hi.")
+    assert "expected a header in the attribute 'csv_header', got none" in letter.error_message
 
 
 def parsed(parser: MessageParser, payload: str, **attributes: str) -> Message:

@@ -2,8 +2,8 @@
 
 import json
 import logging
-import os
 import pathlib
+import uuid
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
@@ -61,7 +61,8 @@ class Spill:
 def _write_local(folder: pathlib.Path, name: str, data: bytes) -> None:
     """Writes a file that is on the disk, whole, under its name, when this returns."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{name}.{os.getpid()}.part"
+    # Another thread may keep the same letter, of a message that was delivered twice.
+    part = folder / f".{name}.{uuid.uuid4().hex}.part"
     part.write_bytes(data)
     sync(str(part))
     part.rename(folder / name)

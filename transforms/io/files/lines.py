@@ -55,8 +55,7 @@ class _Data:
     """
 
     def __init__(self, file: Any, piece: FileRange, encoding: str) -> None:
-        is_part = piece.stop - piece.start < piece.size
-        if is_part and piece.inode and os.fstat(file.fileno()).st_ino != piece.inode:
+        if piece.inode and piece.stop - piece.start < piece.size and _is_another(os.fstat(file.fileno()), piece):
             raise ValueError(f"expected the file that was listed, got another one in its place; {_READ_AGAIN}")
         self._file = file
         self._size = piece.size
@@ -110,6 +109,12 @@ class _Data:
             error = ValueError(f"expected text in the encoding {self.codec}, got bytes that it does not allow")
             return Unreadable(position, original(data, self.codec), error)
         return Piece(position, data, attributes)
+
+
+def _is_another(found: os.stat_result, piece: FileRange) -> bool:
+    """Whether a file was put in the place of the one that was listed, which one that only grew was not."""
+    # Some file systems number inodes anew whenever they look at them, and on each machine in another way.
+    return found.st_ino != piece.inode and found.st_mtime_ns // 1000 != piece.modified
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """WriteBundleFiles: writes the rows of a stream to files, one file per bundle, complete when the bundle ends."""
 
 import datetime
+import pathlib
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -70,13 +71,19 @@ class _Write(beam.DoFn):
         final = FileSystems.join(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}")
         # The leading dot hides an unfinished file from readers that match PREFIX*.
         part = FileSystems.join(folder, f".{FileSystems.split(final)[1]}.part")
-        writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
-        writer.write(elements)
-        writer.close()
         here = is_local(self._prefix)
-        # The messages of the bundle are acknowledged next, so its rows must survive the end of the machine.
-        if here:
-            sync(part)
-        FileSystems.rename([part], [final])
+        try:
+            writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
+            writer.write(elements)
+            writer.close()
+            # The messages of the bundle are acknowledged next, so its rows must survive the end of the machine.
+            if here:
+                sync(part)
+            FileSystems.rename([part], [final])
+        except BaseException:
+            # The bundle comes again, and a disk that was full would stay full.
+            if here:
+                pathlib.Path(part).unlink(missing_ok=True)
+            raise
         if here:
             sync(folder)

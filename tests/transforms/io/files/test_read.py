@@ -663,12 +663,22 @@ def test_a_large_file_that_is_replaced_after_it_was_listed_is_a_dead_letter(tmp_
     """Its ranges would be of two files, with lines lost, doubled and torn between them."""
     (tmp_path / "b").write_bytes(NUMBERED * 2)
     (tmp_path / "a").write_bytes(NUMBERED)
+    os.utime(tmp_path / "a", (1, 1))
     records, letters = read_late(tmp_path / "a", lambda: os.replace(tmp_path / "b", tmp_path / "a"))
     assert (records, {letter.payload_string for letter in letters}) == ([], {str(tmp_path / "a")})
     assert "got another one in its place; read it again" in letters[0].error_message
 
 
-@pytest.mark.parametrize("size", [1, 1000])
+def test_a_file_whose_inode_alone_changes_is_read(tmp_path: pathlib.Path) -> None:
+    """As below FUSE, which may number inodes anew at each look."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(NUMBERED)
+        os.utime(tmp_path / name, (1, 1))
+    records, letters = read_late(tmp_path / "a", lambda: os.replace(tmp_path / "b", tmp_path / "a"))
+    assert (len(records), letters) == (20_000, [])
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
 def test_a_file_that_grows_after_it_was_listed_is_read_to_where_it_ended(tmp_path: pathlib.Path, size: int) -> None:
     """Nobody cut or replaced it, and a small one is read at once, whichever it is."""
     path = tmp_path / "a"
