@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph, stopping
-from pipeline.arguments import add_options, check_values
+from pipeline.arguments import Parser, add_options, check_values
 from pipeline.command_line import in_command_line
 from pipeline.inputs import Inputs, written_before
 from pipeline.letters import ENTRIES, FORMATS, Choice, Chosen, choose, read_letters
@@ -60,12 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or (1 if chosen.left_out else 0)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.replay",
-        description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.replay",
+        "Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
         epilog="Without --to_topic, the options of `python -m pipeline` say how to run them and where to write.",
-        allow_abbrev=False,
     )
     parser.add_argument("--letters", required=True, metavar="GLOB|project:dataset.table", help="The dead letters.")
     parser.add_argument("--letters_format", required=True, choices=sorted(FORMATS), help="Format of --letters.")

@@ -181,7 +181,7 @@ def test_wrong_options_are_refused(given: list[str], capfd: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as raised:
         expansion_service.main([*given, *(["--port=0"] if given else [])])
     assert raised.value.code == 2
-    assert "python -m pipeline.expansion_service: error: " in capfd.readouterr().err
+    assert "python -m pipeline.expansion_service: " in capfd.readouterr().err
 
 
 @pytest.mark.slow
