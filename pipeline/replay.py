@@ -20,6 +20,7 @@ from pipeline.options import OPTIONS
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.running import run_locally
 from pipeline.settings import Settings, settings_of
+from pipeline.sinks import write
 from transforms import embedding, parsing, reembedding, splitting
 from transforms.io.bigquery import write as bigquery
 from transforms.io.files import read as files
@@ -49,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             check_values(arguments, OPTIONS)
             settings = settings_of(arguments)
-            checks.check_udf(settings)
-            checks.check_model(settings)
+            checks.check_stages(settings)
             chosen = _chosen(letters, choice, _without(settings))
             read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
             code = _run(chosen.elements, settings, read)
@@ -202,7 +202,7 @@ def _build(
     refused |= {"rows": parsed.dead_letters, "embed": rows.dead_letters}
     written = joined("write", SentenceEmbedding, rows.output, entering(bigquery.STAGE, pubsub.STAGE))
     entries = entering(bigquery.JOURNAL_STAGE)
-    graph.write(written, refused, settings, is_stream=False, waiting=waiting, entries=[entries])
+    write(written, refused, settings, is_stream=False, waiting=waiting, entries=[entries])
 
 
 if __name__ == "__main__":

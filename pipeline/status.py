@@ -10,9 +10,9 @@ from google.auth.exceptions import GoogleAuthError
 
 from pipeline import console
 from pipeline.arguments import Parser
-from pipeline.current import read_batches
 from pipeline.names import journal_beside
 from pipeline.places import check_files, row_files
+from pipeline.written import read_batches
 from transforms.encoder.reasons import reason_of
 from transforms.io.bigquery.tables import TABLE_REGEX, parse_table
 from transforms.io.disk import is_local

@@ -19,8 +19,7 @@ from apache_beam.transforms.external import ExternalTransform, SchemaAwareExtern
 from apache_beam.transforms.fully_qualified_named_transform import FullyQualifiedNamedTransform
 
 from pipeline import expansion_service
-from pipeline.emulators import free_port
-from pipeline.runners.processes import served
+from pipeline.servers import free_port, served
 from tests.conftest import ROOT
 from transforms.integrations.schema_transforms import EMBED, SPLIT
 

@@ -11,13 +11,13 @@ from google.api_core.exceptions import InvalidArgument
 from pipeline.letters import read_letters
 from tests.beam import run
 from transforms.dead_letters import dead_letters
-from transforms.io import spill
+from transforms.io import disk
 from transforms.io.pubsub import write as pubsub
 from transforms.io.spill import LetterRefused, Spill
-from transforms.schema import dead_letter_to_dict, json_row
+from transforms.kinds import DEAD_LETTERS
 
 (LETTER,) = dead_letters("Parse messages", "ValueError: no", b"\xff whole", {"source.origin": "f#1"})
-ROW = json_row(dead_letter_to_dict(LETTER))
+ROW = DEAD_LETTERS.to_json(LETTER)
 
 
 def spilled(folder: pathlib.Path) -> list[object]:
@@ -36,7 +36,7 @@ def test_a_letter_is_a_file_that_a_replay_reads(tmp_path: pathlib.Path) -> None:
 def test_threads_may_keep_the_same_letter(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a message is delivered again while it is still at work; neither bundle fails for it."""
     both = threading.Barrier(2)
-    monkeypatch.setattr(spill, "sync", lambda path: both.wait(10) if path.endswith(".part") else None)
+    monkeypatch.setattr(disk, "sync", lambda path: both.wait(10) if path.endswith(".part") else None)
     with concurrent.futures.ThreadPoolExecutor() as threads:
         for kept in [threads.submit(Spill(str(tmp_path)).keep, ROW, "topic", "why") for _ in range(2)]:
             kept.result()
