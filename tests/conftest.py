@@ -227,7 +227,7 @@ def as_arguments(options: Mapping[str, Any]) -> list[str]:
 def record(data: bytes | str, origin: str = "here#0", **fields: Any) -> Record:
     """A Record with defaults."""
     payload = data.encode() if isinstance(data, str) else data
-    return Record(payload, origin, fields.get("id", ""), fields.get("attributes", {}), fields.get("event_time"))
+    return Record(payload, origin, **{"id": "", "attributes": {}, "event_time": None, **fields})
 
 
 def message(text: str, **fields: Any) -> Message:

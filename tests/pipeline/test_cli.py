@@ -65,6 +65,14 @@ def test_an_option_that_names_nothing_is_said(run: Program, option: str, name: s
     assert f"not found     {line}" in ran.out.splitlines()
 
 
+def test_times_that_are_hardly_milliseconds_are_said(run: Program) -> None:
+    """Seconds of our time, read as milliseconds, are of January 1970."""
+    times = (1_700_000_000, 1_700_000_000_000, "2024-01-01T00:00:00Z")
+    messages = ({"id": index, "text": "Hi.", "time": time} for index, time in enumerate(times))
+    said = [line for line in run.lines(*messages, timestamp_field="time") if line.startswith("times ")]
+    assert said == ["times         1 messages of January 1970; give seconds as milliseconds, or RFC 3339"]
+
+
 def test_the_languages_that_were_detected_are_counted(run: Program) -> None:
     """The most frequent first, and each row says its own."""
     texts = ("Er kam am 3. Oktober.", "He came in October.", "Nobody was waiting for him.", "OK")
