@@ -45,14 +45,15 @@ def describing(options: Sequence[tuple[str, int]]) -> Iterator[str]:
             ]
             return beam_job_api_pb2.DescribePipelineOptionsResponse(options=described)
 
-    server = grpc.server(ThreadPoolExecutor(1))
+    # Else the port of a server that is ending could be another one's, too.
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
     beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(Servicer(), server)
     endpoint = f"localhost:{server.add_insecure_port('localhost:0')}"
     server.start()
     try:
         yield endpoint
     finally:
-        server.stop(0)
+        server.stop(0).wait()
 
 
 def options_of(*arguments: str) -> dict[str, Any]:
