@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import difflib
 import itertools
+import os
 import re
 import sys
 import typing
@@ -16,6 +17,8 @@ from transforms.options import descriptions
 T = TypeVar("T")
 
 TRUE_OR_FALSE = ("true", "false")
+# How the value of an argument is shown that may be a path.
+_PLACE = re.compile(r"\b(GLOB|PATH|PREFIX|DIRECTORY|DIR|FILE)\b")
 
 
 class Option(NamedTuple):
@@ -85,6 +88,16 @@ class Parser(argparse.ArgumentParser):
             if argument.startswith("--") and argument.split("=")[0] not in self._option_string_actions:
                 self.error(unknown_option(argument, self))
         return super().parse_args(given, namespace)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The options, and the arguments that are none. `~` is the home directory where a path begins."""
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            value = getattr(found, action.dest, None)
+            # Few shells expand it behind an equals sign.
+            if isinstance(value, str) and _PLACE.search(str(action.metavar)):
+                setattr(found, action.dest, os.path.expanduser(value))
+        return found, rest
 
     def error(self, message: str) -> Any:
         """Ends the program with one line and exit code 2."""

@@ -208,6 +208,8 @@ def summary(result: Any, seconds: float, settings: Settings, kept: bool = True) 
         lines.append(
             f"languages     {unknown:,} messages whose {field!r} names no language with rules; split by generic ones"
         )
+    if early := get("messages_of_january_1970"):
+        lines.append(f"times         {early:,} messages of January 1970; give seconds as milliseconds, or RFC 3339")
     lines.extend(f"not found     {line}" for line in names_of_nothing(result, settings).values())
     return "\n".join(lines)
 

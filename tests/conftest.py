@@ -6,17 +6,19 @@ import json
 import os
 import pathlib
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Threads of OpenMP that spin while they wait for each other take the cores from the other processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from pipeline import export_encoder
+from tests.hasten import hasten
 from tests.shared import Shared
 from transforms.encoder.catalogue import models_directory
 from transforms.encoder.options import EncoderOptions
@@ -27,12 +29,18 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
 
 
+# How long an example takes depends on what else the machine does, and no fixture here is changed by one.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("tests")
+
 # What a test needs if it uses the fixture.
 _MARKS = {
     **dict.fromkeys(("hub_bert", "minilm", "other_tiny_bert", "versions"), "slow"),
     "browser": "browser",
     "installed": "subprocess",
-    "launched": "subprocess",
+    "warm": "subprocess",
     "prism": "runner",
     "flink": "runner",
 }
@@ -52,6 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """What is made once for the whole run."""
     return Shared(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def warm(shared: Shared) -> Iterator[None]:
+    """`python` is one that has imported what takes long, for the whole run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{shared.served('tests.warm:warm_python')}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -211,7 +227,7 @@ def as_arguments(options: Mapping[str, Any]) -> list[str]:
 def record(data: bytes | str, origin: str = "here#0", **fields: Any) -> Record:
     """A Record with defaults."""
     payload = data.encode() if isinstance(data, str) else data
-    return Record(payload, origin, fields.get("id", ""), fields.get("attributes", {}), fields.get("event_time"))
+    return Record(payload, origin, **{"id": "", "attributes": {}, "event_time": None, **fields})
 
 
 def message(text: str, **fields: Any) -> Message:
@@ -232,6 +248,7 @@ def in_directory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pat
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage seldom, and never what was imported: all of TensorFlow and Beam would be searched each time."""
+    """Hasten Beam; collect garbage seldom, and never what was imported, all of TensorFlow and Beam."""
+    hasten()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -2,6 +2,7 @@
 
 Pages come in the order of docs/README.md. A fenced block without a language shows how the output of a command in the
 block before it ends. NOT_RUN names what cannot be run here, with the reason; everything else runs, and must end well.
+`make` starts Python anew, as a reader does; other commands are forks of one that has imported what takes long.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import pytest
 
 from tests.conftest import ROOT, TINY, write_checkpoint
 from tests.spark_nlp import write_saved
+from tests.warm import warm_python
 from transforms.encoder.text_encoder import TextEncoder
 
 SETUP = "makes an environment or downloads"
@@ -191,14 +193,9 @@ PICTURES = {"mermaid", "text"}
 class Reader:
     """Somebody in a clean clone who works through the pages, as far as is asked for."""
 
-    def __init__(self, clone: pathlib.Path) -> None:
+    def __init__(self, clone: pathlib.Path, environment: dict[str, str]) -> None:
         self.clone = clone
-        # What a reader's `. .venv/bin/activate` and the editable installation do.
-        self._environment = os.environ | {"PATH": f"{clone}/.venv/bin:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
-        # Without bytecode that is kept, each command would compile all that it imports.
-        # A `make` that runs under another one says so, in lines that a reader does not get.
-        for name in ("PYTHONDONTWRITEBYTECODE", "MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
-            self._environment.pop(name, None)
+        self._environment = environment
         self._trouble: dict[str, list[str]] = {}
         self._done: set[str] = set()
 
@@ -237,19 +234,21 @@ class Reader:
             except Exception as error:
                 yield f"{step.text}\n{getattr(error, 'stderr', '')[-3000:] or traceback.format_exc()}"
 
+    def run(self, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the shell.
+
+        Raises:
+            subprocess.CalledProcessError: if it does not end well.
+        """
+        shell = ["bash", "-o", "pipefail", "-c", command]
+        return subprocess.run(
+            shell, cwd=self.clone, env=self._environment, check=True, capture_output=True, text=True, timeout=1200
+        )
+
     def _run(self, step: Step, scope: dict[str, object]) -> str:
         """What a step prints."""
         if step.language == "bash":
-            command = ["bash", "-o", "pipefail", "-c", SHORTER.get(step.text, step.text)]
-            return subprocess.run(
-                command,
-                cwd=self.clone,
-                env=self._environment,
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=300,
-            ).stdout
+            return self.run(SHORTER.get(step.text, step.text)).stdout
         if step.name.endswith({"python": ".py", "yaml": ".yaml"}.get(step.language, "\0")):
             (self.clone / step.name).write_text(step.text, encoding="utf-8")
             return ""
@@ -261,7 +260,7 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory, minilm: TextEncoder) -> Reader:
+def reader(tmp_path_factory: pytest.TempPathFactory, minilm: TextEncoder) -> Iterator[Reader]:
     """In a copy of the tracked files, with the environment and the model that `make venv minilm` would make."""
     clone = tmp_path_factory.mktemp("clone")
     run: Callable[..., bytes] = subprocess.check_output
@@ -280,7 +279,13 @@ def reader(tmp_path_factory: pytest.TempPathFactory, minilm: TextEncoder) -> Rea
             (clone / ".venv" / path.name).symlink_to(path)
     for installed in ("runtime", "dev"):
         (clone / ".venv" / installed).touch()
-    return Reader(clone)
+    # A `make` that runs under another one says so, in lines that a reader does not get.
+    left_out = ("PYTHONDONTWRITEBYTECODE", "MAKELEVEL", "MAKEFLAGS", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    with warm_python(clone) as folder:
+        # What the editable installation does, and a reader's `. .venv/bin/activate`.
+        environment |= {"PYTHONPATH": str(clone), "PATH": f"{folder}:{clone}/.venv/bin:{os.environ['PATH']}"}
+        yield Reader(clone, environment)
 
 
 @pytest.mark.slow
@@ -290,6 +295,17 @@ def test_what_a_page_says_works(page: str, reader: Reader) -> None:
     """Every command and block ends well and prints what is shown."""
     trouble = reader.read(page)
     assert not trouble, "\n\n".join(trouble)
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.parametrize("command", ["python -m pipeline.search --no_such_option", "python -m pipeline.plan | cat"])
+def test_a_command_that_fails_is_seen(command: str, reader: Reader) -> None:
+    """By its own exit code, with its own words on standard error."""
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        reader.run(command)
+    assert failed.value.returncode == 2
+    assert command.split()[2] in failed.value.stderr
 
 
 @pytest.mark.slow

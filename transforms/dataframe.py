@@ -9,6 +9,7 @@ import numpy as np
 
 from transforms.encoder.cleanup import CLEANUP_MODES, clean
 from transforms.encoder.options import EncoderOptions
+from transforms.encoder.recipe import scaled
 from transforms.encoder.text_encoder import load_encoder
 from transforms.options import sort_out, takes
 from transforms.splitter import SentenceSplitter
@@ -178,9 +179,7 @@ def _means(owners: Sequence[int], vectors: Array, scale: bool) -> tuple[Array, A
         return np.zeros(0, np.int64), vectors
     rows, starts, counts = np.unique(np.asarray(owners), return_index=True, return_counts=True)
     means = np.add.reduceat(vectors, starts, axis=0) / counts[:, None].astype(np.float32)
-    if scale:
-        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return rows, means
+    return rows, scaled(means) if scale else means
 
 
 def _column(count: int, rows: Sequence[int] | Array, vectors: Array) -> Array:

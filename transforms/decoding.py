@@ -7,8 +7,29 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from transforms.fields import Fields, Number, as_text
+from transforms.packed import packed_as
 from transforms.separated import SEPARATED, quoted_records
 from transforms.types import CSV_HEADER, Record
+
+# The attribute in which Pub/Sub says how a message of a topic with a schema is encoded.
+_ENCODING = "googclient_schemaencoding"
+_MARK = "\ufeff"
+
+
+def text_of(record: Record) -> str:
+    """The payload as text, without a mark: joined files have one where each begins, and some clients write one.
+
+    Raises:
+        ValueError: if it is not UTF-8, or in the binary encoding of a schema, which may look like UTF-8.
+    """
+    if record.attributes.get(_ENCODING) == "BINARY":
+        raise ValueError("expected text or JSON, got the binary encoding of the topic's schema; publish it as JSON")
+    try:
+        return record.data.decode().removeprefix(_MARK)
+    except UnicodeDecodeError as error:
+        if packed := packed_as(record.data):
+            raise ValueError(f"expected text in UTF-8, got what begins like {packed[0]}; unpack it") from error
+        raise
 
 
 def _text_fields(record: Record, text: str, text_field: str, is_quoted: bool) -> Fields:
@@ -70,10 +91,15 @@ def _separated_fields(delimiter: str) -> Callable[[Record, str, str, bool], Fiel
     cut_header = functools.lru_cache(maxsize=64)(cut)
 
     def fields(record: Record, text: str, text_field: str, is_quoted: bool) -> Fields:
+        if CSV_HEADER not in record.attributes:
+            raise ValueError(f"expected a header in the attribute {CSV_HEADER!r}, got none; is the record of a file?")
         header = cut_header(record.attributes[CSV_HEADER], is_quoted)
         row = cut(text, is_quoted)
         if len(row) != len(header):
             raise ValueError(f"expected {len(header)} fields, as in the header, got {len(row)}")
+        # A single word may well be a text of its own.
+        if row == header and len(header) > 1:
+            raise ValueError("expected a record, got the header again; join files without their headers")
         named = dict(zip(header, row, strict=True))
         if len(named) < len(header) or "" in named:
             # Spreadsheets export empty columns without a name: there is nothing in them to keep.

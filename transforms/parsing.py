@@ -12,7 +12,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from transforms.counters import Counters, NamesFound, NotesNames
 from transforms.dead_letters import WithDeadLetters, refused, split_dead_letters
-from transforms.decoding import DECODERS, FORMATS, kind_of
+from transforms.decoding import DECODERS, FORMATS, kind_of, text_of
 from transforms.encoder.options import check_fields
 from transforms.fields import (
     ABSENT,
@@ -40,6 +40,8 @@ SOURCE_PREFIX = "source."
 _SOURCE = ("origin", "id", "event_time", "modified")
 
 _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
+# The seconds of the years 1970 to 2054, taken for milliseconds, are of January 1970.
+_JANUARY_MICROS = 31 * 24 * 3600 * 1_000_000
 # What a value says that does not delete a message.
 _NO = ("", "false", "null", "0")
 
@@ -164,7 +166,7 @@ class MessageParser(ParserOptions):
                 f"expected a message of at most {self.max_message_bytes} bytes, got {len(record.data)}; "
                 "raise max_message_bytes"
             )
-        text = record.data.decode("utf-8")
+        text = text_of(record)
         if text.strip():
             fields = DECODERS[self.input_format](record, text, self.text_field, self.is_quoted)
         elif record.origin and self.input_format != _DOCUMENT:
@@ -173,7 +175,7 @@ class MessageParser(ParserOptions):
             fields = dict.fromkeys(self.text_names)
         attributes = dict(record.attributes)
         if self.input_format in SEPARATED:
-            del attributes[CSV_HEADER]
+            attributes.pop(CSV_HEADER, None)
         return Parts(attributes, fields)
 
     def id_of(self, parts: Parts) -> Optional[str]:
@@ -205,9 +207,11 @@ class MessageParser(ParserOptions):
             raise ValueError("expected an id in a message that deletes the one of its id, got none")
         for name in self.text_names:
             remove(fields, name)
+        # A document in a file is told by its path, so that an edited one is another version of it; a pipe has no path.
+        is_file = self.input_format == _DOCUMENT and record.modified is not None
         if not content.strip():
             content = ""
-            if not (id or record.id or self.input_format == _DOCUMENT):
+            if not (id or record.id or is_file):
                 return None
         if "\0" in content:
             raise ValueError(
@@ -216,8 +220,7 @@ class MessageParser(ParserOptions):
             )
         event_time = parse_time(as_plain(time.value), time.name) if time else record.event_time
         by_default = record.modified or 0 if event_time is None else event_time
-        # A document is told by its path, so that an edited one is another version of it.
-        of_origin = (record.origin,) if self.input_format == _DOCUMENT else (record.origin, record.data)
+        of_origin = (record.origin,) if is_file else (record.origin, record.data)
         return Message(
             id=as_text(id.value) if id else record.id or stable_id(*of_origin),
             text=content,
@@ -374,6 +377,8 @@ class _Parse(NotesNames):
                     continue
             else:
                 self._counters.count("messages")
+            if message.event_time is not None and 0 <= message.event_time < _JANUARY_MICROS:
+                self._counters.count("messages_of_january_1970")
             if message.event_time is None:
                 yield message
             else:

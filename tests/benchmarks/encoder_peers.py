@@ -4,9 +4,10 @@ python -m tests.benchmarks.encoder_peers [--sbd DIR] [--count=2000] [--timed=256
     KIND[=CHECKPOINT] ...
 
 It exports a checkpoint of each kind, encodes texts in 16 languages with it and with sentence-transformers, and prints
-how far the vectors differ, how many sentences each encodes in a second, and what share of the speed of a bare matmul
-that is for ours, in float32 and in bfloat16. Without CHECKPOINT, it makes one of random
-weights, as large as all-MiniLM-L6-v2. Most texts are of the development sets in DIR; some of them are timed.
+how far the vectors differ, how many sentences each encodes in a second, how many times the peer's speed ours is, and
+what share of a bare matmul's, in float32 and in bfloat16. Speeds are medians of rounds in which one follows the other.
+Without CHECKPOINT, it makes one of random weights, as large as all-MiniLM-L6-v2. Most texts are of the development sets
+in DIR; some of them are timed.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ PEERS: dict[str, Callable[[str, str], Encode]] = {
 }
 
 
-_COLUMNS = ("ours, float32", "ours, bfloat16", "peer, float32", "peer, bfloat16")
+_COLUMNS = ("ours, float32", "peer, float32", "ours, bfloat16", "peer, bfloat16")
 
 
 def main() -> None:
@@ -135,7 +136,8 @@ def main() -> None:
     console.prepare()
     sets, texts = texts_of_sets(arguments.sbd), own_texts()
     texts += [text for found in zip(*sets.values(), strict=False) for text in found][: arguments.count - len(texts)]
-    heads = ("kind", "checkpoint", "least cosine", "in bfloat16", "largest difference", *_COLUMNS, "of the peak")
+    differences = ("least cosine", "in bfloat16", "largest difference")
+    heads = ("kind", "checkpoint", *differences, *_COLUMNS, "times the peer", "of the peak")
     print(f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|", sep="\n")
     for kind, _, given in (each.partition("=") for each in arguments.kinds):
         with tempfile.TemporaryDirectory() as folder:
@@ -145,23 +147,22 @@ def main() -> None:
                 random_checkpoints.write(kind, checkpoint, random_checkpoints.SMALL, trainable)
             if export_encoder.main([f"--from={checkpoint}", f"--to={folder}/pair"]):
                 raise SystemExit(f"cannot export {checkpoint}")
-            found, rates, shares = _compared(
-                f"{folder}/pair", str(checkpoint), texts, arguments.timed, arguments.rounds
-            )
+            found, rates, pairs = _compared(f"{folder}/pair", str(checkpoint), texts, arguments.timed, arguments.rounds)
         original = found["peer, float32"]
-        cosines = [f"{_cosine(found[name], original[-len(found[name]) :]).min():.7f}" for name in _COLUMNS[:2]]
+        cosines = [f"{_cosine(found[name], original[-len(found[name]) :]).min():.7f}" for name in _COLUMNS[::2]]
         furthest = f"{np.abs(found['ours, float32'] - original).max():.1e}"
         name = checkpoint.resolve().name if given else "random weights"
-        cells = (kind, name, *cosines, furthest, *(f"{rates[column]:,.0f}" for column in _COLUMNS), shares)
+        cells = (kind, name, *cosines, furthest, *(f"{rates[column]:,.0f}" for column in _COLUMNS), *pairs)
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _compared(
     pair: str, checkpoint: str, texts: list[str], timed: int, rounds: int
-) -> tuple[dict[str, Any], dict[str, float], str]:
+) -> tuple[dict[str, Any], dict[str, float], list[str]]:
     """What each of _COLUMNS gives: in float32 the vectors of `texts`, in bfloat16 those of the texts that are timed.
 
-    With them come the medians of interleaved rounds: its sentences a second, and the shares of the matmul peak of ours.
+    With them come medians of rounds: its sentences a second; and, in either precision, how many times the peer's speed
+    ours is, and what share of the matmul peak.
     """
     from tests.benchmarks.throughput import PRECISIONS, bare, flops_of, matmul_peak
     from transforms.encoder.text_encoder import TextEncoder
@@ -179,15 +180,25 @@ def _compared(
     rates: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     for _ in range(rounds):
-        for precision, peak in peaks.items():
-            peak.append(matmul_peak(precision))
-        for name, encode in ways.items():
+        for name in _COLUMNS:
             start = time.perf_counter()
-            encode(some)
+            ways[name](some)
             rates[name].append(len(some) / (time.perf_counter() - start))
+            if name.startswith("ours"):
+                precision = name.removeprefix("ours, ")
+                peaks[precision].append(matmul_peak(precision))
     medians = {name: statistics.median(each) for name, each in rates.items()}
-    shares = (medians[f"ours, {precision}"] * gflops / statistics.median(peak) for precision, peak in peaks.items())
-    return found, medians, ", ".join(f"{share:.2f}" for share in shares)
+
+    def ratio(ours: list[float], others: list[float]) -> float:
+        return statistics.median(mine / other for mine, other in zip(ours, others, strict=True))
+
+    times = [ratio(rates[f"ours, {precision}"], rates[f"peer, {precision}"]) for precision in PRECISIONS]
+    shares = [ratio(rates[f"ours, {precision}"], peaks[precision]) * gflops for precision in PRECISIONS]
+    return (
+        found,
+        medians,
+        [", ".join(f"{each:.{places}f}" for each in row) for row, places in ((times, 1), (shares, 2))],
+    )
 
 
 def _cosine(found: Any, expected: Any) -> Any:

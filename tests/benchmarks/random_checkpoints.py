@@ -1,14 +1,15 @@
 """Write checkpoints of each kind with random weights, by transformers and sentence-transformers themselves.
 
-python -m tests.benchmarks.random_checkpoints
+python -m tests.benchmarks.random_checkpoints [KIND ...]
 
-It makes tests/data/kinds: a small checkpoint of each kind, and the vectors that sentence-transformers gives with it.
+It makes tests/data/kinds: a small checkpoint of each kind, or of these, and what sentence-transformers gives with it.
 """
 
 from __future__ import annotations
 
 import json
 import pathlib
+import sys
 import tarfile
 import tempfile
 from typing import Any, NamedTuple
@@ -71,6 +72,7 @@ def unigrams(tokens: int, texts: list[str]) -> Any:
 
 TOKENIZERS = {
     "bert": lambda tokens, texts: wordpiece(tokens, texts, "[CLS]", "[SEP]", "[PAD]"),
+    "camembert": unigrams,
     "distilbert": lambda tokens, texts: wordpiece(tokens, texts, "[CLS]", "[SEP]", "[PAD]"),
     "mpnet": lambda tokens, texts: wordpiece(tokens, texts, "<s>", "</s>", "<pad>"),
     "roberta": byte_pairs,
@@ -117,7 +119,7 @@ def main() -> None:
     """Write tests/data/kinds."""
     folder, texts = DATA / "kinds", own_texts()
     folder.mkdir(exist_ok=True)
-    for kind in TOKENIZERS:
+    for kind in sys.argv[1:] or TOKENIZERS:
         with tempfile.TemporaryDirectory() as made:
             vectors = write(kind, pathlib.Path(made), TINY, texts).encode(texts, batch_size=8)
             rounded = [[round(float(number), 6) for number in vector] for vector in vectors]

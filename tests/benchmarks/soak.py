@@ -40,11 +40,11 @@ from google.api_core.exceptions import GoogleAPIError
 from pipeline import console
 from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
-from tests.benchmarks.bigquery_writers import PROJECT
 from tests.benchmarks.memory import proportional, with_children
 from tests.benchmarks.soak_account import Account, BigQuerySink, FileSink, Sink, account, message, refused
 from tests.benchmarks.soak_runs import Flink, Local, Runs
 from tests.conftest import write_text_encoder
+from tests.integration.conftest import PROJECT
 from tests.integration.fault_proxy import FaultProxy
 from tests.integration.grpc_proxy import GrpcProxy
 from transforms.io.bigquery.storage_write import ACKNOWLEDGE_SECONDS
@@ -272,8 +272,8 @@ def draw(faults: Sequence[Fault], seed: int) -> Iterator[Fault]:
         number += 1
 
 
-def _strike_until(end: float, faults: Sequence[Fault], seed: int) -> list[Struck]:
-    """Let a fault begin every 20 seconds until `end`, and wait until all are over."""
+def _strike_until(end: float, faults: Sequence[Fault], seed: int, every: float) -> list[Struck]:
+    """Let a fault begin every so many seconds until `end`, and wait until all are over."""
     struck: list[Struck] = []
     at_work: dict[str, Future[None]] = {}
     waiting: list[Fault] = []
@@ -293,7 +293,7 @@ def _strike_until(end: float, faults: Sequence[Fault], seed: int) -> list[Struck
             print(f"{time.strftime('%X')} {fault.name}", file=sys.stderr, flush=True)
             struck.append(Struck(fault.name, begun))
             at_work[fault.target] = pool.submit(last, fault)
-            time.sleep(max(0.0, min(begun + FAULT_EVERY_SECONDS, end) - time.monotonic()))
+            time.sleep(max(0.0, min(begun + every, end) - time.monotonic()))
     return struck
 
 
@@ -388,8 +388,10 @@ def _faults(scene: _Scene) -> list[Fault]:
     return [*found, full] if scene.mounted else found
 
 
-def soak(minutes: float, runner: str, rate: float, seed: int, logs: pathlib.Path) -> Report:
-    """Run it for so many minutes, and account for what came of it."""
+def soak(
+    minutes: float, runner: str, rate: float, seed: int, logs: pathlib.Path, every: float = FAULT_EVERY_SECONDS
+) -> Report:
+    """Run it for so many minutes, with a fault every so many seconds, and account for what came of it."""
     logs.mkdir(parents=True, exist_ok=True)
     with _scene(runner, logs) as scene:
         topics = [subscription.topic for subscription in scene.subscriptions.values()]
@@ -398,7 +400,7 @@ def soak(minutes: float, runner: str, rate: float, seed: int, logs: pathlib.Path
         for started in (publisher, memory, *watchers.values()):
             started.start()
         _wait_for(lambda: all(watcher.times for watcher in watchers.values()))
-        struck = _strike_until(time.monotonic() + 60 * minutes, _faults(scene), seed)
+        struck = _strike_until(time.monotonic() + 60 * minutes, _faults(scene), seed, every)
         publisher.enough.set()
         publisher.join()
         _wait_until_done(scene.sinks.values(), publisher.published)

@@ -30,14 +30,14 @@ from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
 from pipeline.runners import present, prism_path
 from pipeline.runners.flink import job_server
-from tests.benchmarks.bigquery_writers import PROJECT, use
 from tests.benchmarks.memory import sentences
 from tests.benchmarks.small_bundles import BATCH, Run, measure
 from tests.benchmarks.throughput import uncached
+from tests.integration.conftest import PROJECT
 from tests.integration.test_runners import program
 from transforms.encoder.text_encoder import TextEncoder
 from transforms.io.bigquery.tables import create_table
-from transforms.io.google_clients import bigquery_client
+from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 from transforms.schema import DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT, EMBEDDING_COLUMNS, EMBEDDING_LAYOUT
 
 RUNNERS = ("local", "prism", "flink")
@@ -88,7 +88,7 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with pubsub_emulator() as server, bigquery_emulator() as emulator, job_server() as endpoint:
-        use(emulator.rest, emulator.storage)
+        os.environ[REST_EMULATOR], os.environ[STORAGE_EMULATOR] = emulator.rest, emulator.storage
         bigquery_client(PROJECT).create_dataset("benchmark")
         for name in arguments.runners.split(","):
             for readers in map(int, arguments.readers.split(",")):

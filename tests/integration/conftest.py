@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ from pipeline.emulators.bigquery import Emulator
 from pipeline.emulators.pubsub import PubsubEmulator, pubsub_emulator
 from pipeline.runners import RunnerMissingError, present, prism_path
 from tests.integration.fault_proxy import FaultProxy
+from tests.integration.tables import Tables
 from tests.shared import Shared
 from transforms.io.bigquery.tables import create_table
 from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
@@ -97,3 +99,15 @@ def dataset(client: bigquery.Client, request: pytest.FixtureRequest) -> Iterator
     create_table(f"{name}.letters", DEAD_LETTER_COLUMNS, DEAD_LETTER_LAYOUT)
     yield name
     client.delete_dataset(name, delete_contents=True)
+
+
+@pytest.fixture
+def tables(
+    dataset: str,
+    client: bigquery.Client,
+    tmp_path: pathlib.Path,
+    tiny_bert: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Tables:
+    """The tables of the test's dataset, and the model tiny_bert."""
+    return Tables(dataset, client, tmp_path, tiny_bert, capsys)

@@ -1,4 +1,4 @@
-"""A TCP forwarder on 127.0.0.1 that counts what passes, can delay it, and can cut all connections."""
+"""A TCP forwarder on 127.0.0.1 that can delay what passes, and can cut all connections."""
 
 import contextlib
 import queue
@@ -24,7 +24,6 @@ class TcpForwarder:
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.bytes_sent = 0
         self.latency = 0.0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -66,16 +65,14 @@ class TcpForwarder:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open |= {client, server}
-            threading.Thread(target=self._pump, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self._pump, args=(server, client, False), daemon=True).start()
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
         threading.Thread(target=self._deliver, args=(under_way, source, sink), daemon=True).start()
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
-                if counted:
-                    self.bytes_sent += len(data)
                 under_way.put((time.monotonic() + self.latency, data))
         under_way.put((0, b""))
 

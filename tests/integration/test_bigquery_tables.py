@@ -37,17 +37,6 @@ def test_a_table_that_does_not_fit_is_refused(dataset: str, client: bigquery.Cli
     assert "\n" not in str(error.value)
 
 
-def test_a_table_from_before_a_column_is_refused_with_what_adds_it(dataset: str, client: bigquery.Client) -> None:
-    """The very statement; the emulator's REST API tells nothing of it, but its SQL does."""
-    older = [column for column in EMBEDDING_COLUMNS if column.name != "revision"]
-    create_table(f"{dataset}.older", older, EMBEDDING_LAYOUT)
-    statement = f"ALTER TABLE `{dataset}.older` ADD COLUMN `revision` STRING"
-    with pytest.raises(ValueError, match=rf"got no column 'revision' \(STRING NULLABLE\); run {statement}$"):
-        create_table(f"{dataset}.older", EMBEDDING_COLUMNS, EMBEDDING_LAYOUT)
-    client.query(statement).result()
-    assert list(client.query(f"SELECT revision FROM `{dataset}.older`").result()) == []
-
-
 @pytest.mark.parametrize("granted", [[], [READ]])
 def test_a_missing_right_is_named(dataset: str, proxy: FaultProxy, granted: list[str]) -> None:
     """Before anything is written."""

@@ -1,12 +1,9 @@
 """Own columns in a BigQuery table, on an emulator."""
 
-import pathlib
-from typing import Any
-
 import pytest
 from google.cloud import bigquery
 
-from tests.integration.test_rows import embed, messages
+from tests.integration.tables import Tables
 from tests.pipeline.test_columns import COLUMNS, EXPECTED, MESSAGES, own_of
 from transforms.columns import own_columns
 from transforms.io.bigquery.tables import create_table
@@ -15,25 +12,16 @@ from transforms.schema import EMBEDDING_COLUMNS, EMBEDDING_LAYOUT, Column
 OWN = [column for column, _ in own_columns(["tenant:STRING", "stars:INT64"])]
 
 
-def found(client: bigquery.Client, table: str) -> dict[str, dict[str, Any]]:
-    """The own columns of a table's rows, by message."""
-    return own_of([dict(row) for row in client.query(f"SELECT * FROM `{table}`").result()])
-
-
 @pytest.mark.parametrize("method", ["STORAGE_WRITE_ARROW", "STREAMING_INSERTS"])
-def test_a_table_is_made_with_them_and_filled(
-    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, dataset: str, client: bigquery.Client, method: str
-) -> None:
+def test_a_table_is_made_with_them_and_filled(tables: Tables, client: bigquery.Client, method: str) -> None:
     """Each in its type, and again from the table by the next model; a filter on one finds its rows."""
-    given = {"columns": COLUMNS, "bigquery_write_method": method, "timestamp_field": ""}
-    assert embed(dataset, tiny_bert, "own", **{**messages(tmp_path, MESSAGES), **given}) == 0
-    fields = {field.name: (field.field_type, field.mode) for field in client.get_table(f"{dataset}.own").schema}
+    tables.embed("own", MESSAGES, columns=COLUMNS, bigquery_write_method=method, timestamp_field="")
+    fields = {field.name: (field.field_type, field.mode) for field in client.get_table(tables.name("own")).schema}
     assert fields["price"] == ("NUMERIC", "NULLABLE")
-    assert found(client, f"{dataset}.own") == EXPECTED
-    table = {"input": f"{dataset}.own", "input_format": "bigquery", "columns": COLUMNS}
-    assert embed(dataset, tiny_bert, "again", **table) == 0
-    assert found(client, f"{dataset}.again") == EXPECTED
-    (row,) = client.query(f"SELECT count(*) AS n FROM `{dataset}.own` WHERE day = '2026-01-02' AND stars > 4").result()
+    assert own_of(tables.rows("own")) == EXPECTED
+    tables.embed("again", columns=COLUMNS, **tables.read("own"))
+    assert own_of(tables.rows("again")) == EXPECTED
+    (row,) = tables.query(f"SELECT count(*) AS n FROM `{tables.name('own')}` WHERE day = '2026-01-02' AND stars > 4")
     assert row.n == 2
 
 

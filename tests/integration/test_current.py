@@ -11,15 +11,13 @@ import pytest
 from apache_beam.transforms.window import GlobalWindow
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.__main__ import main
 from pipeline.search.bigquery import BigQueryRows
 from pipeline.search.places import EVERYTHING
-from tests.conftest import as_arguments
 from tests.integration.fault_proxy import FaultProxy
-from tests.integration.test_rows import messages
+from tests.integration.tables import Tables
 from tests.integration.test_sql import ExactClient, cosines, for_emulator, shipped
 from tests.templates.test_sql import asserted
 from transforms.io.bigquery import write
@@ -195,13 +193,7 @@ def table(request: pytest.FixtureRequest, dataset: str, client: bigquery.Client)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", METHODS, indirect=True)
-@settings(
-    max_examples=12,
-    phases=[Phase.explicit, Phase.generate],
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=12, phases=[Phase.explicit, Phase.generate], database=None)
 @example([Step("old", (Message("a", text, {}, None, version=0),), 1, None, deletes=True) for text in TEXTS])
 @given(steps=st.lists(step, min_size=1, max_size=8))
 def test_after_every_bundle_the_view_shows_what_a_rebuild_writes(table: Table, steps: list[Step]) -> None:
@@ -338,12 +330,7 @@ def test_a_journal_that_is_not_there_is_refused_if_it_was_named(table: Table, cl
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_writes_rows_and_then_their_journal(
-    tmp_path: pathlib.Path,
-    text_encoder: pathlib.Path,
-    method: str,
-    dataset: str,
-    client: bigquery.Client,
-    proxy: FaultProxy,
+    tables: Tables, text_encoder: pathlib.Path, method: str, dataset: str, client: bigquery.Client, proxy: FaultProxy
 ) -> None:
     """A row that the table refuses is a dead letter of its version; a blank message is a version without rows."""
     proxy.refuse("poison")
@@ -353,8 +340,8 @@ def test_a_run_writes_rows_and_then_their_journal(
         {"id": "c", "text": " ", "at": 7},
         {"id": "d", "gone": True, "at": 8},
     ]
-    how = {"bigquery_write_method": method, "max_dead_letters": "5", "delete_field": "gone"}
-    assert main_of(dataset, text_encoder, **messages(tmp_path, texts), **how) == 0
+    how: dict[str, Any] = {"bigquery_write_method": method, "max_dead_letters": "5", "delete_field": "gone"}
+    tables.embed("embeddings", texts, model=text_encoder, **how)
     journal = client.query(f"SELECT * FROM `{dataset}.embeddings_journal` ORDER BY message_id").result()
     assert [
         (row["message_id"], row["version"], row["sentences"], row["rows"], row["dead_letters"], row["deleted"])
@@ -368,9 +355,3 @@ def test_a_run_writes_rows_and_then_their_journal(
     client.query(shipped("current_embeddings.sql", dataset)).result()
     found = client.query(f"SELECT content FROM `{dataset}.current_embeddings` ORDER BY content").result()
     assert [row["content"] for row in found] == ["Bad.", "Good.", "Good."]
-
-
-def main_of(dataset: str, model: pathlib.Path, **options: Any) -> int:
-    """A run into the table embeddings; its exit code."""
-    given = {"output": f"{dataset}.embeddings", "output_format": "bigquery", "model": model, **options}
-    return main(as_arguments(given))

@@ -29,7 +29,7 @@ from tests.conftest import ROOT, as_arguments
 from tests.integration.test_sql import for_emulator, shipped
 from tests.integration.test_stream import wait_for
 
-SECONDS = float(os.environ.get("SECONDS", "20"))
+SECONDS = float(os.environ.get("SECONDS", "9"))
 MESSAGES = 12
 RATE = 30
 _CONTENT = re.compile(r"Edit (\d+) has sentence (\d+) of (\d+)\.")

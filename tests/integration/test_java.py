@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -45,28 +46,34 @@ def test_the_example_is_short() -> None:
     assert len([line for line in program().splitlines() if line.strip()]) <= 25
 
 
+@pytest.fixture(scope="module")
+def compiled(minilm: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The class path of the compiled page, while the expansion service that it asks is there."""
+    folder = tmp_path_factory.mktemp("java")
+    jars = class_path(folder)
+    service = f"localhost:{free_port()}"
+    source = folder / "EmbedSentencesFromJava.java"
+    source.write_text(program().replace("localhost:9097", service))
+    compile_ = ["javac", "-cp", jars, "-d", str(folder), str(source), f"{JAVA}/WithWorkers.java"]
+    subprocess.run(compile_, check=True, timeout=SECONDS)
+    with served([sys.executable, "-m", "pipeline.expansion_service", f"--port={port_of(service)}"], service):
+        yield f"{folder}:{jars}"
+
+
 @pytest.mark.runner
 @pytest.mark.parametrize("runner", ["prism", "flink"])
 def test_the_java_program_gets_typed_rows(
-    runner: str, minilm: Any, tmp_path: pathlib.Path, request: pytest.FixtureRequest
+    runner: str, compiled: str, tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> None:
     """With its own steps before and behind those in Python."""
-    found = request.getfixturevalue(runner)
-    jars = class_path(tmp_path)
-    service, job_server = (f"localhost:{free_port()}" for _ in range(2))
-    source = tmp_path / "EmbedSentencesFromJava.java"
-    source.write_text(program().replace("localhost:9097", service))
-    compile_ = ["javac", "-cp", jars, "-d", str(tmp_path), str(source), f"{JAVA}/WithWorkers.java"]
-    subprocess.run(compile_, check=True, timeout=SECONDS)
-    started = [([sys.executable, "-m", "pipeline.expansion_service", f"--port={port_of(service)}"], service)]
-    if runner == "prism":
-        started.append(([found, f"--job_port={port_of(job_server)}", "--serve_http=false"], job_server))
+    found = endpoint = str(request.getfixturevalue(runner))
     with contextlib.ExitStack() as stack:
-        for command, endpoint in started:
-            stack.enter_context(served(command, endpoint))
+        if runner == "prism":
+            endpoint = f"localhost:{free_port()}"
+            stack.enter_context(served([found, f"--job_port={port_of(endpoint)}", "--serve_http=false"], endpoint))
         done = subprocess.run(
-            ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{tmp_path}:{jars}", "WithWorkers",
-             "--runner=PortableRunner", f"--jobEndpoint={job_server if runner == 'prism' else found}"],
+            ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", compiled, "WithWorkers",
+             "--runner=PortableRunner", f"--jobEndpoint={endpoint}"],
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=SECONDS,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]

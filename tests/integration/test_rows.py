@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.cloud import bigquery
 
-from pipeline.__main__ import main
 from tests.beam import run
 from tests.conftest import ROOT, as_arguments
+from tests.integration.tables import Tables
 from tests.integration.test_bigquery import embedding, ids_of, write
 from tests.sql import newest_rows_view
 from transforms.io.bigquery.read import ReadTable, _streams
@@ -24,24 +23,6 @@ from transforms.types import Sentence
 TEXTS = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat!", "at": i, "lang": "en"} for i in range(6)]
 
 
-def embed(dataset: str, model: pathlib.Path, to: str, **options: Any) -> int:
-    """A run to the table `to` of `dataset`; its exit code."""
-    chosen = {"output": f"{dataset}.{to}", "dead_letters": f"{dataset}.letters", "output_format": "bigquery"}
-    given = {**chosen, "model": model, "max_seq_length": 40, **options}
-    return main([f"--{name}={value}" for name, value in given.items()])
-
-
-def messages(folder: pathlib.Path, texts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The options that read `texts`, written to a file."""
-    (folder / "in.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
-    return {"input": folder / "in.jsonl", "input_format": "jsonl", "id_field": "id", "timestamp_field": "at"}
-
-
-def rows(client: bigquery.Client, table: str) -> list[dict[str, Any]]:
-    """The rows of a table by id."""
-    return [dict(row) for row in client.query(f"SELECT * FROM `{table}` ORDER BY id, model").result()]
-
-
 def assert_same(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     """The same rows, vectors within float32's rounding."""
     found, expected = ([row.pop("embedding") for row in side] for side in (some, others))
@@ -49,70 +30,49 @@ def assert_same(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> Non
     assert some == others
 
 
-def test_a_run_after_another_embeds_what_is_new(
-    tmp_path: pathlib.Path,
-    tiny_bert: pathlib.Path,
-    dataset: str,
-    client: bigquery.Client,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_run_after_another_embeds_what_is_new(tables: Tables) -> None:
     """The table that is read is the one that is written; it ends as if everything came in one run."""
-    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS[:4])) == 0
-    capsys.readouterr()
-    assert embed(dataset, tiny_bert, "rows", already_written=f"{dataset}.rows", **messages(tmp_path, TEXTS)) == 0
-    printed = capsys.readouterr().out
+    tables.embed("rows", TEXTS[:4])
+    printed = tables.embed("rows", TEXTS, already_written=tables.name("rows"))
     assert "rows          4 in" in printed
     assert "sentences     12, of them truncated 0, written already 8" in printed
-    assert embed(dataset, tiny_bert, "whole", **messages(tmp_path, TEXTS)) == 0
-    assert_same(rows(client, f"{dataset}.rows"), rows(client, f"{dataset}.whole"))
+    tables.embed("whole", TEXTS)
+    assert_same(tables.rows("rows"), tables.rows("whole"))
 
 
 def test_a_table_embedded_by_another_model_is_as_from_the_messages(
-    tmp_path: pathlib.Path,
-    tiny_bert: pathlib.Path,
-    other_tiny_bert: pathlib.Path,
-    dataset: str,
-    client: bigquery.Client,
-    capsys: pytest.CaptureFixture[str],
+    tables: Tables, other_tiny_bert: pathlib.Path
 ) -> None:
     """The same ids, offsets, times and metadata; doubles of the stream are embedded once."""
     for _ in range(2):
-        assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
-    capsys.readouterr()
-    table = {"input": f"{dataset}.rows", "input_format": "bigquery"}
-    assert embed(dataset, other_tiny_bert, "again", **table) == 0
-    assert "rows read     24, and 12 duplicates left out" in capsys.readouterr().out
-    assert embed(dataset, other_tiny_bert, "direct", **messages(tmp_path, TEXTS)) == 0
-    again = rows(client, f"{dataset}.again")
-    old = {row["id"]: row["embedding"] for row in rows(client, f"{dataset}.rows")}
+        tables.embed("rows", TEXTS)
+    printed = tables.embed("again", model=other_tiny_bert, **tables.read("rows"))
+    assert "rows read     24, and 12 duplicates left out" in printed
+    tables.embed("direct", TEXTS, model=other_tiny_bert)
+    again = tables.rows("again")
+    old = {row["id"]: row["embedding"] for row in tables.rows("rows")}
     assert not any(np.allclose(row["embedding"], old[row["id"]]) for row in again)
-    assert_same(again, rows(client, f"{dataset}.direct"))
+    assert_same(again, tables.rows("direct"))
 
 
-def test_a_table_takes_a_second_model_once(
-    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, text_encoder: pathlib.Path, dataset: str, client: bigquery.Client
-) -> None:
+def test_a_table_takes_a_second_model_once(tables: Tables, text_encoder: pathlib.Path) -> None:
     """Read and written in one run, and in a second one that finds nothing left to do."""
-    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
-    table = f"{dataset}.rows"
+    tables.embed("rows", TEXTS)
     for _ in range(2):
-        assert embed(dataset, text_encoder, "rows", input=table, input_format="bigquery", already_written=table) == 0
-        assert len({(row["id"], row["model"]) for row in rows(client, table)}) == len(rows(client, table)) == 24
+        tables.embed("rows", model=text_encoder, already_written=tables.name("rows"), **tables.read("rows"))
+        assert len({(row["id"], row["model"]) for row in tables.rows("rows")}) == len(tables.rows("rows")) == 24
 
 
-def test_of_a_table_the_current_state_is_embedded_again(
-    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, text_encoder: pathlib.Path, dataset: str, client: bigquery.Client
-) -> None:
+def test_of_a_table_the_current_state_is_embedded_again(tables: Tables, text_encoder: pathlib.Path) -> None:
     """An edit, a deletion and a blank text; by the journal beside it, or the one that is named."""
-    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
+    tables.embed("rows", TEXTS)
     changes = [{"id": "m0", "text": "Bad dog.", "at": 9}, {"id": "m1", "gone": 1, "at": 9}]
-    changes += [{"id": "m2", "text": "", "at": 9}]
-    assert embed(dataset, tiny_bert, "rows", delete_field="gone", **messages(tmp_path, changes)) == 0
-    table = {"input": f"{dataset}.rows", "input_format": "bigquery"}
-    for to, more in {"beside": {}, "named": {"input_journal": f"{dataset}.rows_journal"}}.items():
-        assert embed(dataset, text_encoder, to, **table, **more) == 0
-        assert {row["content"] for row in rows(client, f"{dataset}.{to}") if row["message_id"] < "m3"} == {"Bad dog."}
-        entries = client.query(f"SELECT message_id, sentences, deleted FROM `{dataset}.{to}_journal`").result()
+    tables.embed("rows", [*changes, {"id": "m2", "text": "", "at": 9}], delete_field="gone")
+    ways: dict[str, dict[str, Any]] = {"beside": {}, "named": {"input_journal": tables.name("rows_journal")}}
+    for to, more in ways.items():
+        tables.embed(to, model=text_encoder, **tables.read("rows"), **more)
+        assert {row["content"] for row in tables.rows(to) if row["message_id"] < "m3"} == {"Bad dog."}
+        entries = tables.query(f"SELECT message_id, sentences, deleted FROM `{tables.name(to)}_journal`")
         assert sorted(tuple(entry.values()) for entry in entries) == [
             ("m0", 1, False),
             ("m1", 0, True),
@@ -121,49 +81,31 @@ def test_of_a_table_the_current_state_is_embedded_again(
         ]
 
 
-def test_a_table_without_revisions_is_read(
-    tmp_path: pathlib.Path, tiny_bert: pathlib.Path, dataset: str, client: bigquery.Client
-) -> None:
+def test_a_table_without_revisions_is_read(tables: Tables) -> None:
     """It was written before there were any; it has no journal either."""
-    assert embed(dataset, tiny_bert, "rows", journal="none", **messages(tmp_path, TEXTS)) == 0
-    client.query(f"CREATE TABLE `{dataset}.before` AS SELECT * EXCEPT (revision) FROM `{dataset}.rows`").result()
-    assert embed(dataset, tiny_bert, "again", input=f"{dataset}.before", input_format="bigquery") == 0
-    assert_same(rows(client, f"{dataset}.again"), rows(client, f"{dataset}.rows"))
+    tables.embed("rows", TEXTS, journal="none")
+    tables.query(f"CREATE TABLE `{tables.name('before')}` AS SELECT * EXCEPT (revision) FROM `{tables.name('rows')}`")
+    tables.embed("again", **tables.read("before"))
+    assert_same(tables.rows("again"), tables.rows("rows"))
 
 
-def test_vectors_of_a_table_are_used_again(
-    tmp_path: pathlib.Path,
-    tiny_bert: pathlib.Path,
-    dataset: str,
-    client: bigquery.Client,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_vectors_of_a_table_are_used_again(tables: Tables) -> None:
     """Bit for bit, by a run that writes to the same table."""
-    assert embed(dataset, tiny_bert, "rows", **messages(tmp_path, TEXTS)) == 0
-    before = rows(client, f"{dataset}.rows")
-    capsys.readouterr()
+    tables.embed("rows", TEXTS)
+    before = tables.rows("rows")
     edited = [{**TEXTS[0], "text": "Good dog 0. Good cat!", "at": 9}, *TEXTS[1:]]
-    assert embed(dataset, tiny_bert, "rows", reuse=f"{dataset}.rows", **messages(tmp_path, edited)) == 0
-    assert "reused        11 vectors of" in capsys.readouterr().out
-    after = rows(client, f"{dataset}.rows")
+    assert "reused        11 vectors of" in tables.embed("rows", edited, reuse=tables.name("rows"))
+    after = tables.rows("rows")
     assert len(after) == 2 * len(before)
     vectors = {row["content"]: row["embedding"] for row in before}
     assert all(row["embedding"] == vectors.get(row["content"], row["embedding"]) for row in after)
 
 
-def test_rows_without_a_journal_do_not_tell_what_is_written(
-    tmp_path: pathlib.Path,
-    tiny_bert: pathlib.Path,
-    dataset: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_rows_without_a_journal_do_not_tell_what_is_written(tables: Tables) -> None:
     """One line says so, and what to do; a table that is not there yet has nothing to tell."""
-    options = {"already_written": f"{dataset}.fresh", **messages(tmp_path, TEXTS)}
-    assert embed(dataset, tiny_bert, "fresh", **options) == 0
-    assert embed(dataset, tiny_bert, "old", journal="none", **messages(tmp_path, TEXTS)) == 0
-    capsys.readouterr()
-    assert embed(dataset, tiny_bert, "old", **{**options, "already_written": f"{dataset}.old"}) == 2
-    printed = capsys.readouterr().err
+    tables.embed("fresh", TEXTS, already_written=tables.name("fresh"))
+    tables.embed("old", TEXTS, journal="none")
+    printed = tables.embed("old", TEXTS, code=2, already_written=tables.name("old"))
     assert "expected a journal beside --already_written" in printed
     assert printed.count("\n") == 1
 
@@ -181,23 +123,24 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.slow
 @pytest.mark.subprocess
 def test_a_re_embedding_that_is_killed_and_started_again_does_what_is_missing(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, tiny_bert: pathlib.Path, dataset: str, client: bigquery.Client
+    tables: Tables, text_encoder: pathlib.Path, tiny_bert: pathlib.Path
 ) -> None:
     """No version that was carried to its end is embedded a second time, and none is left out."""
     texts = [{"id": f"m{i}", "text": f"Good dog {i}. Bad cat {i}! Dog {i}.", "at": i} for i in range(600)]
-    assert embed(dataset, text_encoder, "rows", **messages(tmp_path, texts)) == 0
-    table = f"{dataset}.rows"
-    options = {"input": table, "input_format": "bigquery", "already_written": table, "model": tiny_bert}
-    options |= {"output": table, "output_format": "bigquery", "dead_letters": f"{dataset}.letters"}
+    tables.embed("rows", texts, model=text_encoder)
+    table = tables.name("rows")
+    options = {**tables.read("rows"), "already_written": table, "model": tiny_bert, "output": table}
+    options |= {"output_format": "bigquery", "dead_letters": tables.name("letters")}
     command = [sys.executable, "-c", _SMALL_WRITES, *as_arguments({**options, "max_seq_length": 40, "batch_size": 64})]
 
     def finished() -> int:
-        sql = f"SELECT COUNT(*) AS n FROM `{table}_journal` WHERE model = '{tiny_bert.name}'"
-        return int(next(iter(client.query(sql).result())).n)
+        (row,) = tables.query(f"SELECT COUNT(*) AS n FROM `{table}_journal` WHERE model = '{tiny_bert.name}'")
+        return int(row.n)
 
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while not finished():
+            assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)
         process.kill()
@@ -207,8 +150,8 @@ def test_a_re_embedding_that_is_killed_and_started_again_does_what_is_missing(
     assert done.returncode == 0, done.stderr
     assert f"written already {3 * before:,}" in done.stdout
     assert finished() == 600
-    sql = f"SELECT COUNT(DISTINCT id) AS n FROM `{table}` WHERE model = '{tiny_bert.name}'"
-    assert next(iter(client.query(sql).result())).n == 1800
+    (row,) = tables.query(f"SELECT COUNT(DISTINCT id) AS n FROM `{table}` WHERE model = '{tiny_bert.name}'")
+    assert row.n == 1800
 
 
 def test_a_table_of_many_streams_is_read_once(dataset: str) -> None:
@@ -233,25 +176,14 @@ def test_only_what_is_asked_for_is_read(dataset: str) -> None:
     ("table", "reason"),
     [
         ("nothing", "nothing does not; check its name"),
-        (
-            "letters",
-            "has no column 'begin', 'content', 'end', 'message_id', 'metadata', 'sentence_index'",
-        ),
+        ("letters", "has no column 'begin', 'content', 'end', 'message_id', 'metadata', 'sentence_index'"),
         ("view", "is a view; name the table behind it"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_refused(
-    table: str,
-    reason: str,
-    tiny_bert: pathlib.Path,
-    dataset: str,
-    client: bigquery.Client,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_table_that_cannot_be_read_is_refused(table: str, reason: str, tables: Tables) -> None:
     """With one line, before any work."""
-    client.query(newest_rows_view(f"{dataset}.view", f"{dataset}.rows")).result()
-    assert embed(dataset, tiny_bert, "rows", input=f"{dataset}.{table}", input_format="bigquery") == 2
-    printed = capsys.readouterr().err
+    tables.query(newest_rows_view(tables.name("view"), tables.name("rows")))
+    printed = tables.embed("rows", code=2, **tables.read(table))
     assert printed.startswith("python -m pipeline: --input: expected a table")
     assert reason in printed
     assert printed.count("\n") == 1

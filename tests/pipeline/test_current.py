@@ -53,7 +53,7 @@ bundles = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(messages, bundles, st.sampled_from(FILE_FORMATS))
 def test_after_every_bundle_they_are_what_a_fresh_run_over_the_live_messages_writes(
     published: list[tuple[str, str | None]], delivered: list[tuple[list[int], str, str]], file_format: str

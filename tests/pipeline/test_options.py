@@ -14,6 +14,19 @@ def test_defaults_are_those_of_the_table() -> None:
             assert option.name == "input" or getattr(options, option.name) == option.default
 
 
+def test_a_tilde_is_the_home_directory_where_a_path_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shells leave it as it is behind an equals sign, and a folder of that name would be made."""
+    monkeypatch.setenv("HOME", "/home/me")
+    places = {"input": "~/a*", "output": "~/out/rows", "spill_dir": "~", "model": "~/model", "udf": "~/udf.py"}
+    others = {"text_template": "~/{text}", "custom_bounds": "~/", "output_format": "jsonl"}
+    given = {**places, "udf_function": "f", **others}
+    options, _ = parse(["--input_format=text", *(f"--{name}={value}" for name, value in given.items())])
+    for name, value in places.items():
+        assert getattr(options, name) == value.replace("~", "/home/me")
+    for name, value in others.items():
+        assert getattr(options, name) == value
+
+
 def test_beams_options_are_taken_too() -> None:
     """Any option of Beam's goes through."""
     from apache_beam.options.pipeline_options import DirectOptions

@@ -15,19 +15,16 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystem import CompressionTypes, FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
 
-from pipeline import replay
-from pipeline.__main__ import main
 from pipeline.command_line import parse
 from pipeline.current import current_rows
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.settings import Settings, settings_of
-from tests.conftest import ROOT, as_arguments
-from tests.pipeline.test_cli import arguments, read_rows, write_messages
+from tests.conftest import ROOT
+from tests.pipeline.program import Program, arguments, read_files, write_messages
 
 HEX = "0123456789abcdef" * 2
 GOOD = {"id": "good", "text": "A good row."}
@@ -43,66 +40,49 @@ def names(folder: pathlib.Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def contents(folder: pathlib.Path) -> list[str]:
-    """The sentences of the rows of folder/out."""
-    return [row["content"] for row in read_rows(folder)]
-
-
 @pytest.fixture
-def good_run(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> pathlib.Path:
-    """A folder in which a run has written one row, and nothing else."""
-    write_messages(tmp_path, GOOD)
-    assert main(arguments(tmp_path, text_encoder)) == 0
-    return tmp_path
+def again(run: Program) -> Program:
+    """The program in a folder in which it has written one row, and nothing else."""
+    run.lines(GOOD)
+    return run
 
 
-def test_rows_stay_when_the_clock_is_ahead_of_that_of_the_files(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_stay_when_the_clock_is_ahead_of_that_of_the_files(run: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files on a network get the time of their server."""
     changed = os.path.getmtime
     monkeypatch.setattr(os.path, "getmtime", lambda path: changed(path) - 120)
-    write_messages(tmp_path, GOOD)
-    assert main(arguments(tmp_path, text_encoder)) == 0
-    assert contents(tmp_path) == ["A good row."]
+    run.lines(GOOD)
+    assert run.contents() == ["A good row."]
 
 
-def test_only_files_of_an_earlier_run_are_replaced_and_the_summary_says_how_many(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_files_of_an_earlier_run_are_replaced_and_the_summary_says_how_many(again: Program) -> None:
     """By their names, whatever their time."""
-    (good_run / "out" / "dead_letters").mkdir(exist_ok=True)
+    out = again.out
+    (out / "dead_letters").mkdir(exist_ok=True)
     for stale in ("rows-00001-of-00007.parquet", "dead_letters/rows-00000-of-00001.parquet"):
-        (good_run / "out" / stale).write_bytes(b"of an earlier run")
+        (out / stale).write_bytes(b"of an earlier run")
     others = {"rows-later-of-march.parquet", "rows-00000-of-00001.jsonl", "rows2-00000-of-00001.parquet"}
     for other in others:
-        (good_run / "out" / other).write_bytes(b"of another run")
-    capsys.readouterr()
-    assert main(arguments(good_run, text_encoder)) == 0
-    assert names(good_run / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet", *others}
-    assert names(good_run / "out" / "dead_letters") == set()
-    out = good_run / "out"
+        (out / other).write_bytes(b"of another run")
+    lines = again.lines()
+    assert names(out) == {"dead_letters", "journal", "rows-00000-of-00001.parquet", *others}
+    assert names(out / "dead_letters") == set()
     places = f"1 of {out}/journal/rows, 1 of {out}/dead_letters/rows, 2 of {out}/rows"
-    assert f"replaced      4 files of an earlier run ({places})\n" in capsys.readouterr().out
+    assert f"replaced      4 files of an earlier run ({places})" in lines
 
 
-def test_rows_stay_if_dead_letters_cannot_be_put_into_place(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_stay_if_dead_letters_cannot_be_put_into_place(again: Program) -> None:
     """A run that fails replaces no rows."""
-    (good_run / "out" / "dead_letters" / "rows-00000-of-00001.parquet").mkdir(parents=True)
-    write_messages(good_run, {"id": 1, "text": "Another row."}, {"id": 2})
-    assert main(arguments(good_run, text_encoder)) == 1
-    assert contents(good_run) == ["A good row."]
-    assert "the pipeline failed" in capsys.readouterr().err
+    (again.out / "dead_letters" / "rows-00000-of-00001.parquet").mkdir(parents=True)
+    ran = again({"id": 1, "text": "Another row."}, {"id": 2})
+    assert (ran.code, again.contents()) == (1, ["A good row."])
+    assert "the pipeline failed" in ran.err
 
 
-def test_a_first_run_replaces_nothing_and_says_nothing_of_it(
-    good_run: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_first_run_replaces_nothing_and_says_nothing_of_it(run: Program) -> None:
     """No line without a file."""
-    assert "replaced" not in capsys.readouterr().out
-    assert names(good_run / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet"}
+    assert "replaced" not in "\n".join(run.lines(GOOD))
+    assert names(run.out) == {"dead_letters", "journal", "rows-00000-of-00001.parquet"}
 
 
 @pytest.mark.parametrize(
@@ -115,76 +95,54 @@ def test_a_first_run_replaces_nothing_and_says_nothing_of_it(
     ],
 )
 def test_a_run_that_makes_no_row_ends_with_1_and_keeps_what_was_there(
-    good_run: pathlib.Path,
-    text_encoder: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    messages: list[dict[str, Any]],
-    options: dict[str, Any],
-    why: str,
+    again: Program, messages: list[dict[str, Any]], options: dict[str, Any], why: str
 ) -> None:
     """One line says why, and dead letters are where they always are."""
-    write_messages(good_run, *messages)
-    capsys.readouterr()
-    assert main(arguments(good_run, text_encoder, **options)) == 1
-    printed = capsys.readouterr()
-    assert printed.err == f"python -m pipeline: expected rows, got none: {why}; rows of an earlier run are kept\n"
-    assert contents(good_run) == ["A good row."]
-    letters = list((good_run / "out" / "dead_letters").glob("*.parquet"))
-    assert sum(pq.read_table(path).num_rows for path in letters) == why.count("dead letters")
+    ran = again(*messages, **options)
+    assert ran.code == 1
+    assert ran.err == f"python -m pipeline: expected rows, got none: {why}; rows of an earlier run are kept\n"
+    assert again.contents() == ["A good row."]
+    assert len(read_files(again.out / "dead_letters", "parquet")) == why.count("dead letters")
 
 
-def test_a_run_without_the_ids_that_were_asked_for_keeps_what_was_there(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_without_the_ids_that_were_asked_for_keeps_what_was_there(again: Program) -> None:
     """Rows with other ids would take the place of good ones."""
-    write_messages(good_run, {"id": 1, "text": "Hi."})
-    capsys.readouterr()
-    assert main(arguments(good_run, text_encoder, id_field="ident")) == 1
-    assert contents(good_run) == ["A good row."]
-    printed = capsys.readouterr()
-    assert printed.out.startswith("rows          1, not kept\n")
-    assert "expected a message with what --id_field names, got none; rows of an earlier run are kept" in printed.err
+    ran = again({"id": 1, "text": "Hi."}, id_field="ident")
+    assert (ran.code, again.contents()) == (1, ["A good row."])
+    assert ran.out.startswith("rows          1, not kept\n")
+    assert "expected a message with what --id_field names, got none; rows of an earlier run are kept" in ran.err
 
 
-def test_an_empty_input_is_no_failure_and_replaces_nothing(good_run: pathlib.Path, text_encoder: pathlib.Path) -> None:
+def test_an_empty_input_is_no_failure_and_replaces_nothing(again: Program) -> None:
     """There was nothing to make rows of."""
-    write_messages(good_run)
-    assert main(arguments(good_run, text_encoder)) == 0
-    assert contents(good_run) == ["A good row."]
+    write_messages(again.folder)
+    again.lines()
+    assert again.contents() == ["A good row."]
 
 
-def test_when_all_is_written_already_the_run_is_good_and_replaces_nothing(
-    good_run: pathlib.Path, text_encoder: pathlib.Path
-) -> None:
+def test_when_all_is_written_already_the_run_is_good_and_replaces_nothing(again: Program) -> None:
     """Rows for all sentences are elsewhere."""
-    options = {"output": good_run / "new" / "rows", "already_written": good_run / "out"}
-    write_messages(good_run, GOOD, {"id": "b", "text": "Another."})
-    assert main(arguments(good_run, text_encoder, **options)) == 0
-    (first,) = (good_run / "new").glob("*.parquet")
+    options = {"output": again.folder / "new" / "rows", "already_written": again.out}
+    again.lines(GOOD, {"id": "b", "text": "Another."}, **options)
+    (first,) = (again.folder / "new").glob("*.parquet")
     before = first.read_bytes()
-    write_messages(good_run, GOOD)
-    assert main(arguments(good_run, text_encoder, **options)) == 0
+    again.lines(GOOD, **options)
     assert first.read_bytes() == before
 
 
 @pytest.mark.parametrize("common", ["output", "dead_letters"])
-def test_a_second_run_into_a_place_where_one_is_at_work_is_refused(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], common: str
-) -> None:
+def test_a_second_run_into_a_place_where_one_is_at_work_is_refused(run: Program, common: str) -> None:
     """By whatever name it calls the place, and the first run does not notice."""
-    write_messages(tmp_path, GOOD)
-    (tmp_path / "alias").symlink_to(tmp_path / "out")
-    first = settings(tmp_path, dead_letters=tmp_path / "out" / "letters")
+    (run.folder / "alias").symlink_to(run.out)
+    first = settings(run.folder, dead_letters=run.out / "letters")
     make_outputs(first)
-    places = {"output": tmp_path / "other" / "rows", "dead_letters": tmp_path / "other" / "letters"}
-    places[common] = tmp_path / "alias" / pathlib.Path(getattr(first, common)).name
+    places = {name: run.folder / "other" / name for name in ("output", "dead_letters")}
+    places[common] = run.folder / "alias" / pathlib.Path(getattr(first, common)).name
     with waiting_files(first.places):
-        assert main(arguments(tmp_path, text_encoder, **places)) == 2
-        printed = capsys.readouterr().err
-        assert f"expected --{common} apart from that of a run at work, got {places[common]}, where another" in printed
-        assert printed.count("\n") == 1
-    assert main(arguments(tmp_path, text_encoder, **places)) == 0
-    assert [name for name in names(tmp_path / "out") if name.endswith("lock")] == []
+        refusal = run.refusal(GOOD, **places)
+        assert f"expected --{common} apart from that of a run at work, got {places[common]}, where another" in refusal
+    run.lines(**places)
+    assert [name for name in names(run.out) if name.endswith("lock")] == []
 
 
 def test_one_run_at_a_time_holds_a_place(tmp_path: pathlib.Path) -> None:
@@ -213,84 +171,70 @@ def test_one_run_at_a_time_holds_a_place(tmp_path: pathlib.Path) -> None:
     assert (most, held > 4) == (1, True)
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next_run_into_the_same_place(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path
-) -> None:
+def test_what_a_killed_run_left_is_removed_by_the_next_run_into_the_same_place(run: Program) -> None:
     """What is of another place, or of the user, stays."""
-    write_messages(tmp_path, GOOD)
     left = [f".rows-{HEX}", f"beam-temp-rows-{HEX}", f"dead_letters/.rows-{HEX}"]
     kept = [f".rows-2-{HEX}", ".rows-notes", f"beam-temp-rows2-{HEX}", f"rows-{HEX}"]
     for name in (*left, *kept):
-        (tmp_path / "out" / name).mkdir(parents=True)
-        (tmp_path / "out" / name / "half.parquet").write_bytes(b"half a file")
-    (tmp_path / "out" / ".rows.lock").touch()
-    assert main(arguments(tmp_path, text_encoder)) == 0
-    assert names(tmp_path / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet", *kept}
-    assert names(tmp_path / "out" / "dead_letters") == set()
+        (run.out / name).mkdir(parents=True)
+        (run.out / name / "half.parquet").write_bytes(b"half a file")
+    (run.out / ".rows.lock").touch()
+    run.lines(GOOD)
+    assert names(run.out) == {"dead_letters", "journal", "rows-00000-of-00001.parquet", *kept}
+    assert names(run.out / "dead_letters") == set()
 
 
-def test_what_a_killed_run_left_is_not_taken_for_rows_written(
-    good_run: pathlib.Path, text_encoder: pathlib.Path
-) -> None:
+def test_what_a_killed_run_left_is_not_taken_for_rows_written(again: Program) -> None:
     """Hidden files, and the temporary folders of Beam's sink."""
     for left in (f".rows-{HEX}/a.parquet", f"beam-temp-rows-{HEX}/a.parquet", ".part.parquet"):
-        (good_run / "out" / left).parent.mkdir(exist_ok=True)
-        (good_run / "out" / left).write_bytes(b"half a file")
-    options = {"output": good_run / "new" / "rows", "already_written": good_run / "out"}
-    write_messages(good_run, GOOD, {"id": "b", "text": "Another."})
-    assert main(arguments(good_run, text_encoder, **options)) == 0
-    (path,) = (good_run / "new").glob("*.parquet")
-    assert [row["content"] for row in pq.read_table(path).to_pylist()] == ["Another."]
+        (again.out / left).parent.mkdir(exist_ok=True)
+        (again.out / left).write_bytes(b"half a file")
+    options = {"output": again.folder / "new" / "rows", "already_written": again.out}
+    again.lines(GOOD, {"id": "b", "text": "Another."}, **options)
+    assert [row["content"] for row in read_files(again.folder / "new", "parquet")] == ["Another."]
 
 
-def test_a_run_that_fails_leaves_nothing_and_replaces_nothing(
-    good_run: pathlib.Path, text_encoder: pathlib.Path
-) -> None:
+def test_a_run_that_fails_leaves_nothing_and_replaces_nothing(again: Program) -> None:
     """Neither its folder nor its lock."""
-    (good_run / "broken.parquet").write_bytes(b"no Parquet")
-    before = names(good_run / "out")
-    write_messages(good_run, {"id": "b", "text": "Another."})
-    broken = {"already_written": good_run / "broken.parquet", "journal": "none"}
-    assert main(arguments(good_run, text_encoder, **broken)) == 1
-    assert (names(good_run / "out"), contents(good_run)) == (before, ["A good row."])
+    broken = again.folder / "broken.parquet"
+    broken.write_bytes(b"no Parquet")
+    before = names(again.out)
+    assert again({"id": "b", "text": "Another."}, already_written=broken, journal="none").code == 1
+    assert (names(again.out), again.contents()) == (before, ["A good row."])
 
 
-def test_a_full_disk_is_not_kept_full(
-    good_run: pathlib.Path,
-    text_encoder: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_full_disk_is_not_kept_full(again: Program, caplog: pytest.LogCaptureFixture) -> None:
     """A limit of the size of files stands for it: a write fails half way, with an error of the system."""
-    write_messages(good_run, *({"id": i, "text": f"Message {i * 7919} of many."} for i in range(5000)))
-    before = names(good_run / "out")
+    write_messages(again.folder, *({"id": i, "text": f"Message {i * 7919} of many."} for i in range(5000)))
+    before = names(again.out)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        assert main(arguments(good_run, text_encoder)) == 1
+        ran = again()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    (line,) = capsys.readouterr().err.splitlines()
+    assert ran.code == 1
+    (line,) = ran.err.splitlines()
     assert f"python -m pipeline: the pipeline failed: OSError: [Errno {errno.EFBIG}]" in line
     assert "Errno" not in caplog.text
-    assert (names(good_run / "out"), contents(good_run)) == (before, ["A good row."])
+    assert (names(again.out), again.contents()) == (before, ["A good row."])
 
 
 @pytest.fixture
-def many(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A folder with more messages than a test can wait for."""
-    write_messages(tmp_path, *({"id": i, "text": f"Message number {i} of many. And more."} for i in range(100_000)))
-    return tmp_path
+def many(run: Program) -> Program:
+    """The program with more messages than a test can wait for."""
+    write_messages(run.folder, *({"id": i, "text": f"Message number {i} of many. And more."} for i in range(100_000)))
+    return run
 
 
 @contextlib.contextmanager
-def at_work(folder: pathlib.Path, *more: str) -> "Iterator[subprocess.Popen[str]]":
+def at_work(program: Program, *more: str) -> "Iterator[subprocess.Popen[str]]":
     """`python -m pipeline` in a session of its own, once it has begun to write."""
-    command = [sys.executable, "-m", "pipeline", *arguments(folder, folder / "model"), *more]
+    command = [sys.executable, "-m", "pipeline", *arguments(program.folder, program.model), *more]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as process:
         try:
-            until = time.monotonic() + 120
-            while not list((folder / "out").glob(".rows-*/*")):
+            until = time.monotonic() + 300
+            while not list(program.out.glob(".rows-*/*")):
                 assert process.poll() is None, process.communicate()[1]
                 assert time.monotonic() < until
                 time.sleep(0.05)
@@ -310,10 +254,9 @@ def at_work(folder: pathlib.Path, *more: str) -> "Iterator[subprocess.Popen[str]
     ],
 )
 def test_a_stopped_run_ends_soon_and_leaves_nothing(
-    many: pathlib.Path, text_encoder: pathlib.Path, number: signal.Signals, code: int, more: list[str]
+    many: Program, number: signal.Signals, code: int, more: list[str]
 ) -> None:
     """As Ctrl-C does, the signal goes to all processes of the run; one line says what happened."""
-    (many / "model").symlink_to(text_encoder)
     with at_work(many, *more) as process:
         begun = time.monotonic()
         subprocess.run(["kill", f"-{number.value}", "--", f"-{process.pid}"], check=True)
@@ -322,44 +265,30 @@ def test_a_stopped_run_ends_soon_and_leaves_nothing(
     assert process.returncode == code
     assert printed.splitlines()[-1] == f"python -m pipeline: stopped by {number.name} before its end; run it again"
     assert "Traceback" not in printed
-    assert names(many / "out") == {"dead_letters", "journal"}
-    assert names(many / "out" / "dead_letters") == names(many / "out" / "journal") == set()
+    assert names(many.out) == {"dead_letters", "journal"}
+    assert names(many.out / "dead_letters") == names(many.out / "journal") == set()
 
 
 @pytest.mark.slow
 @pytest.mark.subprocess
-def test_a_killed_run_locks_nobody_out_and_the_next_one_cleans_up(
-    many: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_run_locks_nobody_out_and_the_next_one_cleans_up(many: Program) -> None:
     """While it runs, it does lock others out."""
-    (many / "model").symlink_to(text_encoder)
     with at_work(many) as process:
-        assert main(arguments(many, text_encoder)) == 2
-        assert "where another one is writing" in capsys.readouterr().err
+        assert "where another one is writing" in many.refusal()
         process.kill()
         process.wait()
-    assert len(names(many / "out")) > 1
-    write_messages(many, GOOD)
-    assert main(arguments(many, text_encoder)) == 0
-    assert names(many / "out") == {"dead_letters", "journal", "rows-00000-of-00001.parquet"}
+    assert len(names(many.out)) > 1
+    many.lines(GOOD)
+    assert names(many.out) == {"dead_letters", "journal", "rows-00000-of-00001.parquet"}
 
 
 @pytest.mark.parametrize("option", ["output", "dead_letters"])
 @pytest.mark.parametrize("place", ["there", "there/"])
-def test_a_directory_is_no_prefix(
-    in_directory: pathlib.Path,
-    text_encoder: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    option: str,
-    place: str,
-) -> None:
+def test_a_directory_is_no_prefix(run: Program, in_directory: pathlib.Path, option: str, place: str) -> None:
     """Files would be written beside it."""
     (in_directory / "there").mkdir()
-    write_messages(in_directory, GOOD)
-    assert main(arguments(in_directory, text_encoder, **{option: place})) == 2
-    printed = capsys.readouterr().err
-    assert f"expected --{option} to be a path prefix such as there/rows, got {place!r}" in printed
-    assert printed.count("\n") == 1
+    expected = f"expected --{option} to be a path prefix such as there/rows, got {place!r}"
+    assert expected in run.refusal(GOOD, **{option: place})
 
 
 @pytest.mark.parametrize(
@@ -371,93 +300,67 @@ def test_a_directory_is_no_prefix(
     ],
 )
 def test_no_two_places_share_a_prefix(
-    in_directory: pathlib.Path,
-    text_encoder: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    option: str,
-    place: str,
-    other: str,
+    run: Program, in_directory: pathlib.Path, option: str, place: str, other: str
 ) -> None:
     """Their files would have the same names."""
-    write_messages(in_directory, GOOD)
-    assert main(arguments(in_directory, text_encoder, **{option: place})) == 2
-    assert f"expected --{option} apart from --{other}, got {place!r} for both" in capsys.readouterr().err
+    expected = f"expected --{option} apart from --{other}, got {place!r} for both"
+    assert expected in run.refusal(GOOD, **{option: place})
 
 
-def journal(folder: pathlib.Path) -> list[tuple[str, bool, int]]:
-    """Message, deleted and rows of the entries of folder/out, in order."""
-    entries = [entry for path in (folder / "out" / "journal").iterdir() for entry in pq.read_table(path).to_pylist()]
+def journal(program: Program) -> list[tuple[str, bool, int]]:
+    """Message, deleted and rows of the entries of the journal, in order."""
+    entries = read_files(program.out / "journal", "parquet")
     return sorted((entry["message_id"], entry["deleted"], entry["rows"]) for entry in entries)
 
 
-def test_a_run_that_only_deletes_ends_well_with_its_journal_in_place(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_that_only_deletes_ends_well_with_its_journal_in_place(again: Program) -> None:
     """It has no row to make; those of an earlier run are replaced, as by any run."""
-    write_messages(good_run, {"id": "good", "gone": True}, {"id": "other", "gone": "yes"})
-    capsys.readouterr()
-    assert main(arguments(good_run, text_encoder, delete_field="gone")) == 0
-    assert journal(good_run) == [("good", True, 0), ("other", True, 0)]
-    assert contents(good_run) == []
-    printed = capsys.readouterr()
-    assert "records       2: 0 messages, 2 deletions" in printed.out
-    assert f"journal       2 versions of messages in {good_run}/out/journal/rows" in printed.out
-    assert printed.err == ""
+    ran = again({"id": "good", "gone": True}, {"id": "other", "gone": "yes"}, delete_field="gone")
+    assert (ran.code, ran.err) == (0, "")
+    assert journal(again) == [("good", True, 0), ("other", True, 0)]
+    assert again.contents() == []
+    assert "records       2: 0 messages, 2 deletions" in ran.out
+    assert f"journal       2 versions of messages in {again.out}/journal/rows" in ran.out
 
 
-def test_a_run_of_blank_messages_alone_ends_with_1_and_replaces_no_journal(
-    good_run: pathlib.Path, text_encoder: pathlib.Path
-) -> None:
+def test_a_run_of_blank_messages_alone_ends_with_1_and_replaces_no_journal(again: Program) -> None:
     """A wrong --text_field looks like that."""
-    write_messages(good_run, {"id": "good", "text": " "})
-    assert main(arguments(good_run, text_encoder)) == 1
-    assert (contents(good_run), journal(good_run)) == (["A good row."], [("good", False, 1)])
+    assert again({"id": "good", "text": " "}).code == 1
+    assert (again.contents(), journal(again)) == (["A good row."], [("good", False, 1)])
 
 
-def test_without_a_journal_versions_are_not_told_apart(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+def test_without_a_journal_versions_are_not_told_apart(run: Program) -> None:
     """No journal, and rows as of a release that had none: readers see all of them."""
-    write_messages(tmp_path, GOOD, {"id": "b", "text": ""}, {"id": "good", "text": "A better row."})
-    assert main(arguments(tmp_path, text_encoder, journal="none")) == 0
-    assert names(tmp_path / "out") == {"dead_letters", "rows-00000-of-00001.parquet"}
-    assert {row["revision"] for row in read_rows(tmp_path)} == {""}
-    assert sorted(current_rows(f"{tmp_path}/out/*.parquet")["content"].to_pylist()) == ["A better row.", "A good row."]
+    run.lines(GOOD, {"id": "b", "text": ""}, {"id": "good", "text": "A better row."}, journal="none")
+    assert names(run.out) == {"dead_letters", "rows-00000-of-00001.parquet"}
+    assert {row["revision"] for row in run.rows()} == {""}
+    assert sorted(current_rows(f"{run.out}/*.parquet")["content"].to_pylist()) == ["A better row.", "A good row."]
 
 
-def test_the_journal_of_rows_that_are_replaced_by_rows_without_one_goes_with_them(
-    good_run: pathlib.Path, text_encoder: pathlib.Path
-) -> None:
+def test_the_journal_of_rows_that_are_replaced_by_rows_without_one_goes_with_them(again: Program) -> None:
     """Else it would hide them."""
-    write_messages(good_run, GOOD)
-    assert main(arguments(good_run, text_encoder, journal="none")) == 0
-    assert names(good_run / "out" / "journal") == set()
-    assert current_rows(f"{good_run}/out/*.parquet")["content"].to_pylist() == ["A good row."]
+    again.lines(GOOD, journal="none")
+    assert names(again.out / "journal") == set()
+    assert current_rows(f"{again.out}/*.parquet")["content"].to_pylist() == ["A good row."]
 
 
-def test_rows_without_a_journal_beside_one_that_stays_are_refused(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rows_without_a_journal_beside_one_that_stays_are_refused(again: Program) -> None:
     """What a stream or a compaction wrote, a batch does not replace."""
-    journal = good_run / "out" / "journal"
+    journal = again.out / "journal"
     (path,) = journal.iterdir()
     os.rename(path, journal / "rows-20261126T081500-0123456789ab.parquet")
-    assert main(arguments(good_run, text_encoder, journal="none")) == 2
     expected = (
         f"expected --journal with an --output that has one, {journal}/rows, by which readers take rows for current"
     )
-    assert expected in capsys.readouterr().err
-    assert contents(good_run) == ["A good row."]
+    assert expected in again.refusal(journal="none")
+    assert again.contents() == ["A good row."]
 
 
-def test_a_journal_needs_a_sink_that_says_when_rows_are_written(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_journal_needs_a_sink_that_says_when_rows_are_written(run: Program) -> None:
     """A topic does not."""
-    write_messages(tmp_path, GOOD)
     topics = {"output": "projects/p/topics/rows", "dead_letters": "projects/p/topics/bad", "output_format": "pubsub"}
-    assert main(arguments(tmp_path, text_encoder, **topics, journal="p:d.journal")) == 2
-    printed = capsys.readouterr().err
-    assert "expected --journal with a sink that says when rows are written" in printed
-    assert printed.count("\n") == 1
+    refusal = run.refusal(GOOD, **topics, journal="p:d.journal")
+    assert "expected --journal with a sink that says when rows are written" in refusal
 
 
 @pytest.mark.parametrize(
@@ -473,20 +376,13 @@ def test_a_journal_needs_a_sink_that_says_when_rows_are_written(
     ],
 )
 def test_what_the_next_run_would_read_is_not_written(
-    in_directory: pathlib.Path,
-    text_encoder: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
-    options: dict[str, Any],
-    message: str,
+    run: Program, in_directory: pathlib.Path, options: dict[str, Any], message: str
 ) -> None:
     """Rows and dead letters have no place among the input."""
     (in_directory / "in").mkdir()
     (in_directory / "alias").symlink_to(in_directory / "in")
     write_messages(in_directory / "in", GOOD)
-    assert main(arguments(in_directory, text_encoder, output_format="jsonl", **options)) == 2
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert printed.count("\n") == 1
+    assert message in run.refusal(output_format="jsonl", **options)
     assert names(in_directory) == {"in", "alias"}
 
 
@@ -498,43 +394,33 @@ def test_what_the_next_run_would_read_is_not_written(
         {"input": "in/in.jsonl", "output": "in/rows"},
     ],
 )
-def test_beside_the_input_is_a_good_place(
-    in_directory: pathlib.Path, text_encoder: pathlib.Path, options: dict[str, Any]
-) -> None:
+def test_beside_the_input_is_a_good_place(run: Program, in_directory: pathlib.Path, options: dict[str, Any]) -> None:
     """If the pattern of the input does not match what is written there."""
     (in_directory / "in").mkdir()
     write_messages(in_directory / "in", GOOD)
-    assert main(arguments(in_directory, text_encoder, **options)) == 0
+    run.lines(**options)
 
 
 @pytest.mark.parametrize("folder", ["out", "out [1]", "what*", ""])
-def test_any_folder_can_be_written_to(
-    in_directory: pathlib.Path,
-    text_encoder: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
-    folder: str,
-) -> None:
+def test_any_folder_can_be_written_to(run: Program, in_directory: pathlib.Path, folder: str) -> None:
     """The working directory, and one whose name is a pattern to Beam; files there are replaced as anywhere."""
-    write_messages(in_directory, GOOD)
     place = pathlib.Path(folder)
     place.mkdir(exist_ok=True)
     (place / "rows-00001-of-00002.parquet").write_bytes(b"of an earlier run")
-    assert main(arguments(in_directory, text_encoder, output=place / "rows")) == 0
+    run.lines(GOOD, output=place / "rows")
     assert [path.name for path in place.glob("rows*")] == ["rows-00000-of-00001.parquet"]
 
 
-def test_files_are_written_where_there_are_no_locks(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_written_where_there_are_no_locks(again: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on some network file systems. What others left stays, because they may be at work."""
 
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    (good_run / "out" / f".rows-{HEX}").mkdir()
-    assert main(arguments(good_run, text_encoder)) == 0
-    assert names(good_run / "out") >= {f".rows-{HEX}", "rows-00000-of-00001.parquet"}
+    (again.out / f".rows-{HEX}").mkdir()
+    again.lines()
+    assert names(again.out) >= {f".rows-{HEX}", "rows-00000-of-00001.parquet"}
 
 
 class Bucket(LocalFileSystem):
@@ -585,58 +471,31 @@ def _local(path: str) -> str:
     return re.sub("^bucket://", "", path)
 
 
-def test_a_file_system_without_folders_gives_the_same_promise(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_system_without_folders_gives_the_same_promise(again: Program) -> None:
     """Rows are put into place at the end, replacing those of an earlier run and leaving nothing else."""
-    (good_run / "out" / "rows-00001-of-00002.parquet").write_bytes(b"of an earlier run")
-    write_messages(good_run, {"id": "b", "text": "Another."}, {"id": "c", "text": "raise"})
-    output = f"bucket://{good_run}/out/rows"
-    assert main(arguments(good_run, text_encoder, output=output)) == 0
-    assert contents(good_run) == ["Another."]
-    places = f"1 of bucket://{good_run}/out/journal/rows, 2 of {output}"
-    assert f"3 files of an earlier run ({places})\n" in capsys.readouterr().out
-    files = [path for path in (good_run / "out").rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"rows-00000-of-00001.parquet"}
-    write_messages(good_run, {"id": "c", "text": "raise"})
-    assert main(arguments(good_run, text_encoder, output=output)) == 1
-    assert contents(good_run) == ["Another."]
+    (again.out / "rows-00001-of-00002.parquet").write_bytes(b"of an earlier run")
+    output = f"bucket://{again.out}/rows"
+    lines = again.lines({"id": "b", "text": "Another."}, {"id": "c", "text": "raise"}, output=output)
+    assert again.contents() == ["Another."]
+    places = f"1 of bucket://{again.out}/journal/rows, 2 of {output}"
+    assert f"replaced      3 files of an earlier run ({places})" in lines
+    assert {path.name for path in again.out.rglob("*") if path.is_file()} == {"rows-00000-of-00001.parquet"}
+    assert again({"id": "c", "text": "raise"}, output=output).code == 1
+    assert again.contents() == ["Another."]
 
 
-def replay_arguments(folder: pathlib.Path, model: pathlib.Path, **options: Any) -> list[str]:
-    """Dead letters of folder/out played again into folder/out."""
-    chosen = {
-        "letters": folder / "out" / "dead_letters" / "*.parquet",
-        "letters_format": "parquet",
-        "input_format": "jsonl",
-        "id_field": "id",
-        "output": folder / "out" / "rows",
-        "output_format": "parquet",
-        "model": model,
-        **options,
-    }
-    return as_arguments(chosen)
-
-
-def test_a_replay_that_makes_no_row_keeps_what_was_there(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_replay_that_makes_no_row_keeps_what_was_there(again: Program) -> None:
     """Its exit code and line are those of the program."""
-    write_messages(good_run, GOOD, {"id": "b", "text": 7})
-    assert main(arguments(good_run, text_encoder)) == 0
-    capsys.readouterr()
-    again = {"dead_letters": good_run / "again" / "letters"}
-    assert replay.main(replay_arguments(good_run, text_encoder, **again)) == 1
-    assert contents(good_run) == ["A good row."]
-    assert capsys.readouterr().err.startswith("python -m pipeline.replay: expected rows, got none: 1 dead letters")
-    assert len(list((good_run / "again").iterdir())) == 1
+    again.lines(GOOD, {"id": "b", "text": 7})
+    ran = again.replay(dead_letters=again.folder / "again" / "letters")
+    assert (ran.code, again.contents()) == (1, ["A good row."])
+    assert ran.err.startswith("python -m pipeline.replay: expected rows, got none: 1 dead letters")
+    assert len(list((again.folder / "again").iterdir())) == 1
 
 
-def test_a_replay_does_not_replace_its_letters(
-    good_run: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_replay_does_not_replace_its_letters(again: Program) -> None:
     """They would be gone if they failed in another way."""
-    write_messages(good_run, GOOD, {"id": "b", "text": 7})
-    assert main(arguments(good_run, text_encoder)) == 0
-    assert replay.main(replay_arguments(good_run, text_encoder)) == 2
-    assert "expected --letters apart from the files under --dead_letters" in capsys.readouterr().err
+    again.lines(GOOD, {"id": "b", "text": 7})
+    ran = again.replay()
+    assert ran.code == 2
+    assert "expected --letters apart from the files under --dead_letters" in ran.err

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from apache_beam.io.filesystems import FileSystems
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.names import Place, place_of
@@ -20,7 +20,7 @@ def matches(pattern: pathlib.Path | str) -> list[str]:
     return [file.path for file in FileSystems.match([str(pattern)])[0].metadata_list]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.sets(PARTS, min_size=2, max_size=4))
 def test_a_literal_matches_one_file(tmp_path_factory: pytest.TempPathFactory, parts: set[str]) -> None:
     """The one that it names, whatever its name means as a pattern."""
@@ -31,7 +31,7 @@ def test_a_literal_matches_one_file(tmp_path_factory: pytest.TempPathFactory, pa
         assert matches(literal(str(folder / part))) == [str(folder / part)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(PARTS)
 def test_the_files_of_a_prefix_are_found(tmp_path_factory: pytest.TempPathFactory, part: str) -> None:
     """All of any number of shards, and no others."""

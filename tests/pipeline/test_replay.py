@@ -14,65 +14,41 @@ from google.api_core.exceptions import InvalidArgument
 
 import transforms
 from pipeline import letters, replay
-from pipeline.__main__ import main
 from tests.conftest import ROOT, message, record, sentence
+from tests.pipeline.program import Program, Ran, read_files, write_messages
 from transforms.dead_letters import dead_letters, element_json
+from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub import write as pubsub
 from transforms.kinds import DEAD_LETTERS, ROWS
 from transforms.parsing import attributes_of
 from transforms.types import DeadLetter, JournalEntry, Record, SentenceEmbedding
 
 
-def run_pipeline(folder: pathlib.Path, model: pathlib.Path, *more: str, fmt: str = "parquet") -> None:
-    """Embed folder/in.jsonl into folder/out."""
-    arguments = [f"--input={folder}/in.jsonl", "--input_format=jsonl", f"--output={folder}/out/rows"]
-    assert main([*arguments, f"--output_format={fmt}", f"--model={model}", *more]) == 0
+def test_a_letter_is_played_again_from_its_stage(run: Program) -> None:
+    """What a setting refused passes with another, under the id that it would have had, from files of each format."""
+    texts = ["This text is fine.", "A text that is too long for the bound of the first run."]
+    run.lines(*({"text": text} for text in texts), id_field="")
+    whole = {row["content"]: row["id"] for row in run.rows()}
+    for file_format in FILE_FORMATS:
+        place = run.folder / file_format
+        options = {"id_field": "", "output": place / "rows", "output_format": file_format}
+        run.lines(**options, max_message_bytes=40)
+        given = {"letters": f"{place}/dead_letters/*.{file_format}", "letters_format": file_format}
+        assert run.replay(**given, **options | {"output": place / "again" / "rows"}).code == 0
+        (again,) = read_files(place / "again", file_format)
+        assert (again["content"], again["id"]) == (texts[1], whole[texts[1]])
 
 
-@pytest.mark.parametrize("letters_format", ["parquet", "jsonl", "avro"])
-def test_a_letter_is_played_again_from_its_stage(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, letters_format: str
-) -> None:
-    """What a setting refused passes with another, under the id that it would have had."""
-    lines = [{"text": "This text is fine."}, {"text": "A text that is too long for the bound of the first run."}]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run_pipeline(tmp_path, text_encoder, "--max_message_bytes=40", fmt=letters_format)
-    done = replay.main(
-        [
-            f"--letters={tmp_path}/out/dead_letters/*.{letters_format}",
-            f"--letters_format={letters_format}",
-            "--input_format=jsonl",
-            f"--output={tmp_path}/again/rows",
-            "--output_format=parquet",
-            f"--model={text_encoder}",
-        ]
-    )
-    assert done == 0
-    (path,) = (tmp_path / "again").glob("*.parquet")
-    again = pq.read_table(path).to_pylist()
-    assert [row["content"] for row in again] == [lines[1]["text"]]
-    run_pipeline(tmp_path, text_encoder)
-    (path,) = (tmp_path / "out").glob("*.parquet")
-    whole = {row["content"]: row["id"] for row in pq.read_table(path).to_pylist()}
-    assert again[0]["id"] == whole[lines[1]["text"]]
-
-
-def test_a_letter_goes_through_the_function_again(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+def test_a_letter_goes_through_the_function_again(run: Program) -> None:
     """Which has been mended meanwhile; several messages of one record have the ids that they would have had."""
-    udf = tmp_path / "udf.py"
-    given = [f"--udf={udf}", "--udf_function=f", "--id_field=id"]
-    (tmp_path / "in.jsonl").write_text('{"id": 1, "text": "One.|Two."}\n{"id": 2, "text": "Three."}\n')
+    udf = run.folder / "udf.py"
+    given = {"udf": udf, "udf_function": "f"}
     udf.write_text("def f(message): return message if message['id'] == 2 else 1 / 0")
-    run_pipeline(tmp_path, text_encoder, *given)
+    run.lines({"id": 1, "text": "One.|Two."}, {"id": 2, "text": "Three."}, **given)
     udf.write_text("def f(message): return [{**message, 'text': text} for text in message['text'].split('|')]")
-    letters_of = [f"--letters={tmp_path}/out/dead_letters/*.parquet", "--letters_format=parquet"]
-    to = [f"--output={tmp_path}/again/rows", "--output_format=parquet", f"--model={text_encoder}"]
-    assert replay.main([*letters_of, "--input_format=jsonl", *to, *given]) == 0
-    (path,) = (tmp_path / "again").glob("*.parquet")
-    assert [(row["message_id"], row["content"]) for row in pq.read_table(path).to_pylist()] == [
-        ("1#0", "One."),
-        ("1#1", "Two."),
-    ]
+    assert run.replay(**given, output=run.folder / "again" / "rows").code == 0
+    rows = read_files(run.folder / "again", "parquet")
+    assert [(row["message_id"], row["content"]) for row in rows] == [("1#0", "One."), ("1#1", "Two.")]
 
 
 def embedding(content: str) -> SentenceEmbedding:
@@ -212,118 +188,96 @@ def test_parts_are_joined_though_only_one_is_in_the_range() -> None:
     assert record.data == b"\xff" * 9_000_000
 
 
-def write_letters(path: pathlib.Path, rows: list[DeadLetter]) -> None:
-    """Dead letters as the pipeline writes them as JSON Lines."""
-    path.write_text("".join(json.dumps(DEAD_LETTERS.to_json(row)) + "\n" for row in rows))
-
-
-def replay_arguments(folder: pathlib.Path, model: pathlib.Path, *more: str) -> list[str]:
-    """Replay folder/letters.jsonl into folder/out."""
-    given = [f"--letters={folder}/letters.jsonl", "--letters_format=jsonl", f"--output={folder}/out/rows"]
-    return [*given, "--input_format=jsonl", "--output_format=parquet", f"--model={model}", *more]
-
-
-def contents(folder: pathlib.Path) -> list[str]:
-    """The sentences of the rows in folder/out."""
-    return sorted(
-        row["content"] for path in (folder / "out").glob("*.parquet") for row in pq.read_table(path).to_pylist()
-    )
+def played(run: Program, rows: list[DeadLetter], **options: Any) -> Ran:
+    """The dead letters played again, from folder/letters.jsonl into folder/out."""
+    lines = (json.dumps(DEAD_LETTERS.to_json(row)) for row in rows)
+    (run.folder / "letters.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    chosen = {"letters": run.folder / "letters.jsonl", "letters_format": "jsonl", "id_field": ""}
+    return run.replay(**chosen | options)
 
 
 @pytest.mark.parametrize("input_format", ["jsonl", "rows"])
-def test_letters_of_all_stages_are_played_in_one_run(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], input_format: str
-) -> None:
+def test_letters_of_all_stages_are_played_in_one_run(run: Program, input_format: str) -> None:
     """Each from its stage, as far as the input format has it; what is left out makes the exit code 1."""
+    path = run.folder / "in"
     if input_format == "jsonl":
-        (tmp_path / "in").write_text('{"text": "From a file."}\n')
+        path.write_text('{"text": "From a file."}\n')
     else:
-        pq.write_table(pa.Table.from_pylist([json.loads(published(embedding("From a file.")))]), tmp_path / "in")
+        pq.write_table(pa.Table.from_pylist([json.loads(published(embedding("From a file.")))]), path)
     row = Record(published(embedding("From a row.")), "rows#1", "", {}, None)
-    rows = dead_letters("Read records", "broken", b"x", {"origin": f"{tmp_path}/in#0"})
+    rows = dead_letters("Read records", "broken", b"x", {"origin": f"{path}#0"})
     rows += dead_letters("Parse messages", "no", b'{"text": "A record."}', {})
     rows += dead_letters("Split sentences", "no", element_json(message("A message.")), {})
     rows += dead_letters("Parse rows", "no", row.data, attributes_of(row))
     rows += dead_letters("Embed sentences", "no", element_json(sentence("A sentence.", 1)), {})
     rows += dead_letters("Write rows", "no", element_json(embedding("A row.")), {})
     rows += dead_letters("Write to topic", "no", published(embedding("A published row.")), {})
-    write_letters(tmp_path / "letters.jsonl", rows)
     whole = input_format == "jsonl"
-    code = replay.main(replay_arguments(tmp_path, text_encoder, f"--input_format={input_format}"))
-    assert code == (0 if whole else 1)
+    ran = played(run, rows, input_format=input_format)
+    assert ran.code == (0 if whole else 1)
     later = ["A published row.", "A row.", "A sentence.", "From a file.", "From a row."]
-    assert contents(tmp_path) == sorted([*later, "A message.", "A record."] if whole else later)
-    left = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out 1 of ")]
+    assert sorted(run.contents()) == sorted([*later, "A message.", "A record."] if whole else later)
+    left = [line for line in ran.err.splitlines() if line.startswith("left out 1 of ")]
     assert len(left) == (0 if whole else 2)
 
 
 @pytest.mark.parametrize("input_format", ["json", "bigquery"])
-def test_a_format_that_no_file_has_reads_none_again(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], input_format: str
-) -> None:
+def test_a_format_that_no_file_has_reads_none_again(run: Program, input_format: str) -> None:
     """The letters of messages or of a table's rows are played, those of files are left out."""
-    (tmp_path / "in").touch()
+    (run.folder / "in").touch()
     row = Record(published(embedding("A row.")), "p:d.t", "", {}, None)
-    rows = dead_letters("Read records", "broken", b"x", {"origin": f"{tmp_path}/in#0"})
+    rows = dead_letters("Read records", "broken", b"x", {"origin": f"{run.folder}/in#0"})
     rows += dead_letters("Parse messages", "no", b'{"text": "A message."}', {})
     rows += dead_letters("Parse rows", "no", row.data, attributes_of(row))
-    write_letters(tmp_path / "letters.jsonl", rows)
-    assert replay.main(replay_arguments(tmp_path, text_encoder, f"--input_format={input_format}")) == 1
-    assert contents(tmp_path) == ["A message.", "A row."][input_format == "bigquery" :]
-    assert "left out 1 of Read records: expected --input_format of files, got" in capsys.readouterr().err
+    ran = played(run, rows, input_format=input_format)
+    assert ran.code == 1
+    assert sorted(run.contents()) == ["A message.", "A row."][input_format == "bigquery" :]
+    assert "left out 1 of Read records: expected --input_format of files, got" in ran.err
 
 
-def test_letters_that_the_run_does_not_want_are_not_played(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_letters_that_the_run_does_not_want_are_not_played(run: Program) -> None:
     """The options on the command line choose, and the count of the others is told."""
     rows = dead_letters("Embed sentences", "quota", element_json(sentence("First.")), {})
     rows += dead_letters("Embed sentences", "NaN", element_json(sentence("Second.")), {})
     rows += dead_letters("Parse messages", "quota", b'{"text": "Third."}', {})
-    write_letters(tmp_path / "letters.jsonl", rows)
-    chosen = ["--stages=Embed sentences", "--reason=^quota$", "--since=2020-01-01", "--until=2999-01-01T00:00:00Z"]
-    assert replay.main(replay_arguments(tmp_path, text_encoder, *chosen)) == 0
-    assert contents(tmp_path) == ["First."]
-    assert "not asked for: 2 of 3 dead letters" in capsys.readouterr().err
+    times = {"since": "2020-01-01", "until": "2999-01-01T00:00:00Z"}
+    ran = played(run, rows, stages="Embed sentences", reason="^quota$", **times)
+    assert (ran.code, run.contents()) == (0, ["First."])
+    assert "not asked for: 2 of 3 dead letters" in ran.err
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "value", "said"),
     [
-        ("--stages=Embed sentence", "expected --stages of "),
-        ("--stages=Take texts", "expected --stages of "),
-        ("--since=yesterday", "expected --since=TIME in RFC 3339, got 'yesterday'"),
-        ("--until=yesterday", "expected --until=TIME in RFC 3339, got 'yesterday'"),
-        ("--reason=(", "expected --reason to be a regular expression, got '('"),
-        ("--reason=no such reason", "expected dead letters that can be played, got none of 1"),
-        ("--letters=PLACE/other.jsonl", "expected dead letters in PLACE/other.jsonl"),
-        ("--letters=PLACE/empty.jsonl", "expected dead letters that can be played, got none of 0"),
+        ("stages", "Embed sentence", "expected --stages of "),
+        ("stages", "Take texts", "expected --stages of "),
+        ("since", "yesterday", "expected --since=TIME in RFC 3339, got 'yesterday'"),
+        ("until", "yesterday", "expected --until=TIME in RFC 3339, got 'yesterday'"),
+        ("reason", "(", "expected --reason to be a regular expression, got '('"),
+        ("reason", "no such reason", "expected dead letters that can be played, got none of 1"),
+        ("letters", "other.jsonl", "expected dead letters in other.jsonl"),
+        ("letters", "empty.jsonl", "expected dead letters that can be played, got none of 0"),
     ],
 )
 def test_a_wrong_choice_is_one_line(
-    tmp_path: pathlib.Path, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str], option: str, said: str
+    run: Program, in_directory: pathlib.Path, option: str, value: str, said: str
 ) -> None:
     """Before any work."""
-    write_letters(tmp_path / "letters.jsonl", dead_letters("Parse messages", "no", b'{"text": "A."}', {}))
-    (tmp_path / "other.jsonl").write_text('{"text": "no dead letter"}\n')
-    (tmp_path / "empty.jsonl").touch()
-    option, said = (text.replace("PLACE", str(tmp_path)) for text in (option, said))
-    assert replay.main(replay_arguments(tmp_path, text_encoder, option)) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"python -m pipeline.replay: {said}")
+    (in_directory / "other.jsonl").write_text('{"text": "no dead letter"}\n')
+    (in_directory / "empty.jsonl").touch()
+    ran = played(run, dead_letters("Parse messages", "no", b'{"text": "A."}', {}), **{option: value})
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith(f"python -m pipeline.replay: {said}")
 
 
-def test_rows_that_are_written_already_are_left_out(tmp_path: pathlib.Path, text_encoder: pathlib.Path) -> None:
+def test_rows_that_are_written_already_are_left_out(run: Program) -> None:
     """A file is read again whole, and most of it may have its rows."""
-    (tmp_path / "in.jsonl").write_text('{"text": "One."}\n')
-    run_pipeline(tmp_path, text_encoder)
-    (tmp_path / "in.jsonl").write_text('{"text": "One."}\n{"text": "Two."}\n')
-    (tmp_path / "out").rename(tmp_path / "before")
-    letter = dead_letters("Read records", "broken", b"x", {"origin": f"{tmp_path}/in.jsonl#20"})
-    write_letters(tmp_path / "letters.jsonl", letter)
-    written = f"--already_written={tmp_path}/before/*.parquet"
-    assert replay.main(replay_arguments(tmp_path, text_encoder, written)) == 0
-    assert contents(tmp_path) == ["Two."]
+    run.lines({"text": "One."}, id_field="")
+    write_messages(run.folder, {"text": "One."}, {"text": "Two."})
+    run.out.rename(run.folder / "before")
+    letter = dead_letters("Read records", "broken", b"x", {"origin": f"{run.folder}/in.jsonl#20"})
+    assert played(run, letter, already_written=f"{run.folder}/before/*.parquet").code == 0
+    assert run.contents() == ["Two."]
 
 
 def test_letters_are_found_as_files_to_read_are(tmp_path: pathlib.Path) -> None:

@@ -30,7 +30,7 @@ def test_scores_are_those_of_the_definitions() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_an_interval_has_the_mean_in_it(values: list[float]) -> None:
     """Whatever the values; and it is a point if they are all alike."""
     low, high = retrieval.interval(np.array(values))

@@ -26,7 +26,7 @@ from pipeline.search.parquet import ParquetRows
 from pipeline.search.places import EVERYTHING, Filters, Found
 from pipeline.search.searching import Search
 from tests.conftest import DATA, ROOT
-from tests.pipeline.test_cli import arguments, read_rows, write_messages
+from tests.pipeline.program import arguments, read_rows, write_messages
 from tests.transforms.encoder.bert.reference import PROMPTS, TEXTS
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder

@@ -82,7 +82,7 @@ def launch(folder: pathlib.Path, *arguments: str, jobs: Sequence[str] | None = (
     shutil.copy(ROOT / "templates" / "launcher.py", folder)
     with FakeGoogle({"udf.py": UDF}, jobs) as fake:
         variables = os.environ | fake.environment(folder) | {"PYTHONPATH": str(ROOT)} | environment
-        command = [sys.executable, str(folder / "launcher.py"), *arguments]
+        command = ["python", str(folder / "launcher.py"), *arguments]
         command += [f"--dataflow_endpoint=http://{fake.address}"] if "--update" in arguments else []
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=folder, env=variables, check=False, timeout=120
@@ -107,7 +107,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def launched(name: str, minilm: Any, shared: Shared) -> Launch:
+def launched(name: str, minilm: Any, warm: None, shared: Shared) -> Launch:
     """The launch `name`."""
 
     def make(folder: pathlib.Path) -> None:
@@ -209,7 +209,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_wrong_parameters_stop_before_anything_is_staged(tmp_path: pathlib.Path, minilm: Any) -> None:
     """With one line and code 2 each."""
     (tmp_path / "one_by_one.py").write_text(_ONE_BY_ONE)
@@ -218,7 +218,7 @@ def test_wrong_parameters_stop_before_anything_is_staged(tmp_path: pathlib.Path,
     with FakeGoogle({"udf.py": UDF}) as fake:
         variables = os.environ | fake.environment(tmp_path) | {"PYTHONPATH": str(ROOT), "SDK_CONTAINER_IMAGE": IMAGE}
         done = subprocess.run(
-            [sys.executable, str(tmp_path / "one_by_one.py")],
+            ["python", str(tmp_path / "one_by_one.py")],
             input=lines, capture_output=True, text=True, cwd=tmp_path, env=variables, check=True, timeout=120,
         )  # fmt: skip
         assert fake.uploads == {}
@@ -229,7 +229,7 @@ def test_wrong_parameters_stop_before_anything_is_staged(tmp_path: pathlib.Path,
         assert reason in said
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.Path) -> None:
     """Beam's own image, the default, lacks the program."""
     refused = launch(tmp_path, *ADDED, *REQUIRED["batch"], SDK_CONTAINER_IMAGE="")
@@ -237,7 +237,7 @@ def test_a_launch_without_an_image_for_the_workers_is_refused(tmp_path: pathlib.
     assert "expected --sdk_container_image=IMAGE, got none" in refused.errors
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -> None:
     """What a spec says is only what a form shows: who launches by a command leaves the parameter out."""
     (tmp_path / "baked.txt").write_text("model_of_the_image")
@@ -246,7 +246,7 @@ def test_a_launch_that_names_no_model_takes_the_images(tmp_path: pathlib.Path) -
     assert "'model_of_the_image'" in refused.errors
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_a_catalogue_model_that_the_image_lacks_is_refused(tmp_path: pathlib.Path) -> None:
     """Workers without a way out would wait for ever to download it."""
     (tmp_path / "baked.txt").write_text("bert_wiki_books_sst2")
@@ -266,7 +266,7 @@ GPU = [
 ]
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_workers_get_the_gpu_and_the_disk_that_were_asked_for(tmp_path: pathlib.Path, minilm: Any) -> None:
     """As the environment and the parameters of a launch become options of the program."""
     done = launch(
@@ -284,7 +284,7 @@ def test_workers_get_the_gpu_and_the_disk_that_were_asked_for(tmp_path: pathlib.
 UPDATE = ["--update", '--transform_name_mapping={"Parse":"Parse messages"}']
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 def test_an_update_names_the_job_that_it_replaces(tmp_path: pathlib.Path, minilm: Any) -> None:
     """The one of its name that runs, with the steps that have other names now."""
     done = launch(
@@ -296,7 +296,7 @@ def test_an_update_names_the_job_that_it_replaces(tmp_path: pathlib.Path, minilm
     assert done.job["transformNameMapping"] == {"Parse": "Parse messages"}
 
 
-@pytest.mark.subprocess
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("jobs", "said"),
     [

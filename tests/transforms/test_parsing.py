@@ -1,5 +1,6 @@
 import contextlib
 import datetime
+import gzip
 import json
 from typing import Any
 
@@ -60,6 +61,36 @@ def test_the_source_gives_the_id_where_no_field_does() -> None:
     assert (message.id, message.event_time) == ("17", 3)
 
 
+@pytest.mark.parametrize("input_format", ["text", "json", "csv", "document"])
+def test_a_mark_in_front_of_a_message_is_no_part_of_it(input_format: str) -> None:
+    """Joined files have one where each begins, and some clients of Pub/Sub write one."""
+    data = {"json": '{"id": "7", "text": "Hi."}', "csv": "7,Hi."}.get(input_format, "Hi.")
+    parser = MessageParser(input_format, id_field="id")
+    marked, plain = (
+        parser.parse(record(mark + data, id="7", attributes={CSV_HEADER: "id,text"} if input_format == "csv" else {}))
+        for mark in ("\ufeff", "")
+    )
+    assert marked == plain
+    assert parser.parse(record("\ufeff")) is None
+
+
+@pytest.mark.parametrize("input_format", ["text", "json"])
+def test_a_message_in_the_binary_encoding_of_a_schema_is_a_dead_letter(input_format: str) -> None:
+    """Its bytes may well be UTF-8: in Avro and Protocol Buffers, a text has its length in front."""
+    attributes = {"googclient_schemaencoding": "BINARY", "googclient_schemarevisionid": "1"}
+    with pytest.raises(ValueError, match="got the binary encoding of the topic's schema; publish it as JSON"):
+        MessageParser(input_format).parse(record(b"\x0aHello", attributes=attributes))
+    text = {"json": '{"text": "Hi."}'}.get(input_format, "Hi.")
+    assert MessageParser(input_format).parse(record(text, attributes={"googclient_schemaencoding": "JSON"}))
+
+
+def test_a_single_column_may_hold_its_name() -> None:
+    """Only a record that names every one of several columns is their header."""
+    message = MessageParser("csv").parse(record("text", attributes={CSV_HEADER: "text"}))
+    assert message is not None
+    assert message.text == "text"
+
+
 def test_a_csv_line_is_read_by_its_header() -> None:
     """Columns have the header's names."""
     line = record('1,"Hi, you.",x', attributes={CSV_HEADER: "id,text,more"})
@@ -93,6 +124,9 @@ def test_a_blank_text_is_left_out(data: str) -> None:
         ("text", "Hi.".encode("utf-16-le"), "NUL character at 1"),
         ("jsonl", b'{"text": "a", "text": "b"}', "expected each field once, got 'text' 2 times"),
         ("jsonl", b'{"text": "a", "n": {"k": 1, "k": 2}}', "expected each field once, got 'k' 2 times"),
+        ("csv", b"id,text", "got the header again; join files without their headers"),
+        ("csv", b"\xef\xbb\xbfid,text", "got the header again"),
+        ("json", gzip.compress(b"{}"), "got what begins like a gzip file; unpack it"),
     ],
 )
 def test_what_is_no_message_is_a_dead_letter_with_the_whole_input(input_format: str, data: bytes, reason: str) -> None:
@@ -313,10 +347,28 @@ def test_a_blank_message_is_a_version_if_it_can_be_told_which() -> None:
     assert version_of(parser, " ", origin="f#0") is None
     assert version_of(MessageParser("text"), "", origin="", id="17") is not None
     document = MessageParser("document")
-    before, after = (version_of(document, text, origin="f#0") for text in ("Hi.", ""))
+    before, after = (version_of(document, text, origin="f#0", modified=5) for text in ("Hi.", ""))
     assert before is not None
     assert after is not None
     assert (after.text, after.id) == ("", before.id)
+
+
+def test_a_document_of_a_pipe_is_told_by_its_text() -> None:
+    """It has no path of its own: of two that came through standard input, neither is a version of the other."""
+    parser = MessageParser("document")
+    first, second = (version_of(parser, text, origin="-#0") for text in ("One.", "Two."))
+    assert first is not None
+    assert second is not None
+    assert first.id != second.id
+    assert version_of(parser, " ", origin="-#0") is None
+
+
+def test_a_separated_record_without_a_header_is_a_dead_letter() -> None:
+    """A letter of another format is one, when it is played again as CSV."""
+    result = run([record("1,Hi.")], ParseMessages("csv").with_dead_letters(), Record)
+    (letter,) = result.dead_letters
+    assert (result.output, letter.payload_string) == ([], "1,Hi.")
+    assert "expected a header in the attribute 'csv_header', got none" in letter.error_message
 
 
 def parsed(parser: MessageParser, payload: str, **attributes: str) -> Message:

@@ -213,7 +213,7 @@ histories = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(histories, st.randoms(use_true_random=False))
 def test_whatever_the_history_the_newest_version_that_was_finished_goes_on(histories: Any, random: Any) -> None:
     """Rows and entries may come in any order and several times, of several models, and without their end."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -18,8 +19,14 @@ from transforms.encoder.saved_model import BertVectors, TextVectors
 
 Array = np.ndarray[Any, Any]
 
+# Default for the maximum number of tokens in one run of an encoder. That of CPU was measured on two cores.
+TOKEN_BUDGETS = {"CPU": 1024, "GPU": 16384}
+# A run of the budget of CPU that takes fewer seconds is mostly overhead, so that more tokens at once are faster.
+_OVERHEAD_SECONDS = 0.005
 # A rough average of all scripts, to estimate the cost of a text that is not tokenized here.
 _BYTES_PER_TOKEN = 4
+# About a thousand words, which is more than any encoder with a limit reads.
+_LONG = " ".join(PROBES * 14)
 # The agreement of float32 vectors that differ only by the order of their sums.
 _ROUNDING = 1 - 1e-9
 
@@ -57,6 +64,7 @@ class Backend(Protocol):
         engine: the engine that runs it, "tensorflow" or "openvino".
         precision: the precision of its matrix products, "float32" or "bfloat16".
         shares_rows: whether several texts may share a row.
+        token_budget: the default for the maximum number of tokens in one run.
     """
 
     dimension: int
@@ -64,6 +72,7 @@ class Backend(Protocol):
     engine: str
     precision: str
     shares_rows: bool
+    token_budget: int
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         """Makes inputs of `texts`."""
@@ -98,7 +107,8 @@ def load(model: Model, options: EncoderOptions, recipe: Recipe) -> Backend:
 def device() -> str:
     """The kind of device on which TensorFlow places functions by default: "GPU" or "CPU".
 
-    GPUs are set to allocate memory as they need it, so that several processes can share one.
+    GPUs are set to allocate memory as they need it, so that several processes can share one. It must be called before
+    anything is loaded.
     """
     found = tf.config.list_physical_devices("GPU")
     for each in found:
@@ -112,7 +122,7 @@ class TokenBackend:
     """A preprocessor and an encoder that reads token ids, run by an engine that the options allow."""
 
     def __init__(self, model: Model, options: EncoderOptions, recipe: Recipe) -> None:
-        self.pooling = recipe.pooling
+        self.token_budget, self.pooling = TOKEN_BUDGETS[device()], recipe.pooling
         self._preprocessor = Preprocessor(model.preprocessor)
         bert = BertVectors(model, recipe.pooling, recipe.normalize)
         check_max_seq_length(options.max_seq_length, bert.max_seq_length or model.max_seq_length, model.name)
@@ -162,6 +172,7 @@ class TextBackend:
                 f"engine={options.engine} and precision={options.precision} need tokens, "
                 f"{model.name} is a text-in encoder; use engine={self.engine} precision={self.precision}"
             )
+        self.token_budget = TOKEN_BUDGETS[device()]
         self._vectors = TextVectors(model, recipe.normalize)
         self.dimension = self._vectors.dimension
         texts = list(filter(None, PROBES))
@@ -174,6 +185,23 @@ class TextBackend:
         self._apart = not _same(self._vectors(texts), alone)
         if self._apart:
             _log.warning("%s runs one text at a time: in a batch, its vectors depend on the other texts", model.name)
+        if _same(*(self._vectors([f"{_LONG} {end}"]) for end in texts[:2])):
+            _log.warning(
+                "%s reads only the beginning of long texts, and does not tell of which: truncated stays false",
+                model.name,
+            )
+        if self._seconds(texts) < _OVERHEAD_SECONDS:
+            self.token_budget = TOKEN_BUDGETS["GPU"]
+
+    def _seconds(self, texts: list[str]) -> float:
+        """The least time, in seconds, of a run of the budget of CPU."""
+        batch = texts * (TOKEN_BUDGETS["CPU"] // int(self.prepare(texts).costs.sum()))
+        found = []
+        for _ in range(3):
+            start = time.perf_counter()
+            self._vectors(batch)
+            found.append(time.perf_counter() - start)
+        return min(found)
 
     def prepare(self, texts: Sequence[str]) -> Prepared:
         """Keeps `texts` as they are; costs are estimated from their lengths, because the token counts are unknown."""

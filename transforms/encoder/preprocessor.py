@@ -98,13 +98,16 @@ def _of_tf_hub(handle: str) -> tuple[Tokenize, tuple[int, ...]]:
     return tokenize, special
 
 
-def _of_hugging_face(path: str) -> tuple[Tokenize, tuple[int, ...]]:
-    """As `_of_tf_hub`, from a tokenizer.json, which must put one token before a text and one behind it."""
+def hugging_face_tokenizer(content: str | bytes, path: str) -> Any:
+    """The package's Tokenizer from the content of a tokenizer.json, without truncation and padding.
+
+    Raises:
+        ValueError: if it cannot be run, or does not put one token before a text and one behind it; it names the `path`.
+    """
     from tokenizers import Tokenizer
 
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            tokenizer = Tokenizer.from_str(file.read().decode())
+        tokenizer = Tokenizer.from_str(content if isinstance(content, str) else content.decode())
         # Texts are truncated and padded when rows are made of them.
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -118,6 +121,14 @@ def _of_hugging_face(path: str) -> tuple[Tokenize, tuple[int, ...]]:
             f"expected {path} as Hugging Face writes it, could not use it: {reason_of(error)}; "
             "copy or export the model again"
         ) from error
+    return tokenizer
+
+
+def _of_hugging_face(path: str) -> tuple[Tokenize, tuple[int, ...]]:
+    """As `_of_tf_hub`, from a tokenizer.json."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        tokenizer = hugging_face_tokenizer(file.read(), path)
+    special = tokenizer.encode("").ids
 
     def tokenize(texts: Sequence[str]) -> list[Array]:
         for text in texts:
@@ -127,4 +138,4 @@ def _of_hugging_face(path: str) -> tuple[Tokenize, tuple[int, ...]]:
         return [np.array(each.ids, np.int32) for each in found]
 
     # Padding is masked, so any id does.
-    return tokenize, (*empty.ids, empty.ids[1])
+    return tokenize, (*special, special[1])

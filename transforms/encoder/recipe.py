@@ -1,11 +1,15 @@
 """What decides a text's vector beside the bytes of a model's files: what is read before it, and what is made of it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from transforms.encoder import hub
 from transforms.encoder.bert.config import config_at
 from transforms.encoder.catalogue import Model
 from transforms.encoder.options import DEFAULT_MAX_SEQ_LENGTH, EncoderOptions, prompt_of
+
+Array = np.ndarray[Any, Any]
 
 
 class Recipe(NamedTuple):
@@ -55,6 +59,12 @@ def recipe_of(model: Model, options: EncoderOptions) -> Recipe:
     if truncate_dim:
         lines.append(f"truncate_dim={truncate_dim}")
     return Recipe(pooling, normalize, "\n".join(lines), *prompts, truncate_dim)
+
+
+def scaled(vectors: Array) -> Array:
+    """`vectors` [n, dimension] with L2 norm 1; a zero vector stays zero."""
+    found: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return found
 
 
 def version_of(model: Model, recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from transforms.encoder import hub, recipe
 from transforms.encoder.cache import Known, VectorCache
 from transforms.encoder.catalogue import DEFAULT_MODEL, find_model
 from transforms.encoder.engines import streams
@@ -16,9 +17,6 @@ from transforms.encoder.options import EncoderOptions, check_model, check_versio
 from transforms.encoder.scheduler import Scheduler
 
 Array = np.ndarray[Any, Any]
-
-# Default for the maximum number of tokens in one run of the encoder. That of CPU was measured on two cores.
-TOKEN_BUDGETS = {"CPU": 1024, "GPU": 16384}
 
 
 class Encoding(NamedTuple):
@@ -82,15 +80,14 @@ class TextEncoder:
                 `model_version`, or does not support the pooling or the length.
         """
         start = time.monotonic()
-        # Imported here because they import TensorFlow.
-        from transforms.encoder import backends, hub, recipe
+        # Imported here because it imports TensorFlow.
+        from transforms.encoder import backends
 
         chosen = EncoderOptions(model, **options)
         entry = find_model(chosen.model, chosen.preprocessor, chosen.allow_http)
         check_model(entry, chosen)
         self.name = entry.name
         self.max_seq_length = chosen.max_seq_length
-        token_budget = chosen.token_budget or TOKEN_BUDGETS[backends.device()]
         pool = concurrent.futures.ThreadPoolExecutor(streams(), thread_name_prefix="encoder")
         for handle in filter(None, (entry.encoder, entry.preprocessor)):
             hub.resolve(handle)
@@ -114,7 +111,7 @@ class TextEncoder:
             )
         self.version = version.result()
         self._cache = VectorCache()
-        self._scheduler = Scheduler(backend, token_budget, pool, streams())
+        self._scheduler = Scheduler(backend, chosen.token_budget or backend.token_budget, pool, streams())
         self.load_ms = round((time.monotonic() - start) * 1000)
 
     def encode(self, texts: Sequence[str]) -> Array:
@@ -177,8 +174,7 @@ def shortened(vectors: Array, dimension: int, normalize: bool) -> Array:
     kept = vectors[:, :dimension]
     if not normalize or kept.shape == vectors.shape:
         return kept
-    scaled: Array = kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
-    return scaled
+    return recipe.scaled(kept)
 
 
 @functools.lru_cache(maxsize=2)
@@ -194,8 +190,6 @@ def name_and_version(options: EncoderOptions) -> tuple[str, str]:
     Raises:
         ValueError: if the model cannot be found or read, or is not of the `model_version`.
     """
-    from transforms.encoder import recipe
-
     entry = find_model(options.model, options.preprocessor, options.allow_http)
     version = recipe.version_of(entry, recipe.recipe_of(entry, options))
     check_version(version, entry.name, options)

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import pathlib
+import uuid
 from collections.abc import Iterator
 
 from apache_beam.io.filesystems import FileSystems
@@ -25,12 +27,20 @@ def sync(path: str) -> None:
 def whole_file(folder: str, name: str) -> Iterator[str]:
     """A path to write a file to, which is `name` in `folder` when the block ends, and on the disk if it is local.
 
-    Until then, a leading dot hides it from readers that match the beginning of its name.
+    Until then, a leading dot hides it from readers that match the beginning of its name. A local one is removed if the
+    block raises.
     """
-    part = FileSystems.join(folder, f".{name}.{os.getpid()}.part")
-    yield part
-    if is_local(folder):
-        sync(part)
-    FileSystems.rename([part], [FileSystems.join(folder, name)])
+    # Another thread may write a file of the same name.
+    part = FileSystems.join(folder, f".{name}.{uuid.uuid4().hex}.part")
+    try:
+        yield part
+        if is_local(folder):
+            sync(part)
+        FileSystems.rename([part], [FileSystems.join(folder, name)])
+    except BaseException:
+        # A disk that is full would stay full, as what was to be written comes again.
+        if is_local(folder):
+            pathlib.Path(part).unlink(missing_ok=True)
+        raise
     if is_local(folder):
         sync(folder)

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from apache_beam.options.pipeline_options import PortableOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
@@ -45,14 +45,15 @@ def describing(options: Sequence[tuple[str, int]]) -> Iterator[str]:
             ]
             return beam_job_api_pb2.DescribePipelineOptionsResponse(options=described)
 
-    server = grpc.server(ThreadPoolExecutor(1))
+    # Else the port of a server that is ending could be another one's, too.
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
     beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(Servicer(), server)
     endpoint = f"localhost:{server.add_insecure_port('localhost:0')}"
     server.start()
     try:
         yield endpoint
     finally:
-        server.stop(0)
+        server.stop(0).wait()
 
 
 def options_of(*arguments: str) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def options_of(*arguments: str) -> dict[str, Any]:
         return found
 
 
+@settings(max_examples=25)
 @given(name=st.from_regex("[a-z]{3,8}_[a-z0-9_]{1,8}[a-z]", fullmatch=True), kind=st.sampled_from(sorted(VALUES)))
 def test_whatever_a_job_server_describes_is_taken_and_handed_on(name: str, kind: int) -> None:
     """In its type, and one letter more is refused with the right one."""

@@ -22,7 +22,7 @@ class Lengths:
     It refuses "?" when it prepares a text and "!" when it runs one. A run waits for `gate`, and computes some padding.
     """
 
-    dimension, pooling, engine, precision, shares_rows = 1, "cls", "tensorflow", "float32", True
+    dimension, pooling, engine, precision, shares_rows, token_budget = 1, "cls", "tensorflow", "float32", True, 1024
 
     def __init__(self) -> None:
         self.gate: Any = None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.transforms.encoder import text_in
+from transforms.encoder.backends import TOKEN_BUDGETS, device
 from transforms.encoder.text_encoder import TextEncoder
 
 TEXTS = ["good dog .", "bad cat", "", "Dog", "dog " * 30 + "cat", "日本", "unknown words"]
@@ -42,6 +43,29 @@ def test_a_vector_does_not_depend_on_the_other_texts(
     assert ("model runs one text at a time" in caplog.text) == warns
     np.testing.assert_allclose(encoder.encode(TEXTS), expected(TEXTS, model), atol=1e-6)
     np.testing.assert_allclose(encoder.encode(TEXTS[4:]), expected(TEXTS[4:], model), atol=1e-6)
+
+
+@pytest.mark.parametrize("model", [text_in.Averaged(), text_in.Attending(), text_in.Cutting()])
+def test_an_encoder_that_reads_only_the_beginning_of_texts_is_told(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, model: text_in.Averaged
+) -> None:
+    """As no row can tell of which texts it did; of all others, truncated is false because nothing is cut."""
+    text_in.FORMS["__call__"](tmp_path / "model", model)
+    found = TextEncoder(str(tmp_path / "model")).encode_with_counts(["dog " * 200])
+    said = "model reads only the beginning of long texts, and does not tell of which: truncated stays false"
+    assert (said in caplog.text) == isinstance(model, text_in.Cutting)
+    assert (found.tokens.tolist(), found.truncated.tolist()) == ([0], [False])
+
+
+@pytest.mark.parametrize(("seconds", "budget"), [(0.0, TOKEN_BUDGETS[device()]), (60.0, 16384)])
+def test_an_encoder_that_is_fast_reads_more_at_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, seconds: float, budget: int
+) -> None:
+    """Unless the option says how much."""
+    monkeypatch.setattr("transforms.encoder.backends._OVERHEAD_SECONDS", seconds)
+    text_in.FORMS["__call__"](tmp_path / "model", text_in.Averaged())
+    for option, expected_budget in ((0, budget), (40, 40)):
+        assert TextEncoder(str(tmp_path / "model"), token_budget=option)._scheduler._token_budget == expected_budget
 
 
 def test_an_encoder_in_training_is_refused(tmp_path: pathlib.Path) -> None:

@@ -53,6 +53,14 @@ class Relative(Averaged):
         return found - 0.1 * tf.reduce_mean(found, axis=0, keepdims=True)
 
 
+class Cutting(Averaged):
+    """As an encoder with BERT's preprocessing in its graph: it reads the beginning of a text only."""
+
+    def vectors(self, texts: Any) -> Any:
+        """The vectors of texts."""
+        return super().vectors(tf.strings.reduce_join(tf.strings.split(texts).to_tensor("")[:, :100], 1, separator=" "))
+
+
 class Dropping(Averaged):
     """An encoder that was saved as in training."""
 

@@ -20,7 +20,7 @@ from google.api_core.exceptions import (
     ServiceUnavailable,
     TooManyRequests,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.io import errors, retries
@@ -144,7 +144,6 @@ def test_a_sink_that_says_too_early_that_it_is_mended_is_waited_for(monkeypatch:
     assert sorted(table.written) == list(range(5))
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 40),
     st.integers(1, 80),
@@ -165,7 +164,6 @@ def test_a_row_is_not_refused_because_the_sink_is_mended_behind_it(
             assert {refusal.position for refusal in refusals} <= bad
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 199), min_size=1), st.booleans())
 def test_many_bad_rows_are_not_taken_for_a_fault_of_the_sink(good: set[int], names_rows: bool) -> None:
     """However few are good, and wherever they stand."""

@@ -1,7 +1,9 @@
 """Dead letters that their own sink refused."""
 
+import concurrent.futures
 import json
 import pathlib
+import threading
 
 import pytest
 from google.api_core.exceptions import InvalidArgument
@@ -9,6 +11,7 @@ from google.api_core.exceptions import InvalidArgument
 from pipeline.letters import read_letters
 from tests.beam import run
 from transforms.dead_letters import dead_letters
+from transforms.io import disk
 from transforms.io.pubsub import write as pubsub
 from transforms.io.spill import LetterRefused, Spill
 from transforms.kinds import DEAD_LETTERS
@@ -28,6 +31,16 @@ def test_a_letter_is_a_file_that_a_replay_reads(tmp_path: pathlib.Path) -> None:
         Spill(str(tmp_path / "spill")).keep(ROW, "topic", "it has a schema")
     assert spilled(tmp_path / "spill") == [LETTER]
     assert len(list((tmp_path / "spill").iterdir())) == 1
+
+
+def test_threads_may_keep_the_same_letter(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a message is delivered again while it is still at work; neither bundle fails for it."""
+    both = threading.Barrier(2)
+    monkeypatch.setattr(disk, "sync", lambda path: both.wait(10) if path.endswith(".part") else None)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        for kept in [threads.submit(Spill(str(tmp_path)).keep, ROW, "topic", "why") for _ in range(2)]:
+            kept.result()
+    assert spilled(tmp_path) == [LETTER]
 
 
 def test_without_a_folder_the_bundle_fails() -> None:

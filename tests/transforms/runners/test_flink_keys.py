@@ -18,7 +18,7 @@ def test_key_groups_are_those_of_flink(element: bytes, group: int) -> None:
     assert key_group(element) == group
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 85))
 def test_each_subtask_gets_one_of_as_many_readers(parallelism: int) -> None:
     """A subtask has a range of key groups; up to this parallelism there are 128 of them by default."""
@@ -26,7 +26,7 @@ def test_each_subtask_gets_one_of_as_many_readers(parallelism: int) -> None:
     assert sorted(subtasks) == list(range(parallelism))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 300), st.data())
 def test_readers_differ_and_are_shared_out_evenly(count: int, data: st.DataObject) -> None:
     """Among fewer subtasks than readers, none gets a third more than its share and one."""

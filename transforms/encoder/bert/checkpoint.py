@@ -15,6 +15,40 @@ from transforms.encoder.catalogue import SIMILARITIES, Model
 
 # The order in which modules may follow each other.
 _MODULES = ("Transformer", "Pooling", "Normalize")
+# The names that sentence-transformers has given to the file of its Transformer module; the first that is there counts.
+_TRANSFORMER_FILES = tuple(
+    f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
+)
+# The fields that change vectors, by file or module, with the only value that is computed here; None stands for none.
+_TRANSFORMER: dict[str, Any] = {
+    "transformer_task": "feature-extraction",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    "module_output_name": "token_embeddings",
+    "query_expansion": None,
+    "query_length": None,
+    "document_length": None,
+    "processing_kwargs": {},
+    "model_args": {},
+    "model_kwargs": {},
+    "tokenizer_args": {},
+    "processor_kwargs": {},
+    "config_args": {},
+    "config_kwargs": {},
+}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "config.json": {
+        "auto_map": None,
+        "is_decoder": False,
+        "position_embedding_type": "absolute",
+        "quantization_config": None,
+        "relative_attention_num_buckets": 32,
+    },
+    "config_sentence_transformers.json": {"model_type": "SentenceTransformer", "truncate_dim": None},
+    "tokenizer_config.json": {"padding_side": "right", "truncation_side": "right"},
+    "Pooling": {"include_prompt": True},
+    "Normalize": {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"},
+    **dict.fromkeys(_TRANSFORMER_FILES, _TRANSFORMER),
+}
 _POOLINGS = {"mean": "mean", "cls": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 # The names under which sentence-transformers looks for the prompt of documents, in this order.
 _DOCUMENTS = ("document", "passage", "corpus")
@@ -63,9 +97,15 @@ def usage_of(source: pathlib.Path) -> Model:
     Raises:
         ValueError: if a file cannot be used, or asks for what is not supported.
     """
+    if (source / "adapter_config.json").exists():
+        raise ValueError(
+            f"expected whole weights in {source}, got an adapter's; merge it into its model, and save that"
+        )
+    for name in ("config.json", "tokenizer_config.json"):
+        read_checked(source, name)
     pooling, normalize = _modules(source)
     name = "config_sentence_transformers.json"
-    config = _if_there(source, name)
+    config = read_checked(source, name)
     with using(source / name):
         prompts = {key: text or "" for key, text in (config.get("prompts") or {}).items()}
         default = prompts[config["default_prompt_name"]] if config.get("default_prompt_name") else ""
@@ -88,8 +128,31 @@ def usage_of(source: pathlib.Path) -> Model:
     )
 
 
-def _if_there(source: pathlib.Path, name: str) -> Any:
-    return read_json(source, name) if (source / name).exists() else {}
+def read_checked(source: pathlib.Path, name: str, kind: str = "") -> dict[str, Any]:
+    """The JSON in the file `name` of the checkpoint, of which `_FIELDS` knows the `kind` or the name; {} without it.
+
+    Raises:
+        ValueError: if one of its fields changes vectors in a way that is not computed here.
+    """
+    found: dict[str, Any] = read_json(source, name) if (source / name).exists() else {}
+    for field, value in _FIELDS[kind or name].items():
+        if found.get(field) not in (None, value):
+            expected = f"no {field}" if value is None else f"{field} {json.dumps(value)}"
+            raise ValueError(
+                f"expected {expected} in {source / name}, got {json.dumps(found[field])}; vectors that are made in "
+                "another way are not supported"
+            )
+    return found
+
+
+def transformer_of(source: pathlib.Path) -> tuple[str, dict[str, Any]]:
+    """What sentence-transformers' file of the Transformer module says, with the name of the file; {} without any.
+
+    Raises:
+        ValueError: as read_checked.
+    """
+    files = ((name, read_checked(source, name)) for name in _TRANSFORMER_FILES)
+    return next((found for found in files if found[1]), (_TRANSFORMER_FILES[0], {}))
 
 
 def _chosen(prompts: Mapping[str, str], default: str) -> tuple[str, str]:
@@ -104,13 +167,14 @@ def _chosen(prompts: Mapping[str, str], default: str) -> tuple[str, str]:
 
 def _max_seq_length(source: pathlib.Path) -> int:
     """The maximum number of tokens that it reads, as sentence-transformers finds it; 0 if no file says it."""
-    for name, field in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
-        found = _if_there(source, name).get(field)
-        with using(source / name):
-            if found is not None:
-                # A tokenizer without a limit has a length of 1e30.
-                return int(found)
-    return 0
+    name, config = transformer_of(source)
+    found = config.get("max_seq_length")
+    if found is None:
+        name = "tokenizer_config.json"
+        found = read_checked(source, name).get("model_max_length")
+    with using(source / name):
+        # A tokenizer without a limit has a length of 1e30.
+        return int(found or 0)
 
 
 def _sizes(source: pathlib.Path) -> tuple[int, ...]:
@@ -132,29 +196,35 @@ def _modules(source: pathlib.Path) -> tuple[str, bool]:
     if not (source / "modules.json").exists():
         return "", False
     with using(source / "modules.json"):
-        modules = [
-            (module["type"].rsplit(".", 1)[-1], module["path"]) for module in read_json(source, "modules.json", list)
-        ]
+        modules = [(_module(found["type"]), found["path"]) for found in read_json(source, "modules.json", list)]
     kinds = tuple(kind for kind, _ in modules)
     if kinds not in (_MODULES[:2], _MODULES):
         raise ValueError(
             f"expected the modules Transformer, Pooling and, if any, Normalize, in this order, in "
             f"{source / 'modules.json'}, got {', '.join(kinds) or 'none'}; vectors of other modules are not supported"
         )
-    return _pooling(source, f"{modules[1][1]}/config.json"), kinds == _MODULES
+    paths = [f"{path}/config.json" for _, path in modules]
+    if paths[0] != "/config.json":
+        raise ValueError(
+            f"expected the path of Transformer empty in {source / 'modules.json'}, got {modules[0][1]!r}; load the "
+            "checkpoint with sentence-transformers and save it"
+        )
+    for path in paths[2:]:
+        read_checked(source, path, "Normalize")
+    return _pooling(source, paths[1]), kinds == _MODULES
+
+
+def _module(name: str) -> str:
+    """The class of a module, without where sentence-transformers has it; a class of others keeps its whole name."""
+    return name.rsplit(".", 1)[-1] if name.startswith("sentence_transformers.") else name
 
 
 def _pooling(source: pathlib.Path, name: str) -> str:
-    config = read_json(source, name)
+    config = read_checked(source, name, "Pooling")
     chosen = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
     # sentence-transformers 6 writes one mode, or a list of several.
     modes = config.get("pooling_mode", chosen)
     modes = [modes] if isinstance(modes, str) else list(modes)
     if len(modes) != 1 or modes[0] not in _POOLINGS:
         raise ValueError(f"expected the pooling mean or cls in {source / name}, got {' and '.join(modes) or 'none'}")
-    if config.get("include_prompt") is False:
-        raise ValueError(
-            f"expected include_prompt true in {source / name}, got false; a pooling that leaves out the tokens of the "
-            "prompt is not supported"
-        )
     return _POOLINGS[modes[0]]

@@ -41,13 +41,11 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
     kind = KINDS.get(str(given))
     if not kind:
         raise ValueError(f"expected model_type among {sorted(KINDS)} in {source / 'config.json'}, got {given!r}")
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise ValueError(f"expected absolute position embeddings, got {config['position_embedding_type']!r}")
+    usage = usage_of(source)
     tokenizer = tokenizer_of(source, kind)
     stored = _tensors(source)
     with using(source / "*.safetensors"):
         tensors = as_bert(kind, stored, config)
-    usage = usage_of(source)
     with using(source / "config.json"):
         described = BertConfig(
             **settings_of(kind, config),
@@ -61,6 +59,9 @@ def export_checkpoint(source: pathlib.Path, target: pathlib.Path, licence: str =
     with using(source / "*.safetensors"):
         encoder = Bert(tensors, described)
         rows, hidden = encoder.words.shape
+        layers = len(encoder.layers)
+        if config.get(kind.layers, layers) != layers:
+            raise ValueError(f"it has {layers} layers, and config.json says {kind.layers}={config[kind.layers]}")
         if hidden % described.heads:
             raise ValueError(f"its {hidden} dimensions are no multiple of the {described.heads} heads in config.json")
         if rows < tokenizer.tokens:

@@ -20,7 +20,12 @@ class Kind(NamedTuple):
         heads: the key of config.json for the number of heads.
         activation: the key of config.json for the activation.
         padding: the padding id by default, if the first token has the position behind that id; None if it has 0.
+        pads: the key of config.json for the padding id; "" if it is always the default.
         buckets: the tensor with a bias of attention for each bucket of distances; "" if there is none.
+        layers: the key of config.json for the number of layers.
+        epsilon: the key of config.json for what layer norms add to the variance; "" if there is none.
+        tokenizer: transformers' class for its tokenizer if tokenizer_config.json names none; "" for one that takes
+            nothing from there.
         has_berts_tokens: whether a vocab.txt, or a tokenizer.json that says the same, is for BertPreprocessor.
     """
 
@@ -29,13 +34,17 @@ class Kind(NamedTuple):
     heads: str = "num_attention_heads"
     activation: str = "hidden_act"
     padding: int | None = None
+    pads: str = ""
     buckets: str = ""
+    layers: str = "num_hidden_layers"
+    epsilon: str = "layer_norm_eps"
+    tokenizer: str = ""
     has_berts_tokens: bool = False
 
 
-_ROBERTA = Kind("roberta.", padding=1)
+_ROBERTA = Kind("roberta.", padding=1, pads="pad_token_id")
 KINDS = {
-    "bert": Kind("bert.", has_berts_tokens=True),
+    "bert": Kind("bert.", tokenizer="BertTokenizer", has_berts_tokens=True),
     "camembert": _ROBERTA,
     "distilbert": Kind(
         "distilbert.",
@@ -52,6 +61,9 @@ KINDS = {
         },
         heads="n_heads",
         activation="activation",
+        layers="n_layers",
+        epsilon="",
+        tokenizer="DistilBertTokenizer",
     ),
     "mpnet": Kind(
         "mpnet.",
@@ -64,8 +76,9 @@ KINDS = {
         },
         padding=1,
         buckets="encoder.relative_attention_bias.weight",
+        tokenizer="MPNetTokenizer",
     ),
-    "roberta": _ROBERTA,
+    "roberta": _ROBERTA._replace(tokenizer="RobertaTokenizer"),
     "xlm-roberta": _ROBERTA,
 }
 _POSITIONS, _TYPES = "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight"
@@ -79,7 +92,7 @@ def as_bert(kind: Kind, tensors: Mapping[str, Array], config: Mapping[str, Any])
     """
     found = {_renamed(kind, name): array for name, array in tensors.items()}
     if kind.padding is not None:
-        found[_POSITIONS] = found[_POSITIONS][config.get("pad_token_id", kind.padding) + 1 :]
+        found[_POSITIONS] = found[_POSITIONS][config.get(kind.pads, kind.padding) + 1 :]
     positions, hidden = found[_POSITIONS].shape
     # Whoever follows TF-Hub's interface may give the type 1, also to a kind that has one type or none.
     types = found.get(_TYPES, np.zeros((1, hidden), np.float32))
@@ -98,7 +111,7 @@ def settings_of(kind: Kind, config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "heads": config[kind.heads],
         "activation": config.get(kind.activation, "gelu"),
-        "epsilon": config.get("layer_norm_eps", 1e-12),
+        "epsilon": config.get(kind.epsilon, 1e-12),
     }
 
 

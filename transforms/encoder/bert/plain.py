@@ -12,7 +12,7 @@ from transforms.encoder.bert.config import BertConfig, config_at
 from transforms.encoder.bert.wordpiece import WordPiece
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.options import EncoderOptions, check_max_seq_length, check_model, check_version, prompt_of
-from transforms.encoder.recipe import recipe_of, version_of
+from transforms.encoder.recipe import recipe_of, scaled, version_of
 from transforms.encoder.saved_files import Variables
 
 Array = np.ndarray[Any, Any]
@@ -85,9 +85,7 @@ class PlainEncoder:
             tokens = self._tokenizer.tokenize(prompt + text)[: self._max_seq_length - 2]
             ids = [self._tokenizer.start, *tokens, self._tokenizer.end]
             vectors[row] = self._bert.vector(ids, self._recipe.pooling)[: self.dimension]
-        if self._recipe.normalize:
-            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        return vectors
+        return scaled(vectors) if self._recipe.normalize else vectors
 
 
 class _Bert:

@@ -1,17 +1,17 @@
 """The tokenizer of a checkpoint in Hugging Face layout, as a preprocessor that a pair can have."""
 
+import json
 import pathlib
-import shutil
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from transforms.encoder.bert.checkpoint import read_json, using
+from transforms.encoder.bert.checkpoint import read_checked, read_json, transformer_of, using
 from transforms.encoder.bert.kinds import Kind
 from transforms.encoder.catalogue import TOKENIZER_FILE
-from transforms.encoder.preprocessor import Preprocessor
+from transforms.encoder.preprocessor import hugging_face_tokenizer
 
 _SPECIAL_TOKENS = {
     "start_of_sequence_id": "[CLS]",
@@ -113,35 +113,97 @@ class TokenizerFiles(NamedTuple):
     write: Callable[[pathlib.Path], None]
 
 
+# What transformers' classes for BERT's tokenizer take from tokenizer_config.json instead of from the normalizer in
+# tokenizer.json: its key there, and its default.
+_NORMALIZER = {
+    "do_lower_case": ("lowercase", True),
+    "strip_accents": ("strip_accents", None),
+    "tokenize_chinese_chars": ("handle_chinese_chars", True),
+}
+_BERT_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "MPNetTokenizer")
+# The parts of a tokenizer.json of BERT's, with what they say by default.
+_BERTS_OWN: dict[str, dict[str, Any]] = {
+    "model": {
+        "type": "WordPiece",
+        "unk_token": "[UNK]",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 100,
+    },
+    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+}
+
+
 def tokenizer_of(source: pathlib.Path, kind: Kind) -> TokenizerFiles:
-    """The tokenizer of the checkpoint of `kind` in `source`: as a SavedModel if it is BERT's own, or else as it came.
+    """The tokenizer of the checkpoint of `kind` in `source`: as a SavedModel if it is BERT's own, or else as a file.
+
+    It is what transformers makes of tokenizer.json and tokenizer_config.json, in lower case if sentence-transformers'
+    do_lower_case says so.
 
     Raises:
         ValueError: if a file of it is missing, or asks for what cannot be done.
     """
-    settings = read_json(source, "tokenizer_config.json") if (source / "tokenizer_config.json").exists() else {}
-    if settings.get("truncation_side", "right") != "right":
-        raise ValueError(f"expected a tokenizer that truncates on the right, {source} has one that does on the left")
-    from_vocabulary = kind.has_berts_tokens and (source / "vocab.txt").exists()
-    stated = read_json(source, TOKENIZER_FILE) if (source / TOKENIZER_FILE).exists() or not from_vocabulary else {}
+    has_file = (source / TOKENIZER_FILE).exists()
+    is_listed = not has_file and kind.has_berts_tokens and (source / "vocab.txt").exists()
+    stated = {"model": {"vocab": _vocabulary(source)}} if is_listed else read_json(source, TOKENIZER_FILE)
+    settings = read_checked(source, "tokenizer_config.json")
+    chosen = (settings.get("tokenizer_class") or kind.tokenizer).removesuffix("Fast")
     with using(source / TOKENIZER_FILE):
-        is_berts_own = kind.has_berts_tokens and (not stated or _is_berts_own(stated))
-    if not is_berts_own:
-        return _of_file(source)
-    said = (settings.get("do_lower_case"), (stated.get("normalizer") or {}).get("lowercase"))
-    folded = bool(next((lower_case for lower_case in said if lower_case is not None), True))
-    if not stated and (unknown := _unlike_bert(settings, folded)):
+        _configure(stated, chosen, settings, bool(transformer_of(source)[1].get("do_lower_case")))
+        is_berts_own = kind.has_berts_tokens and _is_berts_own(stated)
+    if is_listed and not (is_berts_own and chosen in _BERT_CLASSES):
         raise ValueError(
-            f"expected {TOKENIZER_FILE} in {source} beside a vocab.txt with {unknown} in tokenizer_config.json, it is "
-            "missing; load the checkpoint with transformers' AutoTokenizer and save it"
+            f"expected {TOKENIZER_FILE} in {source} beside a vocab.txt with tokenizer_class={chosen} and these "
+            "settings in tokenizer_config.json, it is missing; load the checkpoint with transformers' AutoTokenizer "
+            "and save it"
         )
-    with using(source / ("vocab.txt" if from_vocabulary else TOKENIZER_FILE)):
-        if from_vocabulary:
-            vocabulary = (source / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
-        else:
-            vocabulary = sorted(stated["model"]["vocab"], key=stated["model"]["vocab"].__getitem__)
-        if missing := [token for token in _NEEDED_TOKENS if token not in vocabulary]:
-            raise ValueError(f"it lacks the tokens {', '.join(missing)}")
+    if not is_berts_own:
+        return _as_file(source, stated)
+    with using(source / ("vocab.txt" if is_listed else TOKENIZER_FILE)):
+        return _as_saved_model(stated)
+
+
+def _vocabulary(source: pathlib.Path) -> dict[str, int]:
+    path = source / "vocab.txt"
+    with using(path):
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    return {token: number for number, token in enumerate(lines)}
+
+
+def _configure(stated: dict[str, Any], chosen: str, settings: dict[str, Any], lower_case: bool) -> None:
+    """Puts into a tokenizer.json what transformers' class `chosen` and sentence-transformers change in it."""
+    normalizer = stated.get("normalizer", {}) or {}
+    if chosen in _BERT_CLASSES and normalizer.get("type", "BertNormalizer") == "BertNormalizer":
+        given = {key: settings.get(name, default) for name, (key, default) in _NORMALIZER.items()}
+        stated["normalizer"] = normalizer = {"type": "BertNormalizer", "clean_text": True, **given}
+    if chosen == "RobertaTokenizer" and stated["pre_tokenizer"]["type"] == "ByteLevel":
+        stated["pre_tokenizer"]["add_prefix_space"] = settings.get("add_prefix_space", False)
+    if lower_case and not normalizer.get("lowercase"):
+        others = normalizer.get("normalizers", [normalizer] if normalizer else [])
+        stated["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *others]}
+
+
+def _is_berts_own(stated: dict[str, Any]) -> bool:
+    """Whether BertPreprocessor does all that a tokenizer.json says."""
+    parts = {part: stated.get(part, said) or {"type": None} for part, said in _BERTS_OWN.items()}
+    normalizer = parts["normalizer"]
+    return (
+        all(parts[part].get(key, value) == value for part, said in _BERTS_OWN.items() for key, value in said.items())
+        and normalizer.get("strip_accents") in (None, normalizer.get("lowercase", True))
+        and {token["content"] for token in stated.get("added_tokens", ())} <= {*_SPECIAL_TOKENS.values(), "[UNK]"}
+    )
+
+
+def _as_saved_model(stated: dict[str, Any]) -> TokenizerFiles:
+    """BERT's own tokenizer as a BertPreprocessor."""
+    numbers: dict[str, int] = stated["model"]["vocab"]
+    if missing := [token for token in _NEEDED_TOKENS if token not in numbers]:
+        raise ValueError(f"it lacks the tokens {', '.join(missing)}")
+    # An id without a token, or whose token has another one, is never read.
+    vocabulary = [f"[unused {number}]" for number in range(max(numbers.values()) + 1)]
+    for token, number in numbers.items():
+        vocabulary[number] = token
+    folded = stated.get("normalizer", {}).get("lowercase", True)
 
     def write(target: pathlib.Path) -> None:
         tf.saved_model.save(BertPreprocessor(vocabulary, folded), str(target))
@@ -149,50 +211,17 @@ def tokenizer_of(source: pathlib.Path, kind: Kind) -> TokenizerFiles:
     return TokenizerFiles(len(vocabulary), not folded, write)
 
 
-def _is_berts_own(stated: dict[str, Any]) -> bool:
-    """Whether BertPreprocessor does all that a tokenizer.json says."""
-    normalizer = stated.get("normalizer") or {}
-    said = {
-        "WordPiece": stated["model"].get("type", "WordPiece"),
-        "[UNK]": stated["model"].get("unk_token", "[UNK]"),
-        "##": stated["model"].get("continuing_subword_prefix", "##"),
-        "BertNormalizer": normalizer.get("type", "BertNormalizer"),
-        "BertPreTokenizer": (stated.get("pre_tokenizer") or {}).get("type", "BertPreTokenizer"),
-    }
-    settings = {"strip_accents": normalizer.get("strip_accents")}
-    settings["tokenize_chinese_chars"] = normalizer.get("handle_chinese_chars", True)
-    folded = normalizer.get("lowercase", True)
-    return (
-        all(ours == theirs for ours, theirs in said.items())
-        and normalizer.get("clean_text", True)
-        and not _unlike_bert(settings, folded)
-    )
-
-
-# The names under which transformers has BERT's tokenizer.
-_BERTS_TOKENIZERS = ("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast")
-
-
-def _unlike_bert(settings: dict[str, Any], folded: bool) -> str:
-    """The key of a tokenizer_config.json that asks for what BertPreprocessor does not do; "" if none does."""
-    if settings.get("tokenizer_class", _BERTS_TOKENIZERS[0]) not in (None, *_BERTS_TOKENIZERS):
-        return f"tokenizer_class={settings['tokenizer_class']}"
-    if settings.get("strip_accents") not in (None, folded):
-        return "strip_accents"
-    return "" if settings.get("tokenize_chinese_chars", True) else "tokenize_chinese_chars"
-
-
-def _of_file(source: pathlib.Path) -> TokenizerFiles:
-    """A tokenizer that is run from its tokenizer.json."""
-    from tokenizers import Tokenizer
-
-    # It refuses what cannot be run.
-    Preprocessor(str(source))
-    tokenizer = Tokenizer.from_file(str(source / TOKENIZER_FILE))
+def _as_file(source: pathlib.Path, stated: dict[str, Any]) -> TokenizerFiles:
+    """A tokenizer that is run from what its tokenizer.json says."""
+    path = source / TOKENIZER_FILE
+    written = path.read_text(encoding="utf-8")
+    if json.loads(written) != stated:
+        written = json.dumps(stated, ensure_ascii=False)
+    tokenizer = hugging_face_tokenizer(written, str(path))
     cased = tokenizer.normalizer is None or tokenizer.normalizer.normalize_str("A") != "a"
 
     def write(target: pathlib.Path) -> None:
         target.mkdir(parents=True)
-        shutil.copyfile(source / TOKENIZER_FILE, target / TOKENIZER_FILE)
+        (target / TOKENIZER_FILE).write_text(written, encoding="utf-8")
 
     return TokenizerFiles(tokenizer.get_vocab_size(), cased, write)

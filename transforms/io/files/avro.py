@@ -4,6 +4,7 @@ import decimal
 import functools
 import struct
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from transforms.io.files.pieces import FileRange, Pieces
 from transforms.io.files.rows import check_names, pieces_of, shortest
 from transforms.io.json_rows import clock_text, date_text, timestamp_text
 
+# What a block ends with: in Snappy, the checksum of its data, and always the marker of its file.
+_CRC_BYTES, _SYNC_BYTES = 4, 16
 # The prefix of logical types that are read as text here, so that those of fastavro stay as they are.
 _TEXT = "text-of-"
 
@@ -39,14 +42,29 @@ def _avro_rows(file: Any) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         for block in blocks:
+            _check_sum(file, block)
             for _ in range(block.num_records):
                 row: Any = fastavro.schemaless_reader(
                     block.bytes_, schema, None, handle_unicode_errors="surrogateescape"
                 )
                 yield row
                 number += 1
+            if block.bytes_.read(1):
+                raise ValueError("expected the end of the block behind its last row")
     except Exception as error:
         raise ValueError(f"expected Avro to the end of the file, could not read row {number}: {error!r}") from error
+
+
+def _check_sum(file: Any, block: Any) -> None:
+    """Checks the checksum of a block that has one, as those in Snappy do; fastavro skips it."""
+    if block.codec != "snappy":
+        return
+    end = file.tell()
+    file.seek(block.offset + block.size - _SYNC_BYTES - _CRC_BYTES)
+    expected = int.from_bytes(file.read(_CRC_BYTES), "big")
+    file.seek(end)
+    if zlib.crc32(block.bytes_.getbuffer()) != expected:
+        raise ValueError("expected a block of its checksum, got another one")
 
 
 def _as_text(schema: Any) -> Any:

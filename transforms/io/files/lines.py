@@ -6,6 +6,7 @@ import contextlib
 import csv
 import itertools
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,23 +16,16 @@ from apache_beam.io.filesystems import FileSystems
 from transforms.io.files.decompress import decompressed
 from transforms.io.files.encodings import MARK_BYTES, UTF8, as_utf8, marked_encoding, original
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
+from transforms.packed import HEAD_BYTES, packed_as
 from transforms.separated import Separated, allow_large_fields, quoted_records
 from transforms.types import CSV_HEADER
 
-# What a file that is no text begins with, and what to do with it.
-_PACKED = {
-    b"PK\x03\x04": "a zip file; unpack it",
-    b"\x1f\x8b\x08": "a gzip file; give its name the suffix .gz",
-    b"BZh91AY&SY": "a bzip2 file; give its name the suffix .bz2",
-    b"\xfd7zXZ\0": "an xz file; give its name the suffix .xz",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file; give its name the suffix .zst",
-    b"PAR1": "a Parquet file; read it as input_format=parquet",
-    b"Obj\x01": "an Avro file; read it as input_format=avro",
-}
-_HEAD_BYTES = max(MARK_BYTES, *map(len, _PACKED))
+_HEAD_BYTES = max(MARK_BYTES, HEAD_BYTES)
 # A quoted field that has not ended after so many lines was hardly meant as one.
 _MOST_LINES = 1000
 
+
+_READ_AGAIN = "read it again when nobody cuts or replaces it"
 
 # A line and its position.
 _Line = tuple[int, bytes]
@@ -52,44 +46,49 @@ class Table(NamedTuple):
 class _Data:
     """The data of an open file in chunks: uncompressed, and as UTF-8. Each iteration begins at its beginning.
 
+    It raises if the file is no text, or has been cut since it was listed, or replaced when only a part of it is read.
+
     Attributes:
         codec: what the file is encoded in; of a compressed file it is known once there is a chunk.
         behind: what stands behind compressed data; it is known at the end.
+        is_plain: whether offsets in the data are offsets in the file, so that ranges of it can be read.
     """
 
-    def __init__(self, file: Any, path: str, encoding: str) -> None:
+    def __init__(self, file: Any, piece: FileRange, encoding: str) -> None:
+        if piece.inode and piece.stop - piece.start < piece.size and _is_another(os.fstat(file.fileno()), piece):
+            raise ValueError(f"expected the file that was listed, got another one in its place; {_READ_AGAIN}")
         self._file = file
-        self._compression = CompressionTypes.detect_compression_type(path)
+        self._size = piece.size
+        self._compression = CompressionTypes.detect_compression_type(piece.path)
         self._encoding = encoding
         self.behind: list[Unreadable] = []
         self.codec = ""
-        self._packed = ""
+        self.is_plain = False
         if self._compression == CompressionTypes.UNCOMPRESSED:
             head = file.read(_HEAD_BYTES)
             self.codec = marked_encoding(head)[0] or encoding
-            self._packed = next((remedy for magic, remedy in _PACKED.items() if head.startswith(magic)), "")
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether offsets in the data are offsets in the file, so that ranges of it can be read."""
-        return self._compression == CompressionTypes.UNCOMPRESSED and self.codec == UTF8 and not self._packed
+            self.is_plain = self.codec == UTF8 and not packed_as(head)
 
     def since(self, offset: int) -> Iterator[bytes]:
-        """The rest of plain data."""
+        """What is behind an offset in the file, decompressed."""
         self._file.seek(offset)
-        return decompressed(self._file, CompressionTypes.UNCOMPRESSED, [])
+        yield from decompressed(self._file, self._compression, self.behind)
+        if self._compression == CompressionTypes.UNCOMPRESSED and self._file.tell() < self._size:
+            raise EOFError(f"expected {self._size:,} bytes, as when the file was listed, got fewer; {_READ_AGAIN}")
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._packed:
-            raise ValueError(f"expected a text file, got one whose first bytes are those of {self._packed}")
-        self._file.seek(0)
         self.behind.clear()
-        chunks = decompressed(self._file, self._compression, self.behind)
+        chunks = self.since(0)
         head = b""
         for chunk in chunks:
             head += chunk
-            if len(head) >= MARK_BYTES:
+            if len(head) >= _HEAD_BYTES:
                 break
+        if packed := packed_as(head):
+            what, remedy = packed
+            if self._compression != CompressionTypes.UNCOMPRESSED:
+                what, remedy = f"{what} in {self._compression}", "unpack it"
+            raise ValueError(f"expected a text file, got one whose first bytes are those of {what}; {remedy}")
         marked, size = marked_encoding(head)
         self.codec = marked or self._encoding
         if head == codecs.BOM_UTF8:
@@ -112,10 +111,16 @@ class _Data:
         return Piece(position, data, attributes)
 
 
+def _is_another(found: os.stat_result, piece: FileRange) -> bool:
+    """Whether a file was put in the place of the one that was listed, which one that only grew was not."""
+    # Some file systems number inodes anew whenever they look at them, and on each machine in another way.
+    return found.st_ino != piece.inode and found.st_mtime_ns // 1000 != piece.modified
+
+
 @contextlib.contextmanager
-def _opened(path: str, encoding: str) -> Iterator[_Data]:
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-        yield _Data(file, path, encoding)
+def _opened(piece: FileRange, encoding: str) -> Iterator[_Data]:
+    with FileSystems.open(piece.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        yield _Data(file, piece, encoding)
 
 
 def _split(chunks: Iterable[bytes], end: bytes, position: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -132,7 +137,8 @@ def _split(chunks: Iterable[bytes], end: bytes, position: int = 0) -> Iterator[t
         lines[0] = b"".join(begun)
         begun = [lines.pop()]
         for line in lines:
-            yield position, line[:-1] if line.endswith(b"\r") else line
+            # What writes CR LF as a line end of text files makes CR CR LF of it on Windows.
+            yield position, line.rstrip(b"\r")
             position += len(line) + 1
     if last := b"".join(begun):
         yield position, last
@@ -186,7 +192,7 @@ def read_lines(piece: FileRange, encoding: str = UTF8) -> Pieces:
         piece: the range.
         encoding: the encoding of the file, as named by `known_encoding`, unless a mark at its beginning shows another.
     """
-    with _opened(piece.path, encoding) as data:
+    with _opened(piece, encoding) as data:
         for position, line in _lines(data, piece.start, piece.stop):
             yield data.piece(position, line, {})
         yield from data.behind
@@ -206,12 +212,12 @@ def read_separated_lines(piece: FileRange, table: Table, encoding: str = UTF8) -
         ValueError: if the header cannot be used; only in the range that starts at 0, lest each range of the file say
             so.
     """
-    with _opened(piece.path, encoding) as data:
+    with _opened(piece, encoding) as data:
         lines = _lines(data, piece.start, piece.stop)
         first = next(lines, None)
         if first is not None:
             try:
-                attributes = _header(_first_line(piece.path, encoding) if piece.start else first[1], table)
+                attributes = _header(_first_line(piece, encoding) if piece.start else first[1], table)
             except ValueError:
                 if piece.start:
                     return
@@ -264,8 +270,8 @@ def _state(lines: bytes, table: Table) -> str:
     return "whole"
 
 
-def _first_line(path: str, encoding: str) -> bytes:
-    with _opened(path, encoding) as data:
+def _first_line(piece: FileRange, encoding: str) -> bytes:
+    with _opened(piece, encoding) as data:
         return next(_split(data, b"\n"))[1]
 
 
@@ -298,7 +304,7 @@ def _header(line: bytes, table: Table) -> dict[str, str]:
 
 def read_document(piece: FileRange, encoding: str = UTF8) -> Pieces:
     """A whole file as one record."""
-    with _opened(piece.path, encoding) as data:
+    with _opened(piece, encoding) as data:
         text = b"".join(data)
         yield data.piece(0, text, {})
         yield from data.behind
@@ -316,7 +322,7 @@ def read_multiline(piece: FileRange, table: Table, encoding: str = UTF8) -> Piec
             yield line.removeprefix(mark).decode(UTF8, "surrogateescape")
             mark = b""
 
-    with _opened(piece.path, encoding) as data:
+    with _opened(piece, encoding) as data:
         attributes: dict[str, str] = {}
         for row, _ in enumerate(csv.reader(remembered(), delimiter=table.fields.delimiter)):
             record = b"".join(lines).rstrip(b"\r\n")

@@ -28,11 +28,13 @@ class File(NamedTuple):
         path: the path.
         size: its size in bytes; None if it cannot be opened as a file.
         modified: when it was last modified, in microseconds since the Unix epoch; None if that is not known.
+        inode: what tells it from one that is put in its place, if it is local; 0 if not.
     """
 
     path: str
     size: Optional[int]
     modified: Optional[int] = None
+    inode: int = 0
 
 
 class Matched(NamedTuple):
@@ -144,7 +146,8 @@ def _file(path: str) -> File:
     except OSError:
         # A link to nothing, or a file that has been removed since it was listed.
         return File(path, None)
-    return File(path, found.st_size if stat.S_ISREG(found.st_mode) else None, found.st_mtime_ns // 1000)
+    size = found.st_size if stat.S_ISREG(found.st_mode) else None
+    return File(path, size, found.st_mtime_ns // 1000, found.st_ino)
 
 
 def _object(found: FileMetadata) -> File:

@@ -32,7 +32,7 @@ def read_parquet(piece: FileRange, columns: Sequence[str] | None = None) -> Piec
 
     with FileSystems.open(piece.path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
         # In nanoseconds, int96 would hold the years 1677 to 2262 only.
-        parquet = pq.ParquetFile(file, coerce_int96_timestamp_unit="us")
+        parquet = pq.ParquetFile(file, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
         _check_fields(parquet.schema_arrow, "")
         first = 0
         for group in range(parquet.num_row_groups):

@@ -7,13 +7,16 @@ from typing import NamedTuple, Optional
 class FileRange(NamedTuple):
     """A range of a file that one worker reads: the records that start in [start, stop), in bytes.
 
-    `modified` is when the file was last modified, in microseconds since the Unix epoch, if that is known.
+    `modified` is when the file was last modified, in microseconds since the Unix epoch, if that is known. `size`, in
+    bytes, and `inode` are what it had when it was listed; 0 if that is not known.
     """
 
     path: str
     start: int
     stop: int
     modified: Optional[int] = None
+    size: int = 0
+    inode: int = 0
 
 
 class Piece(NamedTuple):

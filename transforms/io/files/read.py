@@ -129,11 +129,11 @@ def _ranges(file: File, splittable: bool) -> Iterator[FileRange]:
     compression = CompressionTypes.detect_compression_type(file.path)
     if not splittable or compression != CompressionTypes.UNCOMPRESSED:
         # Readers of whole files do not ask where their range ends.
-        yield FileRange(file.path, 0, size, file.modified)
+        yield FileRange(file.path, 0, size, file.modified, size)
         return
     step = min(max(size // 64, 32 * 1024), 32 * 1024 * 1024)
     for start in range(0, size, step):
-        yield FileRange(file.path, start, min(start + step, size), file.modified)
+        yield FileRange(file.path, start, min(start + step, size), file.modified, size, file.inode)
 
 
 class _Read(beam.DoFn):

@@ -23,7 +23,9 @@ class _ParquetWriter:
         self._kind = kind
         # Vectors do not repeat, so a dictionary encoding of them would cost time and save no space.
         repeating = [column.name for column in kind.columns if column.type != "FLOAT64" and not column.fields]
-        self._writer = pq.ParquetWriter(file, arrow_schema(kind.columns), use_dictionary=repeating)
+        self._writer = pq.ParquetWriter(
+            file, arrow_schema(kind.columns), use_dictionary=repeating, write_page_checksum=True
+        )
 
     def write(self, batch: Sequence[Any]) -> None:
         self._writer.write_table(self._kind.to_arrow(batch))

@@ -45,6 +45,7 @@ def assert_same(found: Any, key: str) -> None:
         ("default", "clustering", "clustering"),
         ("length", "passage", "query"),
         ("tokenizer", "none", "none"),
+        ("lower_case", "none", "none"),
         ("cls", "passage", "query"),
         ("no_norm", "passage", "query"),
     ],
@@ -254,10 +255,6 @@ def test_sizes_are_found_where_they_are_named(
         ({"1_Pooling/config.json": {"pooling_mode": "lasttoken"}}, "expected the pooling mean or cls in .* lasttoken"),
         ({"1_Pooling/config.json": {"pooling_mode": ["mean", "cls"]}}, "expected the pooling .* got mean and cls"),
         ({"1_Pooling/config.json": {}}, "expected the pooling mean or cls in .*, got none"),
-        (
-            {"1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False}},
-            "expected include_prompt true in .*1_Pooling/config.json, got false",
-        ),
         ({"modules.json": []}, "expected the modules Transformer, Pooling and, .*modules.json, got none"),
     ],
 )
@@ -268,6 +265,77 @@ def test_what_cannot_be_used_is_refused_by_name(
     with pytest.raises(ValueError, match=reason) as error:
         usage_of(checkpoint(files))
     assert "\n" not in str(error.value)
+
+
+FIELDS: list[tuple[str, dict[str, Any], str]] = [
+    ("config.json", {"is_decoder": True}, "is_decoder false"),
+    ("config.json", {"position_embedding_type": "relative_key"}, 'position_embedding_type "absolute"'),
+    ("config.json", {"relative_attention_num_buckets": 64}, "relative_attention_num_buckets 32"),
+    ("config.json", {"quantization_config": {"bits": 8}}, "no quantization_config"),
+    ("config.json", {"auto_map": {"AutoModel": "own.Model"}}, "no auto_map"),
+    ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, 'model_type "SentenceTransformer"'),
+    ("config_sentence_transformers.json", {"truncate_dim": 8}, "no truncate_dim"),
+    ("tokenizer_config.json", {"padding_side": "left"}, 'padding_side "right"'),
+    ("tokenizer_config.json", {"truncation_side": "left"}, 'truncation_side "right"'),
+    ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, 'transformer_task "feature-extraction"'),
+    ("sentence_bert_config.json", {"module_output_name": "scores"}, 'module_output_name "token_embeddings"'),
+    ("sentence_bert_config.json", {"modality_config": {"message": {}}}, 'modality_config {"text": .*}'),
+    ("sentence_bert_config.json", {"query_length": 8}, "no query_length"),
+    ("sentence_bert_config.json", {"document_length": 8}, "no document_length"),
+    ("sentence_bert_config.json", {"query_expansion": {"length": 32}}, "no query_expansion"),
+    ("sentence_bert_config.json", {"processing_kwargs": {"text": {"max_length": 8}}}, "processing_kwargs {}"),
+    ("sentence_bert_config.json", {"model_args": {"dtype": "float16"}}, "model_args {}"),
+    ("sentence_bert_config.json", {"tokenizer_args": {"do_lower_case": True}}, "tokenizer_args {}"),
+    ("sentence_bert_config.json", {"config_args": {"is_decoder": True}}, "config_args {}"),
+    ("sentence_roberta_config.json", {"query_length": 8}, "no query_length"),
+    ("1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False}, "include_prompt true"),
+    ("2_Normalize/config.json", {"module_input_name": "tokens"}, 'module_input_name "sentence_embedding"'),
+]
+
+
+@pytest.mark.parametrize(("file", "fields", "expected"), FIELDS)
+def test_a_field_that_makes_other_vectors_is_refused_by_name(
+    checkpoint: Callable[..., pathlib.Path], file: str, fields: dict[str, Any], expected: str
+) -> None:
+    """One that is none, or says what is done anyway, is not."""
+    path = checkpoint({file: fields})
+    with pytest.raises(ValueError, match=f"^expected {expected} in {path / file}, got .*; vectors .* not supported$"):
+        usage_of(path)
+    (path / file).write_text(json.dumps(dict.fromkeys(fields) | {"pooling_mode": "mean"}))
+    usage_of(path)
+
+
+@pytest.mark.parametrize(
+    "mode", ["max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", ["mean"] * 2, "pooling_mode_max_tokens"]
+)
+def test_other_poolings_are_refused(checkpoint: Callable[..., pathlib.Path], mode: Any) -> None:
+    """Under each of their names."""
+    with pytest.raises(ValueError, match="^expected the pooling mean or cls in .*1_Pooling/config.json, got"):
+        usage_of(checkpoint({"1_Pooling/config.json": {"pooling_mode": mode}}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"path": "0_Transformer"}, "^expected the path of Transformer empty in .*, got '0_Transformer'; load"),
+        ({"type": "own.Transformer"}, "^expected the modules Transformer, .* got own.Transformer, Pooling; vectors of"),
+    ],
+)
+def test_another_transformer_module_is_refused(
+    checkpoint: Callable[..., pathlib.Path], changed: dict[str, str], reason: str
+) -> None:
+    """One in another directory, or of other authors."""
+    path = checkpoint({})
+    modules = json.loads((path / "modules.json").read_text())[:2]
+    (path / "modules.json").write_text(json.dumps([modules[0] | changed, modules[1]]))
+    with pytest.raises(ValueError, match=reason):
+        usage_of(path)
+
+
+def test_an_adapter_is_refused(checkpoint: Callable[..., pathlib.Path]) -> None:
+    """Its weights would have to be added to the model's."""
+    with pytest.raises(ValueError, match="^expected whole weights in .*, got an adapter's; merge it"):
+        usage_of(checkpoint({"adapter_config.json": {}}))
 
 
 @pytest.mark.parametrize(

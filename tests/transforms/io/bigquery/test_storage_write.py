@@ -161,7 +161,7 @@ BUNDLES = st.lists(st.lists(ROWS, min_size=1, max_size=3), min_size=2, max_size=
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BUNDLES, st.integers(0, 10**9), st.data())
 def test_each_bundle_gets_its_own_answer(kinds: list[list[str]], table: int, data: st.DataObject) -> None:
     """Whatever becomes of the others, good rows are stored, and bad ones, and only they, are refused."""

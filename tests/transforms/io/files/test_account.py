@@ -151,10 +151,15 @@ def has_doubles(value: Any) -> bool:
     return isinstance(value, list) and any(map(has_doubles, value))
 
 
+def unmarked(line: bytes) -> str:
+    """A line without the mark that it may begin with, where files were joined."""
+    return line.decode("utf-8-sig")
+
+
 def json_fate(line: bytes) -> Fate:
     """By the standard library, with pairs and literals kept."""
     try:
-        text = line.decode()
+        text = unmarked(line)
         if not text.strip():
             return Fate("blank", b"")
         found = json.loads(text, object_pairs_hook=Pairs, parse_int=Literal, parse_float=Literal)
@@ -167,7 +172,7 @@ def json_fate(line: bytes) -> Fate:
 def text_fate(line: bytes) -> Fate:
     """A line is its text."""
     try:
-        return fate([("text", line.decode())], line)
+        return fate([("text", unmarked(line))], line)
     except ValueError:
         return Fate("dead", line)
 
@@ -175,7 +180,7 @@ def text_fate(line: bytes) -> Fate:
 def separated_fate(line: bytes, header: bytes, input_format: str) -> Fate:
     """By the csv module, or for TSV by tabs."""
     try:
-        text, names = line.decode(), header.decode()
+        text, names = unmarked(line), header.decode()
     except ValueError:
         return Fate("dead", line)
     if not text.strip():
@@ -187,7 +192,7 @@ def separated_fate(line: bytes, header: bytes, input_format: str) -> Fate:
             (row,), (columns,) = (list(csv.reader([each], strict=True)) for each in (text, names))
         except (csv.Error, ValueError):
             return Fate("dead", line)
-    if len(row) != len(columns):
+    if len(row) != len(columns) or (row == columns and len(row) > 1):
         return Fate("dead", line)
     return fate([pair for pair in zip(columns, row, strict=True) if pair != ("", "")], line)
 

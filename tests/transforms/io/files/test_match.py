@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.gcp.gcsfilesystem import GCSFileSystem
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transforms.io.files.match import match, partitions, printable, would_read
@@ -224,7 +224,7 @@ PATTERNS_BELOW = st.text("ab*?/", max_size=6).filter(lambda pattern: not pattern
 
 
 @given(NAMES_BELOW, PATTERNS_BELOW)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_file_that_is_not_there_yet_would_be_read_if_it_were(
     tmp_path_factory: pytest.TempPathFactory, names: set[str], pattern: str
 ) -> None:

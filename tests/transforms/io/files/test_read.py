@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import pathlib
+import tarfile
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from apache_beam.pvalue import TaggedOutput
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +25,11 @@ from tests.beam import run
 from transforms.counters import process_counts
 from transforms.dead_letters import payload_of
 from transforms.io.files.encodings import known_encoding
-from transforms.io.files.lines import _PACKED, Table, read_document, read_lines, read_multiline, read_separated_lines
+from transforms.io.files.lines import Table, read_document, read_lines, read_multiline, read_separated_lines
+from transforms.io.files.match import match
 from transforms.io.files.pieces import FileRange, Piece, Pieces, Unreadable
-from transforms.io.files.read import ReadFiles
+from transforms.io.files.read import ReadFiles, _ranges, _Read
+from transforms.packed import packed_as
 from transforms.separated import SEPARATED
 from transforms.types import CSV_HEADER
 
@@ -57,7 +61,7 @@ def test_ranges_share_a_file_without_loss_or_double(tmp_path: pathlib.Path, line
     path = tmp_path / "file"
     path.write_bytes(b"\n".join(lines))
     size = path.stat().st_size
-    assume(size and not lines[0].startswith(tuple(_PACKED)))
+    assume(size and not packed_as(b"\n".join(lines)))
     cuts = sorted({0, size, *data.draw(st.lists(st.integers(1, size), max_size=5))})
     ranges = [FileRange(str(path), *ends) for ends in itertools.pairwise(cuts)]
     found = [line for piece in ranges for line in read_lines(piece)]
@@ -392,7 +396,7 @@ def test_members_give_the_lines_of_their_data(
     """However the data is cut into members, and however many zeros are behind each."""
     path = written(tmp_path, suffix, *(COMPRESS[suffix](data) + b"\0" * zeros for data, zeros in members))
     plain = b"".join(data for data, _ in members)
-    assume(not plain.startswith(tuple(_PACKED)))
+    assume(not packed_as(plain))
     (tmp_path / "plain").write_bytes(plain)
     assert parts(path) == parts(tmp_path / "plain")
 
@@ -574,11 +578,24 @@ def test_quotes_are_text_in_tsv(tmp_path: pathlib.Path) -> None:
     assert (data_of(records), dead) == ([b'1\t"open', b'2\tend"'], [])
 
 
+def tarred(files: dict[str, bytes]) -> bytes:
+    """A tar file of these files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
 PACKED = {
     "a zip file; unpack it": b"PK\x03\x04",
     "a gzip file; give its name the suffix .gz": gzip.compress(b"One."),
     "a bzip2 file; give": bz2.compress(b"One."),
     "a Parquet file; read it as input_format=parquet": b"PAR1",
+    "a tar file; unpack it": tarred({"a.csv": b"text\nOne.\n", "b.csv": b"text\nTwo.\n"}),
+    "a PDF file; extract its text": b"%PDF-1.7\n1 0 obj\n",
 }
 
 
@@ -593,6 +610,95 @@ def test_a_file_that_is_no_text_is_one_dead_letter(
     records, (letter,) = read(tmp_path / "a", input_format, encoding=encoding)
     assert records == {}
     assert what in letter.error_message
+
+
+@pytest.mark.parametrize("input_format", ["text", "document", "csv"])
+@pytest.mark.parametrize("what", PACKED)
+def test_compressed_data_that_is_no_text_is_one_dead_letter(
+    tmp_path: pathlib.Path, what: str, input_format: str
+) -> None:
+    """As tar.gz is, and what was compressed twice."""
+    (tmp_path / "a.gz").write_bytes(gzip.compress(PACKED[what] + b"\n" * 100_000))
+    records, (letter,) = read(tmp_path / "a.gz", input_format)
+    assert records == {}
+    assert f"{what.partition(';')[0]} in gzip; unpack it" in letter.error_message
+
+
+NUMBERED = b"".join(b"%d\n" % number for number in range(20_000))
+
+
+def read_late(path: pathlib.Path, change: Callable[[], object], input_format: str = "text") -> Any:
+    """The records and dead letters of a file that changes between its listing and its reading."""
+    reader = ReadFiles([], input_format)
+    ranges = [piece for file in match(str(path)).files for piece in _ranges(file, reader._splittable)]
+    change()
+    found = [each for piece in ranges for each in _Read(reader._read, {}).process(piece)]
+    letters = [each.value for each in found if isinstance(each, TaggedOutput)]
+    return [each.data for each in found if not isinstance(each, TaggedOutput)], letters
+
+
+@pytest.mark.parametrize("suffix", ["", ".cr", ".16"])
+@pytest.mark.parametrize("left", [0, 1, 40_000, 100_000])
+def test_a_file_that_is_cut_after_it_was_listed_is_a_dead_letter(
+    tmp_path: pathlib.Path, suffix: str, left: int
+) -> None:
+    """As by logrotate's copytruncate; the whole lines before the cut are records, a part of one is not."""
+    data = NUMBERED.replace(b"\n", b"\r") if suffix == ".cr" else NUMBERED
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(data.decode().encode("utf-16") if suffix == ".16" else data)
+    records, letters = read_late(path, lambda: os.truncate(path, left))
+    assert records == [b"%d" % number for number in range(len(records))]
+    assert {letter.payload_string for letter in letters} == {str(path)}
+    assert {"bytes, as when the file was listed, got fewer" in letter.error_message for letter in letters} == {True}
+
+
+def test_a_document_that_is_cut_after_it_was_listed_is_a_dead_letter(tmp_path: pathlib.Path) -> None:
+    """No part of it is taken for the whole."""
+    (tmp_path / "a").write_bytes(NUMBERED)
+    records, letters = read_late(tmp_path / "a", lambda: os.truncate(tmp_path / "a", 9), "document")
+    assert (records, len(letters)) == ([], 1)
+
+
+def test_a_large_file_that_is_replaced_after_it_was_listed_is_a_dead_letter(tmp_path: pathlib.Path) -> None:
+    """Its ranges would be of two files, with lines lost, doubled and torn between them."""
+    (tmp_path / "b").write_bytes(NUMBERED * 2)
+    (tmp_path / "a").write_bytes(NUMBERED)
+    os.utime(tmp_path / "a", (1, 1))
+    records, letters = read_late(tmp_path / "a", lambda: os.replace(tmp_path / "b", tmp_path / "a"))
+    assert (records, {letter.payload_string for letter in letters}) == ([], {str(tmp_path / "a")})
+    assert "got another one in its place; read it again" in letters[0].error_message
+
+
+def test_a_file_whose_inode_alone_changes_is_read(tmp_path: pathlib.Path) -> None:
+    """As below FUSE, which may number inodes anew at each look."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(NUMBERED)
+        os.utime(tmp_path / name, (1, 1))
+    records, letters = read_late(tmp_path / "a", lambda: os.replace(tmp_path / "b", tmp_path / "a"))
+    assert (len(records), letters) == (20_000, [])
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_a_file_that_grows_after_it_was_listed_is_read_to_where_it_ended(tmp_path: pathlib.Path, size: int) -> None:
+    """Nobody cut or replaced it, and a small one is read at once, whichever it is."""
+    path = tmp_path / "a"
+    path.write_bytes(b"%d\n" % 7 * size)
+    assert read_late(path, lambda: path.open("ab").write(b"8\n")) == ([b"7"] * size, [])
+
+
+def test_a_small_file_that_is_replaced_is_read_as_it_is(tmp_path: pathlib.Path) -> None:
+    """It has one range, so that all its lines are of one file."""
+    (tmp_path / "a").write_bytes(b"One.\n")
+    (tmp_path / "b").write_bytes(b"Two.\n")
+    assert read_late(tmp_path / "a", lambda: os.replace(tmp_path / "b", tmp_path / "a")) == ([b"Two."], [])
+
+
+@pytest.mark.parametrize("input_format", ["text", "csv", "tsv", "jsonl"])
+def test_a_line_may_end_with_several_cr_before_its_lf(tmp_path: pathlib.Path, input_format: str) -> None:
+    """Windows writes CR LF as CR CR LF to a file that was opened as text."""
+    (tmp_path / "a").write_bytes(b"text\ttag\r\r\nOne.\t1\r\r\nTwo.\t2\r\r\n")
+    records, dead = read(tmp_path / "a", input_format)
+    assert (data_of(records)[-2:], dead) == ([b"One.\t1", b"Two.\t2"], [])
 
 
 def test_a_damaged_row_group_costs_only_itself(tmp_path: pathlib.Path) -> None:

@@ -366,3 +366,43 @@ def test_a_broken_block_of_avro_keeps_the_rows_before_it(tmp_path: pathlib.Path)
     assert 0 < len(read) < 100
     assert read == rows[: len(read)]
     assert f"row {len(read)}:" in str(error.value)
+
+
+def altered(path: pathlib.Path, before: bytes, after: bytes) -> None:
+    """Writes other bytes in place of those that a file has once."""
+    data = path.read_bytes()
+    assert data.count(before) == 1
+    path.write_bytes(data.replace(before, after))
+
+
+def test_a_page_of_parquet_with_another_checksum_costs_its_row_group(tmp_path: pathlib.Path) -> None:
+    """What Spark and we write has checksums; a value that was altered on a disk would look like any other."""
+    path = tmp_path / "a.parquet"
+    ids = [uuid.uuid4().hex for _ in range(1000)]
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False, "row_group_size": 500}
+    pq.write_table(pa.table({"text": ids}), path, write_page_checksum=True, **options)
+    altered(path, ids[700].encode(), b"f" * 32)
+    pieces = list(read_parquet(FileRange(str(path), 0, 0)))
+    assert [json.loads(piece.data)["text"] for piece in pieces[:-1]] == ids[:500]
+    assert isinstance(pieces[-1], Unreadable)
+    assert "crc" in str(pieces[-1].error).lower()
+
+
+def test_a_block_of_avro_with_another_checksum_ends_the_file(tmp_path: pathlib.Path) -> None:
+    """Snappy keeps what it cannot compress as it is, so that it would be read as it was altered."""
+    ids = [uuid.uuid4().hex for _ in range(100)]
+    avro(tmp_path / "a.avro", {"text": "string"}, [{"text": each} for each in ids], codec="snappy", sync_interval=1000)
+    altered(tmp_path / "a.avro", ids[50].encode(), b"f" * 32)
+    read: list[Any] = []
+    with pytest.raises(ValueError, match="expected a block of its checksum"):
+        read.extend(json.loads(piece.data)["text"] for piece in read_avro(FileRange(str(tmp_path / "a.avro"), 0, 0)))
+    assert 0 < len(read) <= 50
+    assert read == ids[: len(read)]
+
+
+def test_a_block_of_avro_that_goes_on_behind_its_last_row_ends_the_file(tmp_path: pathlib.Path) -> None:
+    """A length was altered, and the rows behind it are of other bytes than they were."""
+    avro(tmp_path / "a.avro", {"text": "string"}, [{"text": "Hello there."}, {"text": "Bye."}])
+    altered(tmp_path / "a.avro", b"\x08Bye.", b"\x02Bye.")
+    with pytest.raises(ValueError, match="expected the end of the block behind its last row"):
+        list(read_avro(FileRange(str(tmp_path / "a.avro"), 0, 0)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from google.api_core.exceptions import ServiceUnavailable
 from google.pubsub_v1 import types
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.io.pubsub import leases
@@ -23,7 +23,6 @@ def request_size(ids: list[str]) -> int:
     return int(types.ModifyAckDeadlineRequest.pb(request).ByteSize())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(IDS)
 def test_requests_stay_below_the_limits(ids: list[str]) -> None:
     """A thousand ids and 512 KiB; all ids go out, in their order."""

@@ -35,7 +35,7 @@ def data_of(taken: list[Delivery]) -> list[bytes]:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     takers=st.integers(2, 16),
     published=st.lists(st.integers(1, 60), min_size=1, max_size=10),
