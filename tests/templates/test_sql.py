@@ -60,6 +60,7 @@ EXPECTED = {
 # Written by hand: the statements of each.
 BY_HAND = {
     "vector_search.sql": [expressions.Select],
+    "index_recall.sql": [expressions.Select],
     "error_records_by_reason.sql": [expressions.Select],
     "error_records_payloads.sql": [expressions.Select],
     "error_records_pubsub.sql": [expressions.Create],
