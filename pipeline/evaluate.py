@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 _NEEDED = ("ir_measures", "pandas", "sklearn", "tqdm")
 _FOLDS = 5
-_RETRIEVAL = "{:28} {:9} {:>7}  {:>22}  {:>22}  {:>22}  {:>5}"
+_RETRIEVAL = "{:31} {:9} {:>7}  {:>22}  {:>22}  {:>22}  {:>5}"
 _ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
 
 
