@@ -58,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             waits = checks.waits(settings, runner, here)
             if not settings.input:
                 check_checkpoints(beam_options)
-            checks.check_udf(settings)
-            checks.check_model(settings)
+            checks.check_stages(settings)
             checks.check_inputs(settings, runner, here)
             inputs = stack.enter_context(open_inputs(settings, checks.is_native(settings, runner)))
             checks.check_outputs(settings, inputs, here=here)

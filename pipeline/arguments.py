@@ -3,13 +3,17 @@
 import argparse
 import dataclasses
 import difflib
+import itertools
 import re
+import sys
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from transforms.encoder.options import VERSION_REGEX, EmbeddingOptions, EncoderOptions
 from transforms.options import descriptions
+
+T = TypeVar("T")
 
 TRUE_OR_FALSE = ("true", "false")
 
@@ -48,6 +52,58 @@ class Option(NamedTuple):
     regex: str = ""
     parent: str = ""
     triggers: tuple[str, ...] = ()
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of a program: no abbreviations, a usage that fits a line, and one line for what is wrong.
+
+    Args:
+        module: what `python -m` names.
+        description: one sentence on what the program does.
+        more: as for ArgumentParser; `usage` tells what follows the module's name.
+    """
+
+    def __init__(self, module: str, description: str, usage: str = "", **more: Any) -> None:
+        super().__init__(prog=f"python -m {module}", description=description, allow_abbrev=False, **more)
+        self._required = usage
+
+    def format_help(self) -> str:
+        """The help, whose usage shows what must be given only: the rest stands below it."""
+        self.usage = " ".join(filter(None, ["%(prog)s", self._required or self._demanded(), "[OPTION ...]"]))
+        return super().format_help()
+
+    def _demanded(self) -> str:
+        one_of = [group for group in self._mutually_exclusive_groups if group.required]
+        shown = [" | ".join(map(_shown, group._group_actions)) for group in one_of]
+        alone = [action for action in self._actions if action.required or not action.option_strings]
+        return " ".join([*(f"({names})" for names in shown), *map(_shown, alone)])
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The options. One that there is not is named before one that is missing, which it may have been meant for."""
+        given = sys.argv[1:] if args is None else list(args)
+        for argument in itertools.takewhile(lambda argument: argument != "--", given):
+            if argument.startswith("--") and argument.split("=")[0] not in self._option_string_actions:
+                self.error(unknown_option(argument, self))
+        return super().parse_args(given, namespace)
+
+    def error(self, message: str) -> Any:
+        """Ends the program with one line and exit code 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _shown(action: argparse.Action) -> str:
+    """An argument as usage shows it."""
+    value = str(action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper()))
+    if action.option_strings:
+        return f"{action.option_strings[0]}={value}"
+    return f"[{value}]" if action.nargs in ("?", "*") else value
+
+
+def unknown_option(argument: str, parser: argparse.ArgumentParser) -> str:
+    """What is wrong with an argument that `parser` does not know, and the option that was meant, if one is near."""
+    name = argument.split("=")[0]
+    close = difflib.get_close_matches(name, list(parser._option_string_actions), 1)
+    return f"unknown option {name!r}; " + (f"did you mean {close[0]}?" if close else "see --help")
 
 
 def options_of(cls: type, group: str, **more: Mapping[str, Any]) -> list[Option]:
@@ -180,7 +236,7 @@ def dashed(message: str, options: Sequence[Option]) -> str:
     return re.sub(mentioned, lambda match: f"--{match[0]}", message)
 
 
-BOOLEANS = {"true": True, "false": False, "": None}
+_BOOLEANS = {"true": True, "false": False, "": None}
 
 
 def _list(given: str) -> tuple[str, ...]:
@@ -189,16 +245,16 @@ def _list(given: str) -> tuple[str, ...]:
 
 # How to convert an argument to its field's type, if it does not have it already.
 _TYPED: dict[Any, Any] = {
-    bool: lambda given: BOOLEANS.get(given, given),
-    bool | None: BOOLEANS.__getitem__,
+    bool: lambda given: _BOOLEANS.get(given, given),
+    bool | None: _BOOLEANS.__getitem__,
     int | None: lambda given: given or None,
     Sequence[str]: _list,
     Sequence[str] | None: lambda given: None if given == "*" else _list(given),
 }
 
 
-def made(cls: Any, arguments: argparse.Namespace, **values: Any) -> Any:
-    """An instance of an options class, from the arguments that are named like its fields, and `values` of others."""
+def made(cls: type[T], arguments: argparse.Namespace, **values: Any) -> T:
+    """An instance of a class, from the arguments that are named like its fields, and `values` of others."""
     for name, kind in typing.get_type_hints(cls).items():
         if name not in values and hasattr(arguments, name):
             values[name] = _TYPED.get(kind, lambda given: given)(getattr(arguments, name))

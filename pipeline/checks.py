@@ -12,7 +12,7 @@ from pipeline.places import files_of, is_pipe, looking_at, paths, shard, shards
 from pipeline.settings import Settings
 from transforms.encoder.catalogue import find_model
 from transforms.encoder.hot_swap import check_watchable
-from transforms.encoder.options import check_model as check_model_options
+from transforms.encoder.options import check_model
 from transforms.encoder.text_encoder import name_and_version
 from transforms.io.bigquery.tables import READ, check_readable, check_right
 from transforms.io.disk import is_local
@@ -98,16 +98,6 @@ def check_inputs(settings: Settings, runner: str, here: bool) -> None:
         check_subscription(settings.input_subscription, [CONSUME] if here else [])
     if settings.input_topic and native:
         check_topic(settings.input_topic)
-
-
-def check_udf(settings: Settings) -> None:
-    """Check that a function of the user's own can be loaded.
-
-    Raises:
-        ValueError: if it cannot.
-    """
-    if settings.parser and settings.parser.udf:
-        read_udf(settings.parser.udf, settings.parser.udf_function)
 
 
 def check_outputs(settings: Settings, inputs: Inputs, read: str = "input", here: bool = True) -> None:
@@ -226,15 +216,19 @@ def _check_tables(option: str, tables: Sequence[str], columns: Sequence[Column])
             check_readable(table, columns)
 
 
-def check_model(settings: Settings) -> None:
-    """Check that the model exists and can do what is asked, as far as that can be told without loading it.
+def check_stages(settings: Settings) -> None:
+    """Check that a function of the user's own can be loaded, and that the model exists and can do what is asked.
+
+    The model is not loaded for that.
 
     Raises:
-        ValueError: if it does not exist, cannot do it, or is here in another version than the one that is asked for.
+        ValueError: if one does not exist or cannot do it, or the model is here in another version than is asked for.
     """
+    if settings.parser and settings.parser.udf:
+        read_udf(settings.parser.udf, settings.parser.udf_function)
     encoder = settings.encoder
     model = find_model(encoder.model, encoder.preprocessor, encoder.allow_http)
-    check_model_options(model, encoder)
+    check_model(model, encoder)
     if encoder.model_version and not any("://" in handle for handle in (model.encoder, model.preprocessor)):
         console.import_tensorflow()
         name_and_version(encoder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.arguments import add_options, check_values, dashed
+from pipeline.arguments import Parser, add_options, check_values, dashed, unknown_option
 from pipeline.options import OPTIONS, SOURCES
 
 
@@ -19,11 +19,9 @@ class ProgramOptions(PipelineOptions):
         add_options(parser, OPTIONS)
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
-
+class _Parser(Parser):
     def error(self, message: str) -> Any:
-        """Raises what is wrong, in place of an exit with the usage."""
+        """Raises what is wrong, for callers that are not at a command line."""
         raise ValueError(message)
 
 
@@ -37,14 +35,18 @@ def parse(
     Raises:
         ValueError: one line that names the option, what was expected, what was given and what to do.
     """
-    parser = Parser(
-        prog="python -m pipeline",
-        description="Text in, one row per sentence with its vector out.",
+    parser = _Parser(
+        "pipeline",
+        "Text in, one row per sentence with its vector out.",
+        usage="--input=GLOB --input_format=FORMAT --output=PREFIX --output_format=FORMAT",
         epilog="Beam's own options (--runner, --direct_num_workers, --project, ...) are accepted too.",
-        allow_abbrev=False,
     )
     add_options(parser, OPTIONS)
     arguments, rest = parser.parse_known_args(argv)
+    for argument in unknown_options(rest):
+        # What is near an option of the program is told first: another error may follow from it.
+        if difflib.get_close_matches(argument.split("=")[0], list(parser._option_string_actions), 1, 0.8):
+            raise ValueError(unknown_option(argument, parser))
     check_values(arguments, OPTIONS)
     for name in SOURCES:
         if (count := sum(argument.split("=")[0] == f"--{name}" and argument[-1] != "=" for argument in argv)) > 1:
@@ -58,7 +60,8 @@ def parse(
     # Beam keeps its options as UTF-8, and a path need not be that.
     beam_options = PipelineOptions([argument.encode(errors="backslashreplace").decode() for argument in argv])
     learn(beam_options)
-    _refuse_unknown(unknown_options(rest))
+    if unknown := unknown_options(rest):
+        raise ValueError(unknown_option(unknown[0], every_option()))
     return arguments, beam_options
 
 
@@ -70,19 +73,11 @@ def unknown_options(arguments: Sequence[str]) -> list[str]:
 
 def every_option() -> argparse.ArgumentParser:
     """A parser of all options: the program's, Beam's, and those of a runner that has described them."""
-    parser = Parser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    parser = _Parser("pipeline", "", add_help=False, conflict_handler="resolve")
     parser.add_value_provider_argument = parser.add_argument  # type: ignore[attr-defined]
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(parser)
     return parser
-
-
-def _refuse_unknown(unknown: Sequence[str]) -> None:
-    if not unknown:
-        return
-    name = unknown[0].split("=")[0]
-    close = difflib.get_close_matches(name, list(every_option()._option_string_actions), 1)
-    raise ValueError(f"unknown option {name!r}" + (f"; did you mean {close[0]}?" if close else "; see --help"))
 
 
 def in_command_line(message: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import console, stopping
+from pipeline.arguments import Parser
 from pipeline.checks import check_prefix
 from pipeline.current import CurrentRows, View
 from pipeline.names import journal_beside, place_of
@@ -23,7 +24,8 @@ from pipeline.outputs import make_directory, replace, waiting_files
 from pipeline.places import shard
 from transforms.io.disk import is_local, sync
 from transforms.io.files.match import would_read
-from transforms.io.files.write import FILE_FORMATS, JOURNAL, ROWS, WRITERS, Kind
+from transforms.io.files.write import FILE_FORMATS, WRITERS
+from transforms.kinds import JOURNAL, ROWS, Kind
 
 # Enough for Parquet's row groups to be read fast.
 _ROWS_A_GROUP = 16_384
@@ -61,11 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.compact",
-        description="Write the current rows of many files, and their journal, into few files of the same format.",
-        allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.compact",
+        "Write the current rows of many files, and their journal, into few files of the same format.",
     )
     parser.add_argument("--input", required=True, metavar="GLOB", help="Files of rows, and beside them their journal.")
     parser.add_argument("--output", required=True, metavar="PREFIX", help="Where to write them, as in a run.")
@@ -177,8 +178,6 @@ def _write(
 
 def _save(tables: Iterator[pa.Table], folder: pathlib.Path, file_format: str, kind: Kind, rows_per_file: int) -> int:
     """Write tables into files of at most `rows_per_file` rows; how many rows there are."""
-    # The rows are tables, or what Arrow makes of them, already.
-    kind = kind._replace(to_arrow=_unchanged, to_dict=_unchanged)
     total, left = 0, 0
     writer: Any = None
     for table in _groups(tables, min(_ROWS_A_GROUP, rows_per_file)):
@@ -187,7 +186,7 @@ def _save(tables: Iterator[pa.Table], folder: pathlib.Path, file_format: str, ki
                 if writer:
                     writer.close()
                 path, left = folder / f"{total:012}.{file_format}", rows_per_file
-                writer = WRITERS[file_format](path.open("wb"), kind)
+                writer = WRITERS[file_format](path.open("wb"), _AsRead(*kind))
             writer.write(table if file_format == "parquet" else table.to_pylist())
         total, left = total + len(table), left - len(table)
     with _written():
@@ -204,8 +203,14 @@ def _written() -> Iterator[None]:
         raise UnwritableError(error) from error
 
 
-def _unchanged(given: Any) -> Any:
-    return given
+class _AsRead(Kind):
+    """A kind whose rows are tables, or what Arrow makes of them, already."""
+
+    def to_arrow(self, elements: Any, vector: Any = None) -> Any:
+        return elements
+
+    def to_dict(self, element: Any) -> Any:
+        return element
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:

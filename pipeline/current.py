@@ -3,27 +3,17 @@
 import argparse
 import functools
 import glob
-import itertools
-import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from pipeline.names import BESIDE_ROWS, Place, journal_beside, place_of, written_under
+from pipeline.written import own_columns_of, read_batches
 from transforms.encoder.reasons import reason_of
-from transforms.schema import (
-    ARROW_TYPES,
-    AVRO_TYPES,
-    EMBEDDING_COLUMNS,
-    JOURNAL_COLUMNS,
-    NEWEST_FIRST,
-    Column,
-    arrow_schema,
-)
+from transforms.schema import EMBEDDING_COLUMNS, JOURNAL_COLUMNS, NEWEST_FIRST, Column, arrow_schema
 
 Answer = TypeVar("Answer")
 
@@ -73,12 +63,8 @@ class View:
 
     @functools.cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of the rows, with all the own columns that some of their files have.
-
-        Raises:
-            ValueError: if files have one column in two types, or of another type than own columns may have.
-        """
-        return (*EMBEDDING_COLUMNS, *_own_of(self.paths))
+        """The columns of the rows, with all those that `own_columns_of` finds in their files, or refuses."""
+        return (*EMBEDDING_COLUMNS, *own_columns_of(self.paths))
 
     @property
     def paths(self) -> list[str]:
@@ -302,119 +288,3 @@ def _parquet(paths: Sequence[str]) -> str:
         "(SELECT NULL::VARCHAR AS revision WHERE false) UNION ALL BY NAME "
         f"(FROM read_parquet([{listed}], union_by_name = true, filename = true, file_row_number = true))"
     )
-
-
-def read_batches(
-    paths: Sequence[str], columns: Sequence[Column], read: Callable[[int], object] = lambda rows: None
-) -> Any:
-    """The rows of files of any format as a stream of Arrow batches; `read` is told how many there are in each."""
-    schema = arrow_schema(columns)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for path in paths:
-            for table in _READERS[place_of(path).format](path, columns):
-                read(len(table))
-                yield from table.cast(schema).to_batches()
-
-    return pa.RecordBatchReader.from_batches(schema, batches())
-
-
-def _own_of(paths: Sequence[str]) -> tuple[Column, ...]:
-    """The own columns of files; where a file has only nulls in one, others tell its type."""
-    # It imports Beam, which a search does without.
-    from transforms.columns import TYPES
-
-    types: dict[str, str] = {}
-    for path in paths:
-        for name, kind in _OWN_TYPES[place_of(path).format](path).items():
-            if kind not in (*TYPES, ""):
-                raise ValueError(f"expected own columns of {', '.join(TYPES)}, got another type in {name!r} of {path}")
-            if kind and types.get(name, "") not in ("", kind):
-                raise ValueError(f"expected one type in the column {name!r}, got {types[name]}, and {kind} in {path}")
-            types[name] = kind or types.get(name, "")
-    return tuple(Column(name, kind or "STRING", "NULLABLE", "") for name, kind in types.items())
-
-
-def _parquet_types(path: str) -> dict[str, str]:
-    import pyarrow.parquet as pq
-
-    names = {kind: name for name, kind in ARROW_TYPES.items()}
-    return {field.name: names.get(field.type, "other") for field in pq.read_schema(path) if field.name not in _OURS}
-
-
-def _avro_types(path: str) -> dict[str, str]:
-    import fastavro
-
-    with open(path, "rb") as file:
-        schema: Any = fastavro.reader(file).writer_schema
-    names = {json.dumps(["null", kind], sort_keys=True): name for name, kind in AVRO_TYPES.items()}
-    return {
-        field["name"]: names.get(json.dumps(field["type"], sort_keys=True), "other")
-        for field in schema["fields"]
-        if field["name"] not in _OURS
-    }
-
-
-def _jsonl_types(path: str) -> dict[str, str]:
-    """The types in which JSON has the columns; "" for those that are null in every row."""
-    types: dict[str, str] = {}
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            for name, value in json.loads(line).items():
-                if name not in _OURS:
-                    types[name] = types.get(name) or _JSON_TYPES.get(type(value), "other")
-            if all(types.values()):
-                break
-    return types
-
-
-_OURS = {column.name for column in EMBEDDING_COLUMNS}
-_JSON_TYPES = {type(None): "", str: "STRING", bool: "BOOL", int: "INT64", float: "FLOAT64"}
-_OWN_TYPES: dict[str, Callable[[str], dict[str, str]]] = {
-    "parquet": _parquet_types,
-    "jsonl": _jsonl_types,
-    "avro": _avro_types,
-}
-
-
-def _read_parquet(path: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_A_BATCH):
-            table = pa.Table.from_batches([batch])
-            for column in columns:
-                if column.mode == "NULLABLE" and column.name not in table.column_names:
-                    table = table.append_column(column.name, pa.nulls(len(table), ARROW_TYPES[column.type]))
-            yield table.select([column.name for column in columns])
-
-
-def _read_jsonl(path: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
-    times = [column.name for column in columns if column.type == "TIMESTAMP"]
-
-    def row(line: str) -> dict[str, Any]:
-        values: dict[str, Any] = json.loads(line)
-        return values | {name: values[name] and datetime.fromisoformat(values[name]) for name in times}
-
-    with open(path, encoding="utf-8") as file:
-        yield from _tables(map(row, file), columns)
-
-
-def _read_avro(path: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
-    import fastavro
-
-    with open(path, "rb") as file:
-        yield from _tables(fastavro.reader(file), columns)
-
-
-def _tables(rows: Iterator[Any], columns: Sequence[Column]) -> Iterator[pa.Table]:
-    while batch := list(itertools.islice(rows, _ROWS_A_BATCH)):
-        yield pa.Table.from_pylist(batch, arrow_schema(columns))
-
-
-# How the files of each format are read, as tables of some columns.
-_READERS: dict[str, Callable[[str, Sequence[Column]], Iterator[pa.Table]]] = {
-    "parquet": _read_parquet,
-    "jsonl": _read_jsonl,
-    "avro": _read_avro,
-}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline import console, retrieval
-from pipeline.arguments import MODEL_OPTIONS, add_options, check_values, dashed, made
+from pipeline.arguments import MODEL_OPTIONS, Parser, add_options, check_values, dashed, made
 from pipeline.search.parquet import ParquetRows
 from pipeline.search.searching import Search
 from transforms.dataframe import embed
@@ -75,10 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.evaluate",
-        description="Score models on pairs of texts with a similarity or on texts with labels, and searches of rows.",
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.evaluate",
+        "Score models on pairs of texts with a similarity or on texts with labels, and searches of rows.",
     )
     parser.add_argument(
         "--model",

@@ -3,7 +3,6 @@
 It trusts its callers, as a pipeline may contain code: keep it on this machine, or in a network of your own.
 """
 
-import argparse
 import socket
 import sys
 import threading
@@ -27,6 +26,7 @@ from apache_beam.transforms.ptransform import PTransform
 from apache_beam.utils import thread_pool_executor
 
 from pipeline import console, stopping
+from pipeline.arguments import Parser
 from transforms.integrations.schema_transforms import discovered, made, named
 
 _PROGRAM = "python -m pipeline.expansion_service"
@@ -104,11 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=_PROGRAM,
-        description="Serve SplitSentences and EmbedSentences to programs in Java and YAML.",
-        allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.expansion_service",
+        "Serve SplitSentences and EmbedSentences to programs in Java and YAML.",
     )
     parser.add_argument("--port", type=int, required=True, help="Port to listen on; 0 for a free one.")
     parser.add_argument("--host", default="localhost", help="Address to listen on, which runners must reach.")

@@ -11,14 +11,15 @@ import zipfile
 from collections.abc import Callable, Sequence
 
 from pipeline import console
+from pipeline.arguments import Parser
 from transforms.encoder.catalogue import CATALOGUE, Model, find_model, models_directory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program. Returns 2 if it was refused."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.export_encoder",
-        description="Convert a checkpoint (Hugging Face's, Spark NLP's) or a TF-Hub style pair to one that loads fast.",
+    parser = Parser(
+        "pipeline.export_encoder",
+        "Convert a checkpoint (Hugging Face's, Spark NLP's) or a TF-Hub style pair to one that loads fast.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(

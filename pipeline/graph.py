@@ -1,9 +1,7 @@
-"""The graph: sources, stages and sinks, wired and named."""
+"""The graph: sources and stages, wired and named, in front of the sinks."""
 
-import functools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -11,33 +9,23 @@ from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.inputs import Inputs
 from pipeline.settings import Settings
+from pipeline.sinks import NOWHERE, write
+from transforms.counters import NotesNames
 from transforms.dead_letters import WithDeadLetters
 from transforms.embedding import EmbedSentences
 from transforms.encoder.catalogue import find_model
 from transforms.io.bigquery.read import ReadTable
-from transforms.io.bigquery.write import (
-    METHODS,
-    WriteDeadLettersToBigQuery,
-    WriteJournalToBigQuery,
-    WriteRowsToBigQuery,
-)
 from transforms.io.files.read import ReadFiles
-from transforms.io.files.write import DEAD_LETTERS, JOURNAL, Kind, WriteFiles, rows_with
-from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.pubsub.read import ReadFromSubscription
-from transforms.io.pubsub.write import WriteDeadLettersToTopic, WriteToTopic
 from transforms.known import KEY_COLUMNS, VECTOR_COLUMNS, VERSION_COLUMNS, ReuseVectors, WholeVersions
 from transforms.parsing import ParseMessages, ParserOptions
 from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
-from transforms.schema import CARRIED, JOURNAL_COLUMNS, Column, bigquery_schema, json_row, sql_string
+from transforms.schema import CARRIED, JOURNAL_COLUMNS, Column, sql_string
 from transforms.splitting import KeepMetadata, SplitSentences
-from transforms.types import JournalEntry, Message, Record, Sentence, SentenceEmbedding, is_end
-from transforms.versions import KeepJournal
-
-_NOWHERE: Mapping[str, str] = {}
+from transforms.types import Message, Record, Sentence, SentenceEmbedding
 
 
-def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: Mapping[str, str] = _NOWHERE) -> None:
+def build(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs, waiting: Mapping[str, str] = NOWHERE) -> None:
     """Wire the whole pipeline for checked `settings`; files under a prefix in `waiting` wait in its folder."""
     if settings.parser is None:
         sentences, refused = _sentences_of_rows(pipeline, settings, inputs)
@@ -101,9 +89,7 @@ def read_files(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> W
 
 def parse_rows(records: Any, settings: Settings) -> WithDeadLetters[Sentence]:
     """From rows written earlier, alone or in a pair with the entries of their journal, to their sentences."""
-    transform = ParseRows(settings.splitting.columns)
-    if settings.journal:
-        transform = transform.with_versions()
+    transform = ParseRows(settings.splitting.columns).with_versions(bool(settings.journal))
     sentences: WithDeadLetters[Sentence] = records | "Parse rows" >> transform.with_dead_letters()
     fields = settings.splitting.metadata_fields
     if fields is None:
@@ -151,18 +137,15 @@ def _names(columns: Iterable[Column]) -> list[str]:
 
 def parse(records: "beam.PCollection[Record]", options: ParserOptions, settings: Settings) -> WithDeadLetters[Message]:
     """From records to messages, those that only retire an earlier version included if there is a journal."""
-    transform = ParseMessages(**vars(options))
-    if settings.journal:
-        transform = transform.with_versions()
+    transform = ParseMessages(**vars(options)).with_versions(bool(settings.journal))
     outputs: WithDeadLetters[Message] = records | "Parse" >> transform.with_dead_letters()
     return outputs
 
 
 def split(messages: "beam.PCollection[Message]", settings: Settings) -> WithDeadLetters[Sentence]:
     """From messages to sentences, with the ends of versions between them if there is a journal."""
-    transform = SplitSentences(**vars(settings.splitter), **vars(settings.splitting))
-    if settings.journal:
-        transform = transform.with_versions()
+    options = vars(settings.splitter) | vars(settings.splitting)
+    transform = SplitSentences(**options).with_versions(bool(settings.journal))
     outputs: WithDeadLetters[Sentence] = messages | "Split" >> transform.with_dead_letters()
     return outputs
 
@@ -182,53 +165,15 @@ def _without_content(row: SentenceEmbedding) -> SentenceEmbedding:
     return row._replace(content="")
 
 
-class _Keep(beam.DoFn):
+class _Keep(NotesNames):
     def __init__(self, fields: Sequence[str], own: Sequence[Column]) -> None:
         self._kept = KeepMetadata(fields)
+        self.notes = (self._kept.found,)
         self._carried = [CARRIED + column.name for column in own]
-
-    def start_bundle(self) -> None:
-        self._kept.found.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._kept.found.finish_bundle()
 
     def process(self, sentence: Sentence) -> Iterator[Sentence]:
         own = {name: sentence.metadata[name] for name in self._carried if name in sentence.metadata}
         yield sentence._replace(metadata={**self._kept.of(sentence.metadata), **own})
-
-
-def write(
-    rows: Any,
-    dead_letters: Mapping[str, Any],
-    settings: Settings,
-    is_stream: bool,
-    waiting: Mapping[str, str] = _NOWHERE,
-    entries: Sequence[Any] = (),
-) -> None:
-    """Write rows to their sink, the journal after them, and the dead letters of each stage, the sinks' too, to theirs.
-
-    `entries` go into the journal too.
-
-    In a stream, each stage has its own sink of dead letters, because a local stream must be one fused stage, and a
-    Flatten would break it up.
-    """
-    into = functools.partial(_write, settings=settings, waiting=None if is_stream else waiting)
-    written = into(rows, "rows", settings.output, kind=rows_with(settings.own))
-    dead_letters = {**dead_letters, **written.dead_letters}
-    if settings.journal:
-        kept = written.elements | "Keep journal" >> beam.ParDo(KeepJournal()).with_output_types(JournalEntry)
-        if written.jobs:
-            kept |= "Wait for rows" >> beam.transforms.util.WaitOn(*written.jobs)
-        if entries:
-            kept = (kept, *entries) | "Add entries" >> beam.Flatten()
-        dead_letters = {**dead_letters, **into(kept, "journal", settings.journal, kind=JOURNAL).dead_letters}
-    if not is_stream:
-        gathered = tuple(dead_letters.values()) | "Gather dead letters" >> beam.Flatten()
-        into(gathered, "dead letters", settings.dead_letters, kind=DEAD_LETTERS)
-        return
-    for stage, letters in dead_letters.items():
-        into(letters, f"dead letters of {stage}", settings.dead_letters, kind=DEAD_LETTERS)
 
 
 def _read_stream(pipeline: beam.Pipeline, settings: Settings, inputs: Inputs) -> Any:
@@ -268,80 +213,3 @@ def _readers(settings: Settings, options: PipelineOptions) -> int:
 def _record(message: Any) -> Record:
     published = Timestamp.from_utc_datetime(message.publish_time).micros
     return Record(message.data, "", message.message_id, message.attributes or {}, published)
-
-
-class _Written(NamedTuple):
-    """What became of elements.
-
-    Attributes:
-        elements: those that were written, and the ends of versions behind them.
-        dead_letters: those that the sink rejected, by stage.
-        jobs: what must be done before they are written.
-    """
-
-    elements: Any
-    dead_letters: Mapping[str, Any] = {}
-    jobs: Sequence[Any] = ()
-
-
-def _write(
-    pcoll: Any, what: str, target: str, kind: Kind, settings: Settings, waiting: Mapping[str, str] | None
-) -> _Written:
-    """Write elements of `kind`; `waiting` has the folders where a batch's files wait for its end, None in a stream."""
-    name = f"Write {what}"
-    if settings.output_format == "pubsub":
-        rows = pcoll | f"Make {what} JSON" >> beam.Map(_json_bytes, kind).with_output_types(bytes)
-        patience = settings.retry_for_seconds
-        if kind is DEAD_LETTERS:
-            rows | name >> WriteDeadLettersToTopic(target, spill_dir=settings.spill_dir, retry_for_seconds=patience)
-            return _Written(pcoll)
-        sent = rows | name >> WriteToTopic(target, retry_for_seconds=patience).with_dead_letters()
-        return _Written(pcoll, {"publish": sent.dead_letters})
-    if settings.output_format != "bigquery":
-        if waiting is None:
-            return _Written(pcoll | name >> WriteBundleFiles(target, settings.output_format, kind))
-        to_files = WriteFiles(target, settings.output_format, kind, waiting.get(target, ""))
-        _without_ends(pcoll, kind) | name >> to_files
-        return _Written(pcoll)
-    method = settings.bigquery_write_method
-    if method not in METHODS:
-        return _Written(pcoll, jobs=_load(_without_ends(pcoll, kind), what, target, kind))
-    if kind is DEAD_LETTERS:
-        pcoll | name >> WriteDeadLettersToBigQuery(
-            target, method, settings.retry_for_seconds, spill_dir=settings.spill_dir
-        )
-        return _Written(pcoll)
-    if kind is JOURNAL:
-        stage, write = "journal", WriteJournalToBigQuery(target, method, settings.retry_for_seconds)
-    else:
-        columns = settings.splitting.columns
-        stage, write = "write", WriteRowsToBigQuery(target, method, settings.retry_for_seconds, columns=columns)
-    written = pcoll | name >> write.with_dead_letters()
-    return _Written(written.output, {stage: written.dead_letters})
-
-
-def _without_ends(pcoll: Any, kind: Kind) -> Any:
-    if kind.element is not SentenceEmbedding:
-        return pcoll
-    return pcoll | "Leave out ends" >> beam.Filter(lambda row: not is_end(row)).with_output_types(kind.element)
-
-
-def _load(pcoll: Any, what: str, target: str, kind: Kind) -> Sequence[Any]:
-    """Write by Beam's load jobs, into the table that the program has already made; the jobs."""
-    rows = pcoll | f"Make {what} rows" >> beam.Map(_json_row, kind).with_output_types(dict[str, Any])
-    result = rows | f"Write {what}" >> beam.io.WriteToBigQuery(
-        target,
-        method="FILE_LOADS",
-        schema=bigquery_schema(kind.columns),
-        create_disposition=beam.io.BigQueryDisposition.CREATE_NEVER,
-        write_disposition=beam.io.BigQueryDisposition.WRITE_APPEND,
-    )
-    return result.destination_load_jobid_pairs, result.destination_copy_jobid_pairs
-
-
-def _json_row(element: Any, kind: Kind) -> dict[str, Any]:
-    return json_row(kind.to_dict(element))
-
-
-def _json_bytes(element: Any, kind: Kind) -> bytes:
-    return json.dumps(_json_row(element, kind), ensure_ascii=False).encode()

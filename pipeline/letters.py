@@ -12,6 +12,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pipeline.places import looking_at
+from pipeline.written import READERS
 from transforms import adapters, embedding, parsing, reembedding, splitting
 from transforms.dead_letters import cause_of, payload_of
 from transforms.fields import as_text
@@ -24,6 +25,8 @@ from transforms.io.pubsub import write as pubsub
 from transforms.schema import CARRIED
 from transforms.times import parse_time
 from transforms.types import DeadLetter, JournalEntry, Message, Record, Sentence, SentenceEmbedding
+
+FORMATS = ("bigquery", *READERS)
 
 
 class Entry(NamedTuple):
@@ -197,7 +200,7 @@ def read_letters(letters_format: str, place: str) -> Iterator[DeadLetter]:
     for path in _files(place):
         try:
             with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-                rows = list(_READERS[letters_format](file))
+                rows = list(READERS[letters_format](file))
         # What a damaged file raises depends on its format.
         except Exception as error:
             raise ValueError(
@@ -211,30 +214,6 @@ def _files(pattern: str) -> list[str]:
     if not paths:
         raise ValueError(f"expected --letters to match files, {pattern!r} matches none; check the path")
     return paths
-
-
-def _read_parquet(file: Any) -> Iterable[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(file).to_pylist()  # type: ignore[no-any-return]
-
-
-def _read_avro(file: Any) -> Iterable[dict[str, Any]]:
-    import fastavro
-
-    return fastavro.reader(file)  # type: ignore[no-any-return]
-
-
-def _read_jsonl(file: Any) -> Iterable[dict[str, Any]]:
-    return map(json.loads, file)
-
-
-_READERS: dict[str, Callable[[Any], Iterable[dict[str, Any]]]] = {
-    "parquet": _read_parquet,
-    "avro": _read_avro,
-    "jsonl": _read_jsonl,
-}
-FORMATS = ("bigquery", *_READERS)
 
 
 def _letter(place: str, row: Mapping[str, Any]) -> DeadLetter:

@@ -4,7 +4,6 @@ It starts both, publishes messages at a chosen rate, runs `python -m pipeline` o
 long that took, until it is stopped.
 """
 
-import argparse
 import collections
 import contextlib
 import itertools
@@ -20,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from pipeline.arguments import Parser
 from pipeline.emulators import EmulatorMissingError
 from pipeline.emulators.bigquery import bigquery_emulator
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription, pubsub_emulator
@@ -35,7 +35,7 @@ _EXAMPLES = pathlib.Path("examples/messages.jsonl")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the harness. Returns 0 if every message arrived, 1 if not, 2 if it was refused."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.local", description=(__doc__ or "").splitlines()[0])
+    parser = Parser("pipeline.local", (__doc__ or "").splitlines()[0])
     parser.add_argument("--messages", default=str(_EXAMPLES), metavar="FILE", help="JSONL records with a field text.")
     parser.add_argument("--rate", type=float, default=10.0, help="Messages per second. [10]")
     parser.add_argument("--count", type=int, default=0, help="Stop after this many messages; 0 for no limit.")

@@ -1,10 +1,10 @@
 """`python -m pipeline.models`: the catalogue of models, as a table."""
 
-import argparse
 import difflib
 import sys
 from collections.abc import Sequence
 
+from pipeline.arguments import Parser
 from transforms.encoder.catalogue import CATALOGUE, DEFAULT_MODEL, models_directory
 
 _ROW = "{:34} {:>9}  {:14} {:9} {:5} {:>10}  {:10}  {}"
@@ -12,7 +12,7 @@ _ROW = "{:34} {:>9}  {:14} {:9} {:5} {:>10}  {:10}  {}"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the catalogue, or some models of it. Returns 0, or 2 if there is no such model."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.models", description="List the models by name.")
+    parser = Parser("pipeline.models", "List the models by name.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="Models to list; by default all.")
     arguments = parser.parse_args(argv)
     known = CATALOGUE | {model.alias: model for model in CATALOGUE.values() if model.alias}

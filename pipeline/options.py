@@ -1,10 +1,11 @@
 """The program's options: the fields of the options classes, and the options that only a program has."""
 
 from pipeline.arguments import TRUE_OR_FALSE, VECTORS, Option, options_of
+from transforms.decoding import FORMATS
 from transforms.io.bigquery.write import METHODS, BigQueryOptions
 from transforms.io.files.write import FILE_FORMATS
 from transforms.io.pubsub.resources import SUBSCRIPTION_REGEX, TOPIC_REGEX
-from transforms.parsing import FORMATS, ParserOptions
+from transforms.parsing import ParserOptions
 from transforms.reembedding import ROW_FORMATS
 from transforms.separated import SEPARATED
 from transforms.splitter import SplitterOptions

@@ -21,7 +21,7 @@ from pipeline.places import literal, looking_at, shard, shards
 from pipeline.settings import Settings
 from transforms.io.bigquery.tables import WRITE, check_right, create_table
 from transforms.io.disk import is_local
-from transforms.io.files.write import DEAD_LETTERS, JOURNAL, rows_with
+from transforms.kinds import DEAD_LETTERS, JOURNAL, rows_with
 
 _log = logging.getLogger(__name__)
 

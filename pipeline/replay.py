@@ -12,7 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import checks, console, graph, stopping
-from pipeline.arguments import add_options, check_values
+from pipeline.arguments import Parser, add_options, check_values
 from pipeline.command_line import in_command_line
 from pipeline.inputs import Inputs, written_before
 from pipeline.letters import ENTRIES, FORMATS, Choice, Chosen, choose, read_letters
@@ -20,6 +20,7 @@ from pipeline.options import OPTIONS
 from pipeline.outputs import make_outputs, waiting_files
 from pipeline.running import run_locally
 from pipeline.settings import Settings, settings_of
+from pipeline.sinks import write
 from transforms import embedding, parsing, reembedding, splitting
 from transforms.io.bigquery import write as bigquery
 from transforms.io.files import read as files
@@ -49,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             check_values(arguments, OPTIONS)
             settings = settings_of(arguments)
-            checks.check_udf(settings)
-            checks.check_model(settings)
+            checks.check_stages(settings)
             chosen = _chosen(letters, choice, _without(settings))
             read = [arguments.letters] if arguments.letters_format in FILE_FORMATS else []
             code = _run(chosen.elements, settings, read)
@@ -60,12 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or (1 if chosen.left_out else 0)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.replay",
-        description="Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.replay",
+        "Play dead letters again: publish them unchanged, or run them from the stage that rejected them.",
         epilog="Without --to_topic, the options of `python -m pipeline` say how to run them and where to write.",
-        allow_abbrev=False,
     )
     parser.add_argument("--letters", required=True, metavar="GLOB|project:dataset.table", help="The dead letters.")
     parser.add_argument("--letters_format", required=True, choices=sorted(FORMATS), help="Format of --letters.")
@@ -203,7 +202,7 @@ def _build(
     refused |= {"rows": parsed.dead_letters, "embed": rows.dead_letters}
     written = joined("write", SentenceEmbedding, rows.output, entering(bigquery.STAGE, pubsub.STAGE))
     entries = entering(bigquery.JOURNAL_STAGE)
-    graph.write(written, refused, settings, is_stream=False, waiting=waiting, entries=[entries])
+    write(written, refused, settings, is_stream=False, waiting=waiting, entries=[entries])
 
 
 if __name__ == "__main__":

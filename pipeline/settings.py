@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from pipeline.arguments import BOOLEANS, made
+from pipeline.arguments import made
 from pipeline.names import dead_letters_beside, journal_beside
 from transforms.columns import own_columns
 from transforms.encoder.options import EmbeddingOptions, EncoderOptions
@@ -16,36 +16,18 @@ from transforms.splitting import SplittingOptions
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run reads, does and writes.
+    """What a run reads, does and writes: a field holds what the option of its name says, and "" or None its default.
 
     Attributes:
-        input: files or table to read, "" for a stream.
-        input_subscription: subscription to read, "" for none.
-        input_topic: topic to read, "" for none.
-        input_format: the format of the input, one of FORMATS and ROW_FORMATS.
-        input_journal: the journal of rows to read; "" for the one beside them, "none" for none.
-        source: how Pub/Sub is read, "native" or "splittable"; "" for what fits the runner.
         max_wait_seconds: how long a streamed message waits for others.
-        readers: how many readers a stream has; 0 for the runner's parallelism.
-        csv_multiline: whether CSV and TSV records may span lines.
-        encoding: the encoding of text files that begin with no mark.
         parser: how records become messages; None if rows are read.
         splitter: how messages become sentences.
         splitting: the rest of SplitSentences' options.
         encoder: which encoder embeds them.
         embedding: the rest of EmbedSentences' options.
-        output: where rows go.
-        output_format: the format of rows and dead letters.
-        dead_letters: where dead letters go.
-        journal: where the journal goes, "" for none.
-        max_dead_letters: how many a run may have and end well, or which share of what it reads; "" for any.
-        spill_dir: where dead letters go that their sink refuses; "" for none.
-        already_written: rows written earlier, whose versions of messages are left out; "" for none.
-        reuse: rows written earlier, whose vectors are used again; "" for none.
-        store_content: whether rows keep their sentence.
-        bigquery_write_method: how rows are written to BigQuery.
+        dead_letters: where dead letters go, the default place included.
+        journal: where the journal goes, the default place included; "" for none.
         retry_for_seconds: how long to wait out an outage of a sink.
-        wait: whether to wait for the end of the pipeline; None for what fits the runner.
     """
 
     input: str
@@ -110,35 +92,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
             f"expected --udf with messages, got --input_format={arguments.input_format}, whose rows go through no "
             "function; leave it out"
         )
-    return Settings(
-        input=arguments.input,
-        input_subscription=arguments.input_subscription,
-        input_topic=arguments.input_topic,
-        input_format=arguments.input_format,
-        input_journal=arguments.input_journal,
-        source=arguments.source,
+    return made(
+        Settings,
+        arguments,
         max_wait_seconds=arguments.max_wait_ms / 1000,
-        readers=arguments.readers,
-        csv_multiline=arguments.csv_multiline,
-        encoding=arguments.encoding,
         parser=parser,
         # A bound may contain commas, so it is not split.
         splitter=made(SplitterOptions, arguments, custom_bounds=tuple(filter(None, [arguments.custom_bounds]))),
         splitting=made(SplittingOptions, arguments),
         encoder=made(EncoderOptions, arguments),
         embedding=made(EmbeddingOptions, arguments),
-        output=arguments.output,
-        output_format=arguments.output_format,
         dead_letters=arguments.dead_letters or dead_letters_beside(arguments.output, arguments.output_format),
         journal=_journal(arguments),
-        max_dead_letters=arguments.max_dead_letters,
-        spill_dir=arguments.spill_dir,
-        already_written=arguments.already_written,
-        reuse=arguments.reuse,
-        store_content=arguments.store_content == "true",
-        bigquery_write_method=arguments.bigquery_write_method,
         retry_for_seconds=arguments.retry_seconds,
-        wait=BOOLEANS[arguments.wait],
     )
 
 

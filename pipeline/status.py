@@ -1,6 +1,5 @@
 """`python -m pipeline.status`: how far each model is with the messages that any model has seen, by the journal."""
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,9 +9,10 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
 from pipeline import console
-from pipeline.current import read_batches
+from pipeline.arguments import Parser
 from pipeline.names import journal_beside
 from pipeline.places import check_files, row_files
+from pipeline.written import read_batches
 from transforms.encoder.reasons import reason_of
 from transforms.io.bigquery.tables import TABLE_REGEX, parse_table
 from transforms.io.disk import is_local
@@ -154,11 +154,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.status",
-        description="Print how far each model is with the messages that any model has seen, by the journal of rows.",
-        allow_abbrev=False,
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.status",
+        "Print how far each model is with the messages that any model has seen, by the journal of rows.",
     )
     parser.add_argument(
         "--rows", required=True, metavar="GLOB|project:dataset.table", help="The rows, beside which their journal is."

@@ -1,8 +1,8 @@
 """`python -m templates.render`: the Flex Templates' metadata and container specs, made from the program's options.
 
-Without arguments, it writes the files that are checked in: metadata and specs under templates/, and the tables' schemas
-for Terraform. With --image and --to, it writes the specs of one image, to be uploaded; their default model is the one
-that is baked into the image.
+Without arguments, it writes the files that are checked in: metadata and specs under templates/, and of the tables the
+schemas for Terraform and the statements in SQL. With --image and --to, it writes the specs of one image, to be
+uploaded; their default model is the one that is baked into the image.
 """
 
 import argparse
@@ -22,14 +22,16 @@ from transforms.encoder.catalogue import DEFAULT_MODEL
 from transforms.io.bigquery.tables import TABLE_REGEX
 from transforms.io.bigquery.write import METHODS
 from transforms.io.files.read import FILE_FORMATS
+from transforms.kinds import DEAD_LETTERS, JOURNAL, ROWS, Kind
 from transforms.reembedding import ROW_FORMATS
-from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, JOURNAL_COLUMNS, bigquery_schema
+from transforms.schema import Column, bigquery_schema, sql_string
 
 DIRECTORY = pathlib.Path(__file__).parent
 # Stands for an image's name in the specs that are checked in.
 PLACEHOLDER_IMAGE = "REGION-docker.pkg.dev/PROJECT/REPOSITORY/sentence-embeddings:TAG"
 
 _MODEL = "[A-Za-z0-9_.-]+|(https|gs)://.+|/.+"
+_TABLE = {"param_type": "BIGQUERY_TABLE", "metavar": "project:dataset.table", "regex": TABLE_REGEX}
 # What Dataflow and the templates' fixed options restrict in an option.
 _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "input": {
@@ -44,31 +46,23 @@ _NARROWED: Mapping[str, Mapping[str, Any]] = {
     "output": {
         "help": "Table to write rows to; it is made if it does not exist.",
         "label": "Output table",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "already_written": {
         "help": "Table of rows written earlier. By the journal beside it, a version of a message that the same model "
         "was carried through is counted and left out; with journal=none, by the rows, a sentence that has one of its "
         "id and model.",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "reuse": {
         "help": "Table of rows written earlier, whose vectors are used again: a sentence that the same model has "
         "embedded there, in whatever message, is not encoded.",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "dead_letters": {
         "help": "Table to write dead letters to; by default, the output's name and _error_records.",
         "label": "Dead-letter table",
-        "param_type": "BIGQUERY_TABLE",
-        "metavar": "project:dataset.table",
-        "regex": TABLE_REGEX,
+        **_TABLE,
     },
     "journal": {
         "help": "Table to write the journal to, one line per message and version that was carried to its end; by "
@@ -239,14 +233,52 @@ def specs(image: str, model: str) -> dict[str, str]:
     return {f"{template.name}_spec.json": _json(spec(template, image, model)) for template in TEMPLATES}
 
 
+def _ddl(table: str, kind: Kind) -> str:
+    """The SQL statement that creates `table`, "project.dataset.table", if it does not exist."""
+    lines = ",\n".join(f"  {_ddl_column(column)}" for column in kind.columns)
+    return (
+        f"CREATE TABLE IF NOT EXISTS `{table}` (\n{lines}\n)\n"
+        f"PARTITION BY TIMESTAMP_TRUNC({kind.layout.partition}, DAY)\n"
+        f"CLUSTER BY {', '.join(kind.layout.cluster)};\n"
+    )
+
+
+# Those of our names that BigQuery reserves.
+_RESERVED = ("end", "rows")
+
+
+def _ddl_column(column: Column) -> str:
+    kind = column.type
+    if column.fields:
+        kind = f"STRUCT<{', '.join(_ddl_column(field) for field in column.fields)}>"
+    if column.mode == "REPEATED":
+        kind = f"ARRAY<{kind}>"
+    name = f"`{column.name}`" if column.name in _RESERVED else column.name
+    required = " NOT NULL" if column.mode == "REQUIRED" else ""
+    return f"{name} {kind}{required} OPTIONS (description = {sql_string(column.description)})"
+
+
+# The tables that are made ahead, each with its kind and what it is.
+_TABLES = {
+    "embeddings": (ROWS, "rows: one for each sentence and model, and now and then a double"),
+    "embeddings_error_records": (DEAD_LETTERS, "dead letters: inputs that a stage could not use, whole"),
+    "embeddings_journal": (JOURNAL, "the journal: one for each message, version and model that was carried to its end"),
+}
+_SQL = """\
+-- The table of {what}.
+-- Put in your own names: sed 's/PROJECT/my-project/g; s/DATASET/my_dataset/g' {file}.sql | bq query --nouse_legacy_sql
+"""
+
+
 def files() -> dict[str, str]:
     """All files that are checked in, by name."""
-    tables = {"embeddings": EMBEDDING_COLUMNS, "error_records": DEAD_LETTER_COLUMNS, "journal": JOURNAL_COLUMNS}
-    return {
-        **{f"{template.name}_metadata.json": _json(metadata(template)) for template in TEMPLATES},
-        **specs(PLACEHOLDER_IMAGE, DEFAULT_MODEL),
-        **{f"terraform/{name}_schema.json": _json(bigquery_schema(tables[name])["fields"]) for name in tables},
-    }
+    found = {f"{template.name}_metadata.json": _json(metadata(template)) for template in TEMPLATES}
+    found |= specs(PLACEHOLDER_IMAGE, DEFAULT_MODEL)
+    for table, (kind, what) in _TABLES.items():
+        name = table.removeprefix("embeddings_")
+        found[f"terraform/{name}_schema.json"] = _json(bigquery_schema(kind.columns)["fields"])
+        found[f"sql/{name}.sql"] = _SQL.format(what=what, file=name) + _ddl(f"PROJECT.DATASET.{table}", kind)
+    return found
 
 
 def _json(content: Any) -> str:

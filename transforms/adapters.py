@@ -9,14 +9,7 @@ import numpy as np
 from apache_beam.ml.rag.types import Content, EmbeddableItem, Embedding
 
 from transforms.counters import Counters
-from transforms.dead_letters import (
-    TAG,
-    DeadLetterTransform,
-    WithDeadLetters,
-    dead_letters,
-    jsonable,
-    split_dead_letters,
-)
+from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, jsonable, refused, split_dead_letters
 from transforms.fields import ABSENT, has, remove, take_first, value_of
 from transforms.ids import stable_id
 from transforms.parsing import check_names
@@ -53,35 +46,23 @@ class AsMessages(DeadLetterTransform):
         check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
         self.text_field, self.id_field, self.timestamp_field = text_field, id_field, timestamp_field
 
-    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Any]:
         """The messages, and as dead letters the elements that have no text, or a time that cannot be parsed."""
         dofn = _AsMessage(self.text_field, self.id_field, self.timestamp_field)
         return split_dead_letters(pcoll, STAGE, dofn, Message)
 
 
-class AsSentences(DeadLetterTransform):
+class AsSentences(AsMessages):
     """Converts Messages, or anything that AsMessages accepts, to PCollection[Sentence], one sentence per text.
 
     An EmbeddableItem keeps its id and index. EmbedSentences applies this transform by itself, with the default field
-    names.
-
-    Args:
-        text_field: as in AsMessages.
-        id_field: as in AsMessages.
-        timestamp_field: as in AsMessages.
-
-    Raises:
-        ValueError: as in AsMessages.
+    names. The arguments are those of AsMessages.
     """
 
-    def __init__(self, text_field: str = "text", id_field: str = "id", timestamp_field: str = "") -> None:
-        super().__init__()
-        check_names(text_field=text_field, id_field=id_field, timestamp_field=timestamp_field)
-        self._fields = (text_field, id_field, timestamp_field)
-
-    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
+    def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Any]:
         """The sentences, and as dead letters the elements that have no text, or a time that cannot be parsed."""
-        return split_dead_letters(pcoll, f"{STAGE} whole", _AsSentence(*self._fields), Sentence)
+        dofn = _AsSentence(self.text_field, self.id_field, self.timestamp_field)
+        return split_dead_letters(pcoll, f"{STAGE} whole", dofn, Sentence)
 
 
 class AsEmbeddableItems(beam.PTransform):
@@ -169,9 +150,7 @@ class _AsMessage(beam.DoFn):
             taken = self._take(element)
         # A row of another program may raise anything, and must not stop the others.
         except Exception as error:
-            self._counters.count("dead_letters_take")
-            for letter in dead_letters(STAGE, error, _whole(element), {}):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_take", STAGE, error, _whole(element), {})
             return
         if taken is not None:
             yield taken

@@ -4,9 +4,10 @@ import collections
 import functools
 import operator
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.metrics.metricbase import Counter, Distribution
 
@@ -37,6 +38,22 @@ class Counters:
 # The names that are kept for a hint, and the length of one; a message may have any number of fields.
 _MOST_NAMES = 100
 _LONGEST_NAME = 100
+
+
+class NotesNames(beam.DoFn):
+    """A DoFn that takes note of named values; subclasses name in `notes` what each bundle begins and ends with."""
+
+    notes: "Sequence[NamesFound]" = ()
+
+    def start_bundle(self) -> None:
+        """Forgets what a bundle that failed has seen."""
+        for names in self.notes:
+            names.start_bundle()
+
+    def finish_bundle(self) -> None:
+        """Counts what was seen."""
+        for names in self.notes:
+            names.finish_bundle()
 
 
 class NamesFound:

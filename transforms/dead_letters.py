@@ -6,8 +6,8 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import apache_beam as beam
 
@@ -66,6 +66,18 @@ def dead_letters(
         )
         for number, part in enumerate(parts)
     ]
+
+
+def refused(
+    counter: str, stage: str, error: BaseException | str, payload: bytes, attributes: Mapping[str, str]
+) -> Iterator[beam.pvalue.TaggedOutput]:
+    """The output of a DoFn for an input that it could not process: the rows of a dead letter, which `counter` counts.
+
+    The other arguments are those of `dead_letters`.
+    """
+    Counters().count(counter)
+    for letter in dead_letters(stage, error, payload, attributes):
+        yield beam.pvalue.TaggedOutput(TAG, letter)
 
 
 def cause_of(error_message: str) -> str:
@@ -157,7 +169,7 @@ class DeadLetterTransform(beam.PTransform):
 
     _hand_out = False
 
-    def with_dead_letters(self) -> "DeadLetterTransform":
+    def with_dead_letters(self) -> Self:
         """Returns failing inputs as a second PCollection instead of failing the pipeline."""
         self._hand_out = True
         return self

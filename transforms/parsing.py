@@ -1,25 +1,22 @@
 """ParseMessages: parses the records that a source read into messages; those that fail become dead letters."""
 
 import collections
-import csv
 import dataclasses
-import functools
-import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from transforms.counters import Counters, NamesFound
-from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.counters import Counters, NamesFound, NotesNames
+from transforms.dead_letters import WithDeadLetters, refused, split_dead_letters
+from transforms.decoding import DECODERS, FORMATS, kind_of
 from transforms.encoder.options import check_fields
 from transforms.fields import (
     ABSENT,
     Fields,
-    Number,
     as_plain,
     as_text,
     find_first,
@@ -31,10 +28,11 @@ from transforms.fields import (
 )
 from transforms.ids import stable_id
 from transforms.options import takes
-from transforms.separated import SEPARATED, quoted_records
+from transforms.separated import SEPARATED
 from transforms.times import iso_micros, parse_time
 from transforms.types import CSV_HEADER, Message, Record
 from transforms.udf import Udf, read_udf
+from transforms.versions import VersionedTransform
 
 STAGE = "Parse messages"
 # Prefix of the attributes in which a dead letter keeps its record's source, apart from the record's own attributes.
@@ -46,89 +44,6 @@ _INTEGER = re.compile(r"[+-]?\d{1,19}", re.ASCII)
 _NO = ("", "false", "null", "0")
 
 
-def _text_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
-    return {options.text_field: text}
-
-
-def _distinct(pairs: Iterable[tuple[str, Any]]) -> Fields:
-    """Named values as a dict.
-
-    Raises:
-        ValueError: if two of them have one name.
-    """
-    pairs = list(pairs)
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"expected each field once, got {twice!r} {names.count(twice)} times; rename it")
-    return fields
-
-
-_decode_json = json.JSONDecoder(
-    object_pairs_hook=_distinct, parse_float=Number, parse_int=Number, parse_constant=Number
-).decode
-
-
-def _json_fields(record: Record, text: str, options: "ParserOptions") -> Fields:
-    fields = _decode_json(text)
-    if not isinstance(fields, dict):
-        raise ValueError(f"expected a JSON object, got {_kind(fields)}")
-    if "\\u" in text:
-        try:
-            # A lone surrogate, as in "\\ud800", is not valid text: no encoder and no sink accepts it.
-            as_text(fields).encode()
-        except UnicodeEncodeError:
-            raise ValueError("expected Unicode text, got a lone surrogate") from None
-    return fields
-
-
-def _quoted(line: str, delimiter: str) -> list[str]:
-    """The fields of a separated record, in which quotes may enclose delimiters, quotes and line ends."""
-    if '"' not in line and "\r" not in line and "\n" not in line:
-        return line.split(delimiter)
-    try:
-        rows = quoted_records(line, delimiter)
-    except csv.Error as error:
-        raise ValueError(
-            f"expected quotes around whole fields, or none: {error}; set quoting or csv_multiline"
-        ) from error
-    if len(rows) > 1:
-        raise ValueError(f"expected one record, got {len(rows)} lines; set csv_multiline if quoted fields span lines")
-    return rows[0] if rows else []
-
-
-def _separated_fields(delimiter: str) -> Callable[[Record, str, "ParserOptions"], Fields]:
-    def cut(line: str, is_quoted: bool) -> list[str]:
-        return _quoted(line, delimiter) if is_quoted else line.split(delimiter)
-
-    cut_header = functools.lru_cache(maxsize=64)(cut)
-
-    def fields(record: Record, text: str, options: "ParserOptions") -> Fields:
-        header = cut_header(record.attributes[CSV_HEADER], options.is_quoted)
-        row = cut(text, options.is_quoted)
-        if len(row) != len(header):
-            raise ValueError(f"expected {len(header)} fields, as in the header, got {len(row)}")
-        named = dict(zip(header, row, strict=True))
-        if len(named) < len(header) or "" in named:
-            # Spreadsheets export empty columns without a name: there is nothing in them to keep.
-            return _distinct(pair for pair in zip(header, row, strict=True) if pair != ("", ""))
-        return named
-
-    return fields
-
-
-# How the payload of each input format is decoded to fields. Rows of Parquet and Avro arrive as JSON.
-_DECODERS: dict[str, Callable[[Record, str, "ParserOptions"], Fields]] = {
-    "text": _text_fields,
-    "document": _text_fields,
-    "json": _json_fields,
-    "jsonl": _json_fields,
-    **{name: _separated_fields(kind.delimiter) for name, kind in SEPARATED.items()},
-    "parquet": _json_fields,
-    "avro": _json_fields,
-}
-FORMATS = tuple(_DECODERS)
 _DOCUMENT = "document"
 QUOTINGS = ("csv", "none")
 # The options that name a field or attribute of a message.
@@ -251,7 +166,7 @@ class MessageParser(ParserOptions):
             )
         text = record.data.decode("utf-8")
         if text.strip():
-            fields = _DECODERS[self.input_format](record, text, self)
+            fields = DECODERS[self.input_format](record, text, self.text_field, self.is_quoted)
         elif record.origin and self.input_format != _DOCUMENT:
             return None
         else:
@@ -327,7 +242,7 @@ class MessageParser(ParserOptions):
         if content is ABSENT:
             raise ValueError(f"expected a field {self.text_field!r}, got {sorted(fields)}")
         if content is not None and not isinstance(content, str):
-            raise ValueError(f"expected text in the field {self.text_field!r}, got {_kind(content)}")
+            raise ValueError(f"expected text in the field {self.text_field!r}, got {kind_of(content)}")
         return content or ""
 
     def parted(self, fields: Fields, before: Parts) -> Parts:
@@ -397,13 +312,13 @@ def _joined(attributes: dict[str, str], fields: Fields) -> Fields:
     return attributes | {name: value for name, value in fields.items() if value is not None or name not in attributes}
 
 
-class ParseMessages(DeadLetterTransform):
+class ParseMessages(VersionedTransform):
     """Parses PCollection[Record] to PCollection[Message], with each message's event time as its timestamp.
 
     A record becomes a dead letter if it is not UTF-8, does not match the format, lacks the text field, has an invalid
     time or version, deletes a message without naming its id, or is larger than `max_message_bytes`. Messages with a
     null or blank text are counted ("messages_blank") and left out, and so are those that delete one
-    ("messages_deleted").
+    ("messages_deleted"). With versions they are returned too, as those that have no sentences.
 
     With `udf`, a record is what its function returns for it. One that it leaves out is counted ("messages_filtered"),
     and so are the messages that it makes beyond the first of a record ("messages_made"); its time is the distribution
@@ -420,19 +335,13 @@ class ParseMessages(DeadLetterTransform):
         super().__init__()
         self._parser = parser = MessageParser(*fields, **options)
         self._udf = read_udf(parser.udf, parser.udf_function) if parser.udf else None
-        self._with_versions = False
-
-    def with_versions(self) -> "ParseMessages":
-        """Returns messages without a text and deletions too, as versions that have no sentences."""
-        self._with_versions = True
-        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Message]:
         """The messages, and as dead letters the records that could not be parsed."""
         return split_dead_letters(pcoll, STAGE, _Parse(self._parser, self._with_versions, self._udf), Message)
 
 
-class _Parse(beam.DoFn):
+class _Parse(NotesNames):
     def __init__(self, parser: MessageParser, with_versions: bool = False, udf: Optional[Udf] = None) -> None:
         self._parser = parser
         self._udf = udf
@@ -445,27 +354,18 @@ class _Parse(beam.DoFn):
         if parser.text_template:
             named |= {f"text_template.{name}": name for name in parser.text_names}
         self._names = NamesFound(named, has)
+        self.notes = self._names, self._attribute_names
 
     def setup(self) -> None:
         if self._udf:
             # A worker that lacks what the file imports is not the fault of any message.
             self._udf.load()
 
-    def start_bundle(self) -> None:
-        self._names.start_bundle()
-        self._attribute_names.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._names.finish_bundle()
-        self._attribute_names.finish_bundle()
-
     def process(self, record: Record) -> Iterator[Any]:
         try:
             messages = self._messages(record)
         except (ValueError, RecursionError) as error:
-            self._counters.count("dead_letters_parse")
-            for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_parse", STAGE, error, record.data, attributes_of(record))
             return
         for message in messages:
             if message is None or not message.text:
@@ -545,8 +445,3 @@ def record_of(payload: bytes, attributes: Mapping[str, str]) -> Record:
 
 def _is_source(key: str) -> bool:
     return key.startswith(SOURCE_PREFIX)
-
-
-def _kind(value: Any) -> str:
-    names: Mapping[type, str] = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
-    return "null" if value is None else names.get(type(value), "a number")

@@ -7,21 +7,14 @@ from typing import Any, Optional
 import apache_beam as beam
 
 from transforms.columns import OwnColumns
-from transforms.counters import Counters
-from transforms.dead_letters import (
-    TAG,
-    DeadLetterTransform,
-    WithDeadLetters,
-    dead_letters,
-    element_json,
-    split_dead_letters,
-)
+from transforms.counters import Counters, NotesNames
+from transforms.dead_letters import WithDeadLetters, element_json, refused, split_dead_letters
 from transforms.fields import as_text
 from transforms.parsing import attributes_of
 from transforms.schema import EMBEDDING_COLUMNS
 from transforms.times import parse_time
 from transforms.types import JournalEntry, Record, Sentence
-from transforms.versions import age, end_of
+from transforms.versions import VersionedTransform, age, end_of
 
 STAGE = "Parse rows"
 # The input formats that hold rows: "rows" for Parquet files, "bigquery" for a table.
@@ -36,14 +29,14 @@ _NOT_STORED = "expected a row's sentence in its column 'content', got none; it w
 _KINDS: dict[str, type] = {"STRING": str, "INT64": int}
 
 
-class ParseRows(DeadLetterTransform):
+class ParseRows(VersionedTransform):
     """Parses PCollection[Record], each a row as JSON, to the PCollection[Sentence] of what is current among them.
 
     The input is the rows alone, or a pair of them and of the entries of their journal, as JSON too. Of a message with
     an entry, the newest entry of any model names the current version: its rows go on, each id once and in text order,
     whichever model made them. Rows of other versions are left out ("rows_retired"), also of one that has no entry yet.
     If not all rows of the current version are there, none goes on ("versions_torn"). Of all other messages, and without
-    a journal, the row of an id with the newest event time is used, as in `io.bigquery.tables.newest_rows_view`.
+    a journal, the row of an id with the newest event time is used, as in templates/sql/newest_embeddings.sql.
 
     A row that stores its sentence takes precedence over one that does not; rows of an id that are not used are counted
     ("rows_doubled"). A record that is not a row, or whose sentence was not stored, becomes a dead letter. An entry that
@@ -57,16 +50,9 @@ class ParseRows(DeadLetterTransform):
             metadata.
     """
 
-    _with_versions = False
-
     def __init__(self, columns: Sequence[str] = ()) -> None:
         super().__init__()
         self._own = OwnColumns(columns)
-
-    def with_versions(self) -> "ParseRows":
-        """Names the revision of its message in each sentence, and lets an end follow those of each entry."""
-        self._with_versions = True
-        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the rows without one."""
@@ -148,26 +134,19 @@ def _as_found(message_id: str, entry: JournalEntry) -> tuple[str, tuple[None, Jo
     return message_id, (None, entry)
 
 
-class _Parse(beam.DoFn):
+class _Parse(NotesNames):
     def __init__(self, has_journal: bool, own: OwnColumns) -> None:
         self._has_journal = has_journal
         self._own = own
+        self.notes = (own.found,)
         self._counters = Counters()
-
-    def start_bundle(self) -> None:
-        self._own.found.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._own.found.finish_bundle()
 
     def process(self, record: Record) -> Iterator[Any]:
         self._counters.count("rows_read")
         try:
             sentence = sentence_of(record.data, self._own)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            self._counters.count("dead_letters_rows")
-            for letter in dead_letters(STAGE, error, record.data, attributes_of(record)):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_rows", STAGE, error, record.data, attributes_of(record))
             return
         # Where no journal tells which version is current, none is told apart.
         yield sentence.message_id, (sentence if self._has_journal else sentence._replace(revision=""), None)
@@ -199,10 +178,9 @@ class _TakeCurrent(beam.DoFn):
             if row.content:
                 self._counters.count("sentences")
                 yield row if self._with_versions else row._replace(revision="")
-                continue
-            self._counters.count("dead_letters_rows")
-            for letter in dead_letters(STAGE, _NOT_STORED, element_json(row), {"message_id": row.message_id}):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            else:
+                row_json, attributes = element_json(row), {"message_id": row.message_id}
+                yield from refused("dead_letters_rows", STAGE, _NOT_STORED, row_json, attributes)
         if entry and not entry.sentences:
             self._counters.count("messages_deleted" if entry.deleted else "messages_blank")
         if entry and self._with_versions:

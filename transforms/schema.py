@@ -9,15 +9,15 @@ import base64
 import datetime
 import decimal
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    # They import Beam, which takes seconds.
-    from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
+    # It imports Beam, which takes seconds.
+    from transforms.types import SentenceEmbedding
 
 
 class Column(NamedTuple):
@@ -134,13 +134,14 @@ def _arrow_field(column: Column, vector: pa.DataType) -> pa.Field:
     if column.fields:
         kind = pa.struct([_arrow_field(field, vector) for field in column.fields])
     else:
-        kind = vector if _is_vector(column) else ARROW_TYPES[column.type]
+        kind = vector if is_vector(column) else ARROW_TYPES[column.type]
     if column.mode == "REPEATED":
         kind = pa.list_(pa.field("item", kind, nullable=False))
     return pa.field(column.name, kind, nullable=column.mode == "NULLABLE")
 
 
-def _is_vector(column: Column) -> bool:
+def is_vector(column: Column) -> bool:
+    """Whether the column holds vectors."""
     return (column.type, column.mode) == ("FLOAT64", "REPEATED")
 
 
@@ -150,7 +151,7 @@ def avro_schema(columns: Sequence[Column], name: str) -> dict[str, Any]:
 
 
 def _avro_field(column: Column, parent: str) -> dict[str, Any]:
-    kind: Any = "float" if _is_vector(column) else AVRO_TYPES.get(column.type)
+    kind: Any = "float" if is_vector(column) else AVRO_TYPES.get(column.type)
     if column.fields:
         kind = avro_schema(column.fields, f"{parent}_{column.name}")
     if column.mode == "REPEATED":
@@ -191,31 +192,6 @@ JOURNAL_LAYOUT = Partitioning("written_at", ("model", "message_id"))
 NEWEST_FIRST = "version DESC, written_at DESC, revision DESC"
 
 
-def ddl(table: str, columns: Sequence[Column], layout: Partitioning) -> str:
-    """The SQL statement that creates `table` ("project.dataset.table") if it does not exist."""
-    lines = ",\n".join(f"  {_ddl_column(column)}" for column in columns)
-    return (
-        f"CREATE TABLE IF NOT EXISTS `{table}` (\n{lines}\n)\n"
-        f"PARTITION BY TIMESTAMP_TRUNC({layout.partition}, DAY)\n"
-        f"CLUSTER BY {', '.join(layout.cluster)};\n"
-    )
-
-
-# Those of our names that BigQuery reserves.
-_RESERVED = ("end", "rows")
-
-
-def _ddl_column(column: Column) -> str:
-    kind = column.type
-    if column.fields:
-        kind = f"STRUCT<{', '.join(_ddl_column(field) for field in column.fields)}>"
-    if column.mode == "REPEATED":
-        kind = f"ARRAY<{kind}>"
-    name = f"`{column.name}`" if column.name in _RESERVED else column.name
-    required = " NOT NULL" if column.mode == "REQUIRED" else ""
-    return f"{name} {kind}{required} OPTIONS (description = {sql_string(column.description)})"
-
-
 def sql_string(text: str) -> str:
     """`text` as a string literal in BigQuery SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -232,98 +208,8 @@ def own_value(row: SentenceEmbedding, column: Column) -> Any:
     return None if text is None else _OWN_VALUES[column.type](text)
 
 
-def _metadata(row: SentenceEmbedding, own: Sequence[Column]) -> Mapping[str, str]:
-    """The metadata without what travels in it."""
-    if not own:
-        return row.metadata
-    return {name: value for name, value in row.metadata.items() if not name.startswith(CARRIED)}
-
-
-def embeddings_to_arrow(
-    rows: Sequence[SentenceEmbedding],
-    vector: pa.DataType = pa.float32(),  # noqa: B008
-    own: Sequence[Column] = (),
-) -> pa.Table:
-    """Rows as an Arrow table of `arrow_schema((*EMBEDDING_COLUMNS, *own), vector)`.
-
-    Vectors are converted as a single buffer.
-    """
-    values = np.frombuffer(b"".join(row.embedding for row in rows), "<f4")
-    lengths = np.array([len(row.embedding) // 4 for row in rows], np.int64)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    schema = arrow_schema((*EMBEDDING_COLUMNS, *own), vector)
-    made: dict[str, pa.Array] = {
-        "embedding": pa.ListArray.from_arrays(
-            offsets, pa.array(values).cast(vector), type=schema.field("embedding").type
-        ),
-        "metadata": _pairs_to_arrow([_metadata(row, own) for row in rows], schema.field("metadata").type),
-    }
-    for column in own:
-        made[column.name] = pa.array([own_value(row, column) for row in rows], ARROW_TYPES[column.type])
-    return _table(rows, schema, made)
-
-
-def dead_letters_to_arrow(letters: Sequence[DeadLetter]) -> pa.Table:
-    """Dead letters as an Arrow table of `arrow_schema(DEAD_LETTER_COLUMNS)`."""
-    schema = arrow_schema(DEAD_LETTER_COLUMNS)
-    pairs = _pairs_to_arrow([letter.attributes for letter in letters], schema.field("attributes").type)
-    return _table(letters, schema, {"attributes": pairs})
-
-
-def journal_to_arrow(entries: Sequence[JournalEntry]) -> pa.Table:
-    """Journal entries as an Arrow table of `arrow_schema(JOURNAL_COLUMNS)`."""
-    return _table(entries, arrow_schema(JOURNAL_COLUMNS), {})
-
-
-def _table(rows: Sequence[Any], schema: pa.Schema, made: Mapping[str, pa.Array]) -> pa.Table:
-    arrays = [
-        made[field.name] if field.name in made else pa.array([getattr(row, field.name) for row in rows], field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _pairs_to_arrow(maps: Iterable[Mapping[str, str]], kind: pa.DataType) -> pa.Array:
-    return pa.array([[{"key": key, "value": value} for key, value in pairs.items()] for pairs in maps], kind)
-
-
-def embedding_to_dict(row: SentenceEmbedding, own: Sequence[Column] = ()) -> dict[str, Any]:
-    """The row's columns, in order: the vector as floats, the time as a datetime, the metadata as key-value records.
-
-    Those of `own` come last, in Python's types.
-    """
-    values = row._asdict() | {
-        "embedding": vector_of(row).tolist(),
-        "event_time": _datetime(row.event_time),
-        "metadata": _pairs(_metadata(row, own)),
-    }
-    ours = {column.name: values[column.name] for column in EMBEDDING_COLUMNS}
-    return ours | {column.name: own_value(row, column) for column in own}
-
-
-def dead_letter_to_dict(letter: DeadLetter) -> dict[str, Any]:
-    """The dead letter's columns, in order: the time as a datetime, the attributes as key-value records."""
-    values = letter._asdict() | {
-        "timestamp": _datetime(letter.timestamp),
-        "attributes": _pairs(letter.attributes),
-    }
-    return {column.name: values[column.name] for column in DEAD_LETTER_COLUMNS}
-
-
-def journal_to_dict(entry: JournalEntry) -> dict[str, Any]:
-    """The entry's columns, in order: the times as datetimes."""
-    values = entry._asdict() | {
-        "event_time": _datetime(entry.event_time),
-        "written_at": _datetime(entry.written_at),
-    }
-    return {column.name: values[column.name] for column in JOURNAL_COLUMNS}
-
-
-def _pairs(mapping: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in mapping.items()]
-
-
-def _datetime(micros: int | None) -> datetime.datetime | None:
+def datetime_of(micros: int | None) -> datetime.datetime | None:
+    """Microseconds since the Unix epoch as a datetime, in UTC."""
     if micros is None:
         return None
     return datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=micros)
@@ -331,7 +217,7 @@ def _datetime(micros: int | None) -> datetime.datetime | None:
 
 def rfc3339(micros: int | None) -> str | None:
     """Microseconds since the Unix epoch as RFC 3339, in UTC."""
-    time = _datetime(micros)
+    time = datetime_of(micros)
     return None if time is None else _rfc3339(time)
 
 
@@ -340,7 +226,7 @@ def _rfc3339(time: datetime.datetime) -> str:
 
 
 def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What `embedding_to_dict` and its siblings give, in JSON types.
+    """What `Kind.to_dict` gives, in JSON types.
 
     Times are RFC 3339, dates ISO 8601, decimals text, and bytes base64.
     """

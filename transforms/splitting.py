@@ -4,25 +4,21 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
-
 from transforms.adapters import as_messages
 from transforms.columns import OwnColumns, own_columns
-from transforms.counters import Counters, NamesFound
+from transforms.counters import Counters, NamesFound, NotesNames
 from transforms.dead_letters import (
-    TAG,
-    DeadLetterTransform,
     WithDeadLetters,
     add_dead_letters,
-    dead_letters,
     element_json,
+    refused,
     split_dead_letters,
 )
 from transforms.ids import stable_id
 from transforms.options import sort_out, takes
 from transforms.splitter import AUTO, UNDETERMINED, SentenceSplitter, SplitterOptions, has_rules
 from transforms.types import Message, Sentence
-from transforms.versions import versioned
+from transforms.versions import VersionedTransform, versioned
 
 STAGE = "Split sentences"
 # The entry of the metadata that says which language was detected; a message's own of this name stays.
@@ -65,7 +61,7 @@ class SplittingOptions:
         own_columns(self.columns)
 
 
-class SplitSentences(DeadLetterTransform):
+class SplitSentences(VersionedTransform):
     """Splits PCollection[Message] into PCollection[Sentence]; the sentences of a message come in text order.
 
     Strings, rows with a field "text" and `ml.rag` EmbeddableItems go through AsMessages first. A message that cannot be
@@ -91,12 +87,6 @@ class SplitSentences(DeadLetterTransform):
         super().__init__()
         self._splitter, splitting = sort_out({"language": language, **options}, SentenceSplitter, SplittingOptions)
         self._options = splitting
-        self._with_versions = False
-
-    def with_versions(self) -> "SplitSentences":
-        """Names the revision of its message in each sentence, and lets an end follow those of each message."""
-        self._with_versions = True
-        return self
 
     def expand_with_dead_letters(self, pcoll: Any) -> WithDeadLetters[Sentence]:
         """The sentences, and as dead letters the messages that could not be split."""
@@ -125,22 +115,15 @@ class KeepMetadata:
         return {name: value for name, value in metadata.items() if name in self._fields}
 
 
-class _Split(beam.DoFn):
+class _Split(NotesNames):
     def __init__(self, splitter: SentenceSplitter, options: SplittingOptions, with_versions: bool) -> None:
         self._splitter = splitter
         self._with_versions = with_versions
         self._language_field = options.language_field
         self._kept = KeepMetadata(options.metadata_fields, language_field=options.language_field)
         self._own = OwnColumns(options.columns)
+        self.notes = self._kept.found, self._own.found
         self._counters = Counters()
-
-    def start_bundle(self) -> None:
-        self._kept.found.start_bundle()
-        self._own.found.start_bundle()
-
-    def finish_bundle(self) -> None:
-        self._kept.found.finish_bundle()
-        self._own.found.finish_bundle()
 
     def process(self, message: Message) -> Iterator[Any]:
         try:
@@ -153,9 +136,7 @@ class _Split(beam.DoFn):
             _check_size(kept.metadata, len(found))
         # An unexpected error on one text must not stop the others.
         except Exception as error:
-            self._counters.count("dead_letters_split")
-            for letter in dead_letters(STAGE, error, element_json(message), {"message_id": message.id}):
-                yield beam.pvalue.TaggedOutput(TAG, letter)
+            yield from refused("dead_letters_split", STAGE, error, element_json(message), {"message_id": message.id})
             return
         self._counters.count("sentences", len(found))
         if dropped:

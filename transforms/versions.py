@@ -4,15 +4,28 @@ import collections
 import json
 import time
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import apache_beam as beam
 
 from transforms.counters import Counters
+from transforms.dead_letters import DeadLetterTransform
 from transforms.ids import stable_id
 from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding, is_end
 
 # What stands for the digest of a version that says that its message is gone.
 _DELETED = "deleted"
+
+
+class VersionedTransform(DeadLetterTransform):
+    """A stage that can tell the versions of messages apart."""
+
+    _with_versions = False
+
+    def with_versions(self, enabled: bool = True) -> Self:
+        """Names the revision of its message in each sentence, with an end behind those of each; returns the stage."""
+        self._with_versions = enabled
+        return self
 
 
 def versioned(message: Message, sentences: Sequence[Sentence]) -> Iterator[Sentence]:

@@ -1,27 +1,32 @@
-"""What the servers that this program starts for itself share."""
+"""Emulators of Pub/Sub and BigQuery, each a server of its own."""
 
 import contextlib
-import socket
-import subprocess
-import time
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from pipeline.servers import NotStartedError, served
 
 
 class EmulatorMissingError(RuntimeError):
     """An emulator is not available on this machine; the message says why and what to do."""
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+@contextlib.contextmanager
+def emulator(
+    command: Sequence[object],
+    endpoint: str,
+    remedy: str,
+    log: pathlib.Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """The emulator that `command` starts, as in `served`.
 
-
-def listens(process: "subprocess.Popen[bytes]", port: int, seconds: float) -> bool:
-    """Whether something listens on `port` of 127.0.0.1 before `seconds` have passed and `process` has ended."""
-    until = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-        time.sleep(0.1)
-    return False
+    Raises:
+        EmulatorMissingError: if it does not start; `remedy` says what to do.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(served(command, endpoint, log, environment))
+        except NotStartedError as error:
+            raise EmulatorMissingError(f"{error}; {remedy}") from error
+        yield

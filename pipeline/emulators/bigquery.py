@@ -10,19 +10,16 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 import venv
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.emulators import EmulatorMissingError, free_port
+from pipeline.emulators import EmulatorMissingError, emulator
+from pipeline.servers import free_port, port_of
 
 _LOCK = pathlib.Path(__file__).with_name("bqemulator_lock.txt")
 _MAIN = pathlib.Path(__file__).with_name("bqemulator_main.py")
 _IMPORT_EXTENSION = "from duckdb_extensions import import_extension; import_extension('spatial')"
-_START_SECONDS = 60.0
 
 
 class Emulator(NamedTuple):
@@ -55,18 +52,15 @@ def install() -> pathlib.Path:
                 return python
             venv.create(home(), with_pip=True, clear=True)
             for arguments in (["-m", "pip", "install", "--quiet", *locked], ["-c", _IMPORT_EXTENSION]):
-                subprocess.run([python, *arguments], env=_environment(), check=True, timeout=900, capture_output=True)
+                # DuckDB keeps its extensions in the home directory.
+                environment = os.environ | {"HOME": str(home())}
+                subprocess.run([python, *arguments], env=environment, check=True, timeout=900, capture_output=True)
             made.write_text(_LOCK.read_text())
     except (OSError, subprocess.SubprocessError) as error:
         raise EmulatorMissingError(
             f"no BigQuery emulator: {error}; make it with python -m pipeline.emulators.bigquery"
         ) from error
     return python
-
-
-def _environment() -> dict[str, str]:
-    # DuckDB keeps its extensions in the home directory.
-    return os.environ | {"HOME": str(home())}
 
 
 @contextlib.contextmanager
@@ -77,30 +71,13 @@ def bigquery_emulator() -> Iterator[Emulator]:
         EmulatorMissingError: if it is not available.
     """
     python = install()
-    emulator = Emulator(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
+    address = Emulator(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
     command = [str(python), str(_MAIN), "start", "--ephemeral", "--no-admin", "--log-level=error"]
-    command += [f"--rest-port={emulator.rest.split(':')[1]}", f"--grpc-port={emulator.storage.split(':')[1]}"]
+    command += [f"--rest-port={port_of(address.rest)}", f"--grpc-port={port_of(address.storage)}"]
     log = home() / "last_start.log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, stdout=output, stderr=output, env=_environment()) as process,
-    ):
-        try:
-            _wait_until_ready(process, emulator.rest, log)
-            yield emulator
-        finally:
-            process.kill()
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, log: pathlib.Path) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://{address}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise EmulatorMissingError(f"the BigQuery emulator did not start; {log} says: {log.read_text()[-2000:]}")
+    # It serves gRPC once it serves REST.
+    with emulator(command, address.storage, f"{log} says more", log, {"HOME": str(home())}):
+        yield address
 
 
 if __name__ == "__main__":

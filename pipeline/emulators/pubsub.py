@@ -3,19 +3,17 @@
 import contextlib
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.emulators import EmulatorMissingError, free_port, listens
+from pipeline.emulators import EmulatorMissingError, emulator
+from pipeline.servers import free_port
 from transforms.io.pubsub.resources import publisher_client, subscriber_client
 
 _HOST = "PUBSUB_EMULATOR_HOST"
-_START_SECONDS = 60
 _INSTALL = (
     "install it with `gcloud components install pubsub-emulator beta` or the package google-cloud-cli-pubsub-emulator"
 )
@@ -87,27 +85,11 @@ def pubsub_emulator() -> Iterator[PubsubEmulator]:
     host = f"127.0.0.1:{free_port()}"
     command = ["gcloud", "beta", "emulators", "pubsub", "start", f"--host-port={host}", "--project=tests", "--quiet"]
     before = os.environ.get(_HOST)
-    with tempfile.TemporaryFile() as log, tempfile.TemporaryDirectory() as data:
-        # A process group of its own, so that gcloud is killed together with the Java process that it starts.
-        process = subprocess.Popen(
-            [*command, f"--data-dir={data}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+    with tempfile.TemporaryDirectory() as data, emulator([*command, f"--data-dir={data}"], host, _INSTALL):
+        os.environ[_HOST] = host
         try:
-            _wait_until_up(process, host, log)
-            os.environ[_HOST] = host
             yield PubsubEmulator(host)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            os.environ.pop(_HOST, None)
+            os.environ.pop(_HOST)
             if before is not None:
                 os.environ[_HOST] = before
-
-
-def _wait_until_up(process: "subprocess.Popen[bytes]", host: str, log: Any) -> None:
-    if listens(process, int(host.split(":")[1]), _START_SECONDS):
-        return
-    log.seek(0)
-    said = log.read().decode(errors="replace").strip()[-2000:]
-    raise EmulatorMissingError(f"expected the Pub/Sub emulator to start on {host}, got: {said}; {_INSTALL}")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline import console, stopping
-from pipeline.arguments import add_options, check_values
-from pipeline.command_line import Parser, in_command_line
+from pipeline.arguments import Parser, add_options, check_values
+from pipeline.command_line import in_command_line
 from pipeline.options import OPTIONS
 from pipeline.plan.sizing import HEAD_ROOM, Encoder, Load, Place, Plan, plan
 from pipeline.plan.tables import HOURS_A_MONTH, SEEN, STREAM_SHARE, measured
@@ -65,10 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m pipeline.plan",
-        description="Plan a stream on Dataflow, from Pub/Sub to BigQuery: workers, cost, the quota that is met first.",
+        "pipeline.plan",
+        "Plan a stream on Dataflow, from Pub/Sub to BigQuery: workers, cost, the quota that is met first.",
         epilog="docs/scaling.md says how the numbers are made.",
-        allow_abbrev=False,
     )
     for name, (_, _, default, said) in _NUMBERS.items():
         shown = f" [{default}]" if default else ""

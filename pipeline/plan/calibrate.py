@@ -76,8 +76,7 @@ def calibrate(arguments: argparse.Namespace) -> Calibration:
                 f"expected --calibrate with messages, got --input_format={settings.input_format} of rows that are "
                 "split already; name a file of messages"
             )
-        checks.check_udf(settings)
-        checks.check_model(settings)
+        checks.check_stages(settings)
         make_outputs(settings)
         with open_inputs(settings, native=False) as inputs:
             return _measure(settings, inputs, pathlib.Path(folder))

@@ -1,6 +1,5 @@
 """`python -m pipeline.report`: a run as one HTML page that needs no network."""
 
-import argparse
 import base64
 import importlib.util
 import json
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import console
+from pipeline.arguments import Parser
 from pipeline.current import add_current_options, left_out
 from pipeline.report.analysis import clusters, histogram, near_duplicates, normalized, project, reduced
 from pipeline.report.data import Field, RunRows, fields, read_dead_letters, read_rows, read_summary
@@ -53,10 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.report", description="Show a run as one HTML page that needs no network."
-    )
+def _parser() -> Parser:
+    parser = Parser("pipeline.report", "Show a run as one HTML page that needs no network.")
     parser.add_argument("--embeddings", required=True, metavar="GLOB", help="Parquet files that the pipeline wrote.")
     parser.add_argument("--to", required=True, metavar="FILE", help="The page to write.")
     parser.add_argument("--dead_letters", default="", metavar="GLOB", help="Parquet files of the run's dead letters.")

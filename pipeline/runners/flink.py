@@ -13,10 +13,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from pipeline.emulators import free_port
 from pipeline.runners import flink_jar, present
 from pipeline.runners.__main__ import OPENED
-from pipeline.runners.processes import served
+from pipeline.servers import free_port, port_of, served
 
 _RUNTIME = "org.apache.flink.runtime"
 _JOB_MANAGER = f"{_RUNTIME}.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -53,7 +52,7 @@ def job_server(master: str = "[local]") -> Iterator[str]:
     endpoint = f"localhost:{free_port()}"
     with tempfile.TemporaryDirectory() as artifacts:
         command = [
-            "java", "-jar", present(flink_jar()), "--job-host=localhost", f"--job-port={endpoint.split(':')[1]}",
+            "java", "-jar", present(flink_jar()), "--job-host=localhost", f"--job-port={port_of(endpoint)}",
             "--artifact-port=0", "--expansion-port=-1", f"--artifacts-dir={artifacts}", f"--flink-master={master}",
         ]  # fmt: skip
         with served(command, endpoint):
@@ -72,7 +71,7 @@ def worker_pool(environment: Mapping[str, str] | None = None) -> Iterator[str]:
     # The pool starts the `python` of the PATH, and is the parent of its workers.
     path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
     with served(
-        [*command, f"--service_port={endpoint.split(':')[1]}"],
+        [*command, f"--service_port={port_of(endpoint)}"],
         endpoint,
         environment={"PATH": path, **(environment or {})},
     ):
@@ -107,7 +106,7 @@ def cluster(task_managers: int = 1, settings: Mapping[str, str] | None = None) -
         chosen = {
             "jobmanager.rpc.address": "localhost",
             "jobmanager.rpc.port": str(free_port()),
-            "rest.port": rest.split(":")[1],
+            "rest.port": str(port_of(rest)),
             "rest.address": "localhost",
             "state.checkpoints.dir": f"file://{folder}/checkpoints",
             "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",

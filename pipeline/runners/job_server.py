@@ -27,7 +27,7 @@ from apache_beam.runners.portability.prism_runner import PrismJobServer
 from pipeline.arguments import boolean
 from pipeline.command_line import every_option
 from pipeline.runners import GET, flink_jar, prism_path
-from pipeline.runners.processes import NotStartedError, served
+from pipeline.servers import NotStartedError, served
 
 # A job server is there or not; --job_server_timeout, five minutes by default, is for what it does with a job.
 _REACH_SECONDS = 10.0

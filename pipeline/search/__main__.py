@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pipeline import console
-from pipeline.arguments import MODEL_OPTIONS, VECTORS, add_options, check_values, dashed, made
+from pipeline.arguments import MODEL_OPTIONS, VECTORS, Parser, add_options, check_values, dashed, made
 from pipeline.current import add_current_options, left_out
 from pipeline.search.parquet import ParquetRows
 from pipeline.search.places import Filters
@@ -66,10 +66,10 @@ def _asked() -> Iterator[str]:
         yield line
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.search",
-        description="Print the embedded sentences nearest to a query, by the cosine of the two.",
+def _parser() -> Parser:
+    parser = Parser(
+        "pipeline.search",
+        "Print the embedded sentences nearest to a query, by the cosine of the two.",
     )
     parser.add_argument("query", nargs="?", default="", help="What to look for.")
     parser.add_argument(

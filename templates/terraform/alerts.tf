@@ -1,6 +1,12 @@
 locals {
-  # A time series of Google's and the value above which it is reported, after so many seconds.
-  thresholds = {
+  # The program's counters over ten minutes.
+  counted = {
+    for name in ["dead_letters_(written|spilled)", "dead_letters_refused", "rows_lag_ms_count", "rows_lag_ms_sum", "rows_written", "write_retries"] :
+    name => "sum(delta(dataflow_googleapis_com:job_user_counter{job_name=\"${var.name}\", metric_name=~\"${name}\"}[10m]))"
+  }
+
+  # A time series of Google's and the value above which it is reported, after so many seconds; or a query of counters.
+  alerts = {
     backlog = {
       title     = "messages wait too long to be taken"
       filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.messages.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
@@ -22,14 +28,6 @@ locals {
       seconds   = 0
       content   = "Nothing reads the subscription, which keeps messages for seven days. The job's log says why; terraform apply starts another one."
     }
-  }
-
-  # The program's counters over ten minutes.
-  counted = {
-    for name in ["dead_letters_(written|spilled)", "dead_letters_refused", "rows_lag_ms_count", "rows_lag_ms_sum", "rows_written", "write_retries"] :
-    name => "sum(delta(dataflow_googleapis_com:job_user_counter{job_name=\"${var.name}\", metric_name=~\"${name}\"}[10m]))"
-  }
-  counters = {
     dead_letters = {
       title   = "too many dead letters"
       query   = "${local.counted["dead_letters_(written|spilled)"]} / clamp_min(${local.counted["rows_written"]} or vector(0), 1) > ${var.max_dead_letter_ratio}"
@@ -54,8 +52,8 @@ locals {
   }
 }
 
-resource "google_monitoring_alert_policy" "thresholds" {
-  for_each = local.thresholds
+resource "google_monitoring_alert_policy" "alerts" {
+  for_each = local.alerts
 
   project               = var.project
   display_name          = "${var.name}: ${each.value.title}"
@@ -66,42 +64,28 @@ resource "google_monitoring_alert_policy" "thresholds" {
   conditions {
     display_name = each.value.title
 
-    condition_threshold {
-      filter          = each.value.filter
-      comparison      = "COMPARISON_GT"
-      threshold_value = each.value.threshold
-      duration        = "${each.value.seconds}s"
+    dynamic "condition_threshold" {
+      for_each = try([each.value.filter], [])
+      content {
+        filter          = condition_threshold.value
+        comparison      = "COMPARISON_GT"
+        threshold_value = each.value.threshold
+        duration        = "${each.value.seconds}s"
 
-      aggregations {
-        alignment_period   = "60s"
-        per_series_aligner = "ALIGN_MAX"
+        aggregations {
+          alignment_period   = "60s"
+          per_series_aligner = "ALIGN_MAX"
+        }
       }
     }
-  }
 
-  documentation {
-    content = each.value.content
-  }
-
-  depends_on = [google_project_service.services]
-}
-
-resource "google_monitoring_alert_policy" "counters" {
-  for_each = local.counters
-
-  project               = var.project
-  display_name          = "${var.name}: ${each.value.title}"
-  combiner              = "OR"
-  notification_channels = var.notification_channels
-  user_labels           = var.labels
-
-  conditions {
-    display_name = each.value.title
-
-    condition_prometheus_query_language {
-      query               = each.value.query
-      duration            = "300s"
-      evaluation_interval = "60s"
+    dynamic "condition_prometheus_query_language" {
+      for_each = try([each.value.query], [])
+      content {
+        query               = condition_prometheus_query_language.value
+        duration            = "300s"
+        evaluation_interval = "60s"
+      }
     }
   }
 

@@ -20,12 +20,10 @@ from transforms.io.bigquery.streaming_inserts import JsonInserter
 from transforms.io.bigquery.tables import create_table, parse_table
 from transforms.io.google_clients import REST_EMULATOR, STORAGE_EMULATOR, bigquery_client
 from transforms.io.retries import WRITTEN, Answer, deliver
+from transforms.kinds import ROWS
 from transforms.schema import (
     EMBEDDING_COLUMNS,
     EMBEDDING_LAYOUT,
-    embedding_to_dict,
-    embeddings_to_arrow,
-    json_row,
 )
 from transforms.types import SentenceEmbedding
 
@@ -45,14 +43,12 @@ class Measured(NamedTuple):
 
 def arrow(table: str) -> Send:
     """Ours: Arrow over gRPC."""
-    return ArrowAppender[SentenceEmbedding](parse_table(table), lambda rows: embeddings_to_arrow(rows, pa.float64()))
+    return ArrowAppender[SentenceEmbedding](parse_table(table), lambda rows: ROWS.to_arrow(rows, pa.float64()))
 
 
 def inserts(table: str) -> Send:
     """Ours: JSON over HTTP."""
-    return JsonInserter[SentenceEmbedding](
-        parse_table(table), lambda row: json_row(embedding_to_dict(row)), lambda row: row.id
-    )
+    return JsonInserter[SentenceEmbedding](parse_table(table), lambda row: ROWS.to_json(row), lambda row: row.id)
 
 
 def library(table: str) -> Send:
@@ -60,7 +56,7 @@ def library(table: str) -> Send:
     name = str(parse_table(table))
 
     def send(rows: Sequence[SentenceEmbedding]) -> Answer:
-        made = [json_row(embedding_to_dict(row)) for row in rows]
+        made = [ROWS.to_json(row) for row in rows]
         if errors := bigquery_client(PROJECT).insert_rows_json(name, made, [row.id for row in rows]):
             raise ValueError(f"expected all rows to be written, got {errors[0]}")
         return WRITTEN

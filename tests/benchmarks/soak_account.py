@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from google.cloud import bigquery
 
-from transforms.io.bigquery.tables import newest_rows_view
+from tests.sql import newest_rows_view
 
 POISON = (
     b'{"id": "%d", "text": "cut',

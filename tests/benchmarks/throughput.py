@@ -220,7 +220,7 @@ def _stages(texts: list[str], model: str, expected: Any) -> dict[str, Encode]:
     import pyarrow.parquet as pq
 
     from transforms.encoder.preprocessor import Preprocessor
-    from transforms.schema import embeddings_to_arrow
+    from transforms.kinds import ROWS
     from transforms.types import Message, SentenceEmbedding
 
     splitter = SentenceSplitter("en")
@@ -246,7 +246,7 @@ def _stages(texts: list[str], model: str, expected: Any) -> dict[str, Encode]:
             for i, text in enumerate(texts)
         ]
         with tempfile.TemporaryDirectory() as directory:
-            pq.write_table(embeddings_to_arrow(rows), f"{directory}/rows.parquet")
+            pq.write_table(ROWS.to_arrow(rows), f"{directory}/rows.parquet")
 
     return {"stage: splitting": split, "stage: tokenizing": tokenize, "stage: Parquet": write}
 

@@ -11,7 +11,7 @@ from tests.integration.test_bigquery import embedding, ids, ids_of
 from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.tables import parse_table
 from transforms.io.retries import deliver
-from transforms.schema import embeddings_to_arrow
+from transforms.kinds import ROWS
 from transforms.types import SentenceEmbedding
 
 THREADS = 8
@@ -22,7 +22,7 @@ BUNDLES = 15
 def test_nothing_is_lost_when_the_connection_breaks(dataset: str, client: bigquery.Client, proxy: FaultProxy) -> None:
     """Cut twice with appends of all threads under way, it is opened again, and each bundle is there."""
     table = f"{dataset}.rows"
-    send = ArrowAppender[SentenceEmbedding](parse_table(table), lambda rows: embeddings_to_arrow(rows, pa.float64()))
+    send = ArrowAppender[SentenceEmbedding](parse_table(table), lambda rows: ROWS.to_arrow(rows, pa.float64()))
     rows = [embedding(number) for number in range(THREADS * BUNDLES)]
     proxy.delay(0.1)
 

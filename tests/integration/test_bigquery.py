@@ -16,11 +16,11 @@ from google.cloud import bigquery
 
 from pipeline.letters import read_letters
 from tests.integration.fault_proxy import FAULTS, FaultProxy
+from tests.sql import newest_rows_view
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, element_json
 from transforms.io.bigquery import storage_write, streaming_inserts
 from transforms.io.bigquery.read import ReadTable
-from transforms.io.bigquery.tables import newest_rows_view
 from transforms.io.bigquery.write import METHODS, STAGE, WriteDeadLettersToBigQuery, WriteRowsToBigQuery
 from transforms.known import KEY_COLUMNS
 from transforms.schema import vector_of

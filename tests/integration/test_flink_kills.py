@@ -22,7 +22,7 @@ from tests.integration.conftest import not_tested
 from tests.integration.test_flink_cluster import jobs
 from tests.integration.test_runners import program
 from tests.integration.test_stream import SECONDS, messages_in, query, wait_for
-from transforms.io.bigquery.tables import newest_rows_view
+from tests.sql import newest_rows_view
 
 MESSAGES = int(os.environ.get("MESSAGES", "600"))
 RATE = float(os.environ.get("RATE", "15"))

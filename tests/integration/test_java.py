@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.emulators import free_port
 from pipeline.runners import RunnerMissingError
-from pipeline.runners.processes import port_of, served
+from pipeline.servers import free_port, port_of, served
 from tests.conftest import ROOT
 from tests.integration.conftest import not_tested
 

@@ -37,8 +37,8 @@ from transforms.io.pubsub.resources import (
     temporary_subscription,
 )
 from transforms.io.pubsub.write import WriteToTopic
+from transforms.kinds import DEAD_LETTERS
 from transforms.parsing import STAGE
-from transforms.schema import dead_letter_to_dict, json_row
 from transforms.types import Record
 
 _seen: dict[str, list[Any]] = collections.defaultdict(list)
@@ -416,7 +416,7 @@ def test_dead_letters_are_published_as_they_came(
     records += [Record(b"x" * 6_000_000, "", "", {}, 0), Record(b"y" * 6_000_000, "", "", {}, 0)]
     records += [Record(b"", "", "", {}, 0)]
     letters = [one for record in records for one in dead_letters(STAGE, "no", record.data, record.attributes)]
-    lines = [json.dumps(json_row(dead_letter_to_dict(letter))) + "\n" for letter in letters]
+    lines = [json.dumps(DEAD_LETTERS.to_json(letter)) + "\n" for letter in letters]
     (tmp_path / "letters.jsonl").write_text("".join(lines))
     arguments = [f"--letters={tmp_path}/letters.jsonl", "--letters_format=jsonl", f"--to_topic={subscription.topic}"]
     assert replay.main(arguments) == 1

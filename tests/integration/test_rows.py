@@ -15,8 +15,8 @@ from pipeline.__main__ import main
 from tests.beam import run
 from tests.conftest import ROOT, as_arguments
 from tests.integration.test_bigquery import embedding, ids_of, write
+from tests.sql import newest_rows_view
 from transforms.io.bigquery.read import ReadTable, _streams
-from transforms.io.bigquery.tables import newest_rows_view
 from transforms.known import KEY_COLUMNS
 from transforms.reembedding import SENTENCE_COLUMNS, ParseRows
 from transforms.types import Sentence

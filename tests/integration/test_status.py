@@ -6,7 +6,8 @@ from google.cloud import bigquery
 from pipeline.status import main, status
 from tests.pipeline.test_status import EXPECTED, HISTORY, rounded
 from transforms.io.bigquery.tables import create_table
-from transforms.schema import JOURNAL_COLUMNS, JOURNAL_LAYOUT, journal_to_dict, json_row
+from transforms.kinds import JOURNAL
+from transforms.schema import JOURNAL_COLUMNS, JOURNAL_LAYOUT
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -14,7 +15,7 @@ def test_a_table_gives_what_files_give(dataset: str, client: bigquery.Client, na
     """By the journal beside it, or the one that is named."""
     journal = f"{dataset}.entries" if named else f"{dataset}.rows_journal"
     create_table(journal, JOURNAL_COLUMNS, JOURNAL_LAYOUT)
-    assert client.insert_rows_json(journal, [json_row(journal_to_dict(entry)) for entry in HISTORY]) == []
+    assert client.insert_rows_json(journal, [JOURNAL.to_json(entry) for entry in HISTORY]) == []
     assert list(map(rounded, status(f"{dataset}.rows", journal if named else ""))) == EXPECTED
 
 

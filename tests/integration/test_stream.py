@@ -23,7 +23,7 @@ from pipeline.__main__ import main
 from pipeline.emulators.pubsub import PubsubEmulator, Subscription
 from tests.conftest import ROOT, as_arguments
 from tests.integration.fault_proxy import FaultProxy
-from transforms.io.bigquery.tables import newest_rows_view
+from tests.sql import newest_rows_view
 from transforms.io.bigquery.write import METHODS
 from transforms.io.pubsub import read as pubsub
 

@@ -10,8 +10,8 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.names import journal_beside
-from transforms.io.files.write import JOURNAL, ROWS, Kind
 from transforms.io.files.write_stream import _Write
+from transforms.kinds import JOURNAL, ROWS, Kind
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
 from transforms.types import Message, Sentence, SentenceEmbedding, is_end

@@ -22,11 +22,11 @@ def settings(**options: Any) -> Settings:
 def test_another_version_than_the_pinned_one_is_refused_before_work(text_encoder: pathlib.Path) -> None:
     """Whatever the runner, if the files are here; what a worker will download cannot be known."""
     with pytest.raises(ValueError, match="^expected model_version=0123456789ab, got [0-9a-f]{12} of text_encoder"):
-        checks.check_model(settings(model=text_encoder, model_version="0123456789ab"))
-    checks.check_model(settings(model="https://models.example/bert/1", model_version="0123456789ab"))
+        checks.check_stages(settings(model=text_encoder, model_version="0123456789ab"))
+    checks.check_stages(settings(model="https://models.example/bert/1", model_version="0123456789ab"))
 
 
 def test_a_model_without_versions_is_not_watched(text_encoder: pathlib.Path) -> None:
     """Whatever the runner; nothing would ever be found."""
     with pytest.raises(ValueError, match="^expected model as a local directory of numbered versions"):
-        checks.check_model(settings(model=text_encoder, model_poll_seconds=60))
+        checks.check_stages(settings(model=text_encoder, model_poll_seconds=60))

@@ -20,7 +20,7 @@ from tests.pipeline.test_cli import arguments, read_rows, write_messages
 from transforms.columns import own_columns
 from transforms.dead_letters import element_json
 from transforms.io.pubsub import write as pubsub
-from transforms.schema import embedding_to_dict, json_row
+from transforms.kinds import rows_with
 from transforms.types import SentenceEmbedding
 
 SPECIFICATIONS = [
@@ -177,8 +177,8 @@ def test_a_refused_row_is_played_again_with_them(stage: str) -> None:
     row = SentenceEmbedding("i", "m", 0, 0, 1, "x", metadata, None, "", b"\0\0\x80?", "m", "v", "float32", 1, False)
     payload = element_json(row)
     if stage == pubsub.STAGE:
-        payload = json.dumps(json_row(embedding_to_dict(row, own)), ensure_ascii=False).encode()
-    assert embedding_to_dict(ENTRIES[stage].make(payload, {}), own) == embedding_to_dict(row, own)
+        payload = json.dumps(rows_with(own).to_json(row), ensure_ascii=False).encode()
+    assert rows_with(own).to_dict(ENTRIES[stage].make(payload, {})) == rows_with(own).to_dict(row)
 
 
 def test_a_column_that_no_message_has_is_said(

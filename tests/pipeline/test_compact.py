@@ -20,7 +20,7 @@ from tests.conftest import ROOT, as_arguments
 from tests.pipeline.stories import rows_of, version, write_bundle, write_rows
 from tests.pipeline.test_current import contents, found
 from transforms.io.files.write import FILE_FORMATS
-from transforms.schema import embeddings_to_arrow
+from transforms.kinds import ROWS
 from transforms.types import is_end
 
 
@@ -113,7 +113,7 @@ def test_without_a_journal_all_rows_are_kept(tmp_path: pathlib.Path) -> None:
     rows = [row._replace(revision="") for row in rows_of(version(1, "One. Two.")) if not is_end(row)]
     (tmp_path / "out").mkdir()
     for number in range(2):
-        pq.write_table(embeddings_to_arrow(rows), tmp_path / "out" / f"rows-0000{number}-of-00002.parquet")
+        pq.write_table(ROWS.to_arrow(rows), tmp_path / "out" / f"rows-0000{number}-of-00002.parquet")
     assert compact.main(arguments(tmp_path)) == 0
     assert contents(tmp_path / "few" / "rows*") == ["One.", "One.", "Two.", "Two."]
     assert compact.main(replacing(tmp_path)) == 0
@@ -124,7 +124,7 @@ def test_rows_of_no_version_are_not_lost_when_the_input_is_replaced(tmp_path: pa
     """Those of messages that the journal does not know; they are not current, but nowhere else."""
     rows = [row._replace(revision="") for row in rows_of(version(1, "Old.")) + rows_of(version(1, "Other.", "n"))]
     (tmp_path / "out").mkdir()
-    table = embeddings_to_arrow([row for row in rows if row.embedding])
+    table = ROWS.to_arrow([row for row in rows if row.embedding])
     pq.write_table(table, tmp_path / "out" / "rows-00000-of-00001.parquet")
     write_bundle(tmp_path / "out" / "rows", version(2, "New."))
     assert compact.main(replacing(tmp_path)) == 0
@@ -183,7 +183,7 @@ def test_only_the_files_of_its_own_place_are_replaced(many: pathlib.Path, capsys
 
 def test_files_with_a_journal_and_without_are_not_mixed(many: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one place, the journal would hide those that have none."""
-    table = embeddings_to_arrow([rows_of(version(1, "Old.", "old"))[0]._replace(revision="")])
+    table = ROWS.to_arrow([rows_of(version(1, "Old.", "old"))[0]._replace(revision="")])
     pq.write_table(table, many / "out" / "rows_old-00000-of-00001.parquet")
     assert compact.main(arguments(many)) == 2
     assert "expected --input of files that all have a journal, or none, got both" in capsys.readouterr().err

@@ -19,7 +19,8 @@ from pipeline import current as current_module
 from pipeline.current import CurrentRows, current_rows
 from tests.pipeline.stories import rows_of, version, write_bundle, write_journal, write_rows
 from transforms.io.files.write import FILE_FORMATS
-from transforms.schema import EMBEDDING_COLUMNS, arrow_schema, embeddings_to_arrow
+from transforms.kinds import ROWS
+from transforms.schema import EMBEDDING_COLUMNS, arrow_schema
 from transforms.types import Message, is_end
 
 
@@ -94,7 +95,7 @@ def found(pattern: str) -> list[dict[str, Any]]:
 def rebuilt(newest: dict[tuple[str, str], Message]) -> list[dict[str, Any]]:
     """The rows of the live messages."""
     rows = [row for (_, model), message in newest.items() for row in rows_of(message, model) if not is_end(row)]
-    return in_order(embeddings_to_arrow(rows))
+    return in_order(ROWS.to_arrow(rows))
 
 
 def in_order(table: pa.Table) -> list[dict[str, Any]]:
@@ -132,7 +133,7 @@ def test_of_equal_versions_the_later_written_wins(tmp_path: pathlib.Path) -> Non
 def test_places_without_a_journal_are_read_whole(tmp_path: pathlib.Path) -> None:
     """Those of an earlier release too, whose rows have no revision, and copies of rows alone."""
     rows = [row for number in (1, 2) for row in rows_of(version(number, "One.")) if not is_end(row)]
-    table = embeddings_to_arrow(rows)
+    table = ROWS.to_arrow(rows)
     pq.write_table(table.drop_columns(["revision"]), tmp_path / "old-00000-of-00001.parquet")
     pq.write_table(table, tmp_path / "copied.parquet")
     for name in ("old*", "copied*"):
@@ -143,7 +144,7 @@ def test_one_glob_over_places_with_a_journal_and_without(tmp_path: pathlib.Path)
     """What the journal knows follows it everywhere."""
     write_bundle(tmp_path / "rows", version(2, "New."))
     old = [row._replace(revision="") for row in rows_of(version(1, "Old.")) + rows_of(version(1, "Other.", "n"))]
-    pq.write_table(embeddings_to_arrow([row for row in old if row.embedding]), tmp_path / "old-00000-of-00001.parquet")
+    pq.write_table(ROWS.to_arrow([row for row in old if row.embedding]), tmp_path / "old-00000-of-00001.parquet")
     assert contents(f"{tmp_path}/*.parquet") == shown(f"{tmp_path}/*.parquet") == ["New.", "Other."]
 
 
@@ -166,7 +167,7 @@ def test_rows_that_were_played_again_complete_their_version(tmp_path: pathlib.Pa
     (tmp_path / "journal").mkdir()
     write_journal(tmp_path / "rows", [first, end])
     for place, row in ((tmp_path, first), (tmp_path / "again", second)):
-        pq.write_table(embeddings_to_arrow([row]), place / "rows-00000-of-00001.parquet")
+        pq.write_table(ROWS.to_arrow([row]), place / "rows-00000-of-00001.parquet")
     (tmp_path / "first").mkdir()
     for name in ("rows-00000-of-00001.parquet", "journal"):
         os.rename(tmp_path / name, tmp_path / "first" / name)

@@ -19,8 +19,7 @@ from apache_beam.transforms.external import ExternalTransform, SchemaAwareExtern
 from apache_beam.transforms.fully_qualified_named_transform import FullyQualifiedNamedTransform
 
 from pipeline import expansion_service
-from pipeline.emulators import free_port
-from pipeline.runners.processes import served
+from pipeline.servers import free_port, served
 from tests.conftest import ROOT
 from transforms.integrations.schema_transforms import EMBED, SPLIT
 
@@ -181,7 +180,7 @@ def test_wrong_options_are_refused(given: list[str], capfd: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as raised:
         expansion_service.main([*given, *(["--port=0"] if given else [])])
     assert raised.value.code == 2
-    assert "python -m pipeline.expansion_service: error: " in capfd.readouterr().err
+    assert "python -m pipeline.expansion_service: " in capfd.readouterr().err
 
 
 @pytest.mark.slow

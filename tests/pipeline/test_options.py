@@ -49,3 +49,9 @@ def test_every_required_option_is_asked_for() -> None:
     for missing in ("input_format", "output", "output_format"):
         with pytest.raises(ValueError, match=f"expected --{missing}="):
             parse([argument for argument in MINIMAL if not argument.startswith(f"--{missing}=")])
+
+
+def test_a_misspelled_option_is_told_before_what_is_missing_for_it() -> None:
+    """--input_format was meant."""
+    with pytest.raises(ValueError, match="unknown option '--input_fromat'; did you mean --input_format?"):
+        parse([*(argument for argument in MINIMAL if "--input_format" not in argument), "--input_fromat=text"])

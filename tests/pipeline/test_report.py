@@ -29,7 +29,7 @@ from pipeline.report.data import category, read_dead_letters, read_rows, read_su
 from tests.pipeline.stories import version, write_bundle
 from tests.shared import Shared
 from transforms.dead_letters import dead_letters
-from transforms.schema import dead_letters_to_arrow, embeddings_to_arrow
+from transforms.kinds import DEAD_LETTERS, ROWS
 from transforms.types import SentenceEmbedding
 
 TOPICS = ["pizza oven", "train station", "garden roses", "bank account"]
@@ -55,14 +55,14 @@ def rows(count: int, dimension: int = 8) -> list[SentenceEmbedding]:
 def run_files(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A run of 400 rows with dead letters and its summary."""
     path = tmp_path_factory.mktemp("run")
-    pq.write_table(embeddings_to_arrow(rows(400)), path / "rows.parquet")
+    pq.write_table(ROWS.to_arrow(rows(400)), path / "rows.parquet")
     letters = [
         letter
         for i in range(5)
         for letter in dead_letters("Parse messages", f"expected a field 'text', got {i} others", b'{"id": %d}' % i, {})
     ]
     letters += dead_letters("Embed sentences", ValueError("refused by the model"), b"\xff<i>", {})
-    pq.write_table(dead_letters_to_arrow(letters), path / "dead.parquet")
+    pq.write_table(DEAD_LETTERS.to_arrow(letters), path / "dead.parquet")
     (path / "summary.txt").write_text("rows          400 in out/rows\ntime          2.0 s, 200 sentences a second\n")
     return path
 
@@ -186,7 +186,7 @@ def test_rare_values_of_a_field_become_one() -> None:
 def test_few_rows_make_a_page_too(tmp_path: pathlib.Path) -> None:
     """One sentence has no neighbours."""
     for count in (1, 2, 3):
-        pq.write_table(embeddings_to_arrow(rows(count)), tmp_path / "rows.parquet")
+        pq.write_table(ROWS.to_arrow(rows(count)), tmp_path / "rows.parquet")
         assert report.main([f"--embeddings={tmp_path}/rows.parquet", f"--to={tmp_path}/report.html"]) == 0
 
 
@@ -256,7 +256,7 @@ def big_page(shared: Shared) -> str:
     """A page of 50,000 sentences."""
 
     def make(path: pathlib.Path) -> None:
-        pq.write_table(embeddings_to_arrow(rows(50_000)), path / "rows.parquet")
+        pq.write_table(ROWS.to_arrow(rows(50_000)), path / "rows.parquet")
         arguments = ["--projection=pca", "--duplicates=0.9999", f"--to={path}/report.html"]
         assert report.main([f"--embeddings={path}/rows.parquet", *arguments]) == 0
 

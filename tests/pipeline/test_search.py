@@ -30,7 +30,7 @@ from tests.pipeline.test_cli import arguments, read_rows, write_messages
 from tests.transforms.encoder.bert.reference import PROMPTS, TEXTS
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import TextEncoder, load_encoder
-from transforms.schema import embeddings_to_arrow
+from transforms.kinds import ROWS
 from transforms.types import SentenceEmbedding
 
 NOON = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
@@ -68,7 +68,7 @@ def write(tmp_path: pathlib.Path) -> Any:
 
     def write(*rows: SentenceEmbedding) -> str:
         for start in range(0, len(rows), 100):
-            pq.write_table(embeddings_to_arrow(rows[start : start + 100]), tmp_path / f"rows-{start}.parquet")
+            pq.write_table(ROWS.to_arrow(rows[start : start + 100]), tmp_path / f"rows-{start}.parquet")
         return f"{tmp_path}/*.parquet"
 
     return write
@@ -153,7 +153,7 @@ def test_words_are_found_by_what_a_library_finds_them_by(
 ) -> None:
     """Each row that has a word, and no other, whatever is between words."""
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
-    pq.write_table(embeddings_to_arrow([row(i, f"{i} {text}", [1, 0]) for i, text in enumerate(texts)]), path)
+    pq.write_table(ROWS.to_arrow([row(i, f"{i} {text}", [1, 0]) for i, text in enumerate(texts)]), path)
     rows = ParquetRows(str(path))
     for word in {word for text in texts for word in words_of(text)}:
         expected = {f"{i} {text}" for i, text in enumerate(texts) if word in words_of(f"{i} {text}")}

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.status import Status, main, status, status_sql
 from tests.conftest import ROOT
-from transforms.io.files.write import FILE_FORMATS, JOURNAL, WRITERS
+from transforms.io.files.write import FILE_FORMATS, WRITERS
+from transforms.kinds import JOURNAL
 from transforms.types import JournalEntry
 
 

@@ -15,7 +15,6 @@ from templates import render
 from tests.conftest import ROOT
 from tests.templates.terraform_provider import ENVIRONMENT, Provider
 from tests.templates.test_render import parameters
-from transforms.io.bigquery.tables import current_rows_view, newest_rows_view
 from transforms.io.bigquery.write import _WriteRows
 
 pytestmark = [
@@ -190,7 +189,7 @@ def test_alerts_are_on_all_that_can_go_wrong(module: Module) -> None:
 
 def test_an_alert_on_dead_letters_needs_no_row(module: Module) -> None:
     """Where none is written, there is no series to divide by."""
-    change = module.plan()['google_monitoring_alert_policy.counters["dead_letters"]']
+    change = module.plan()['google_monitoring_alert_policy.alerts["dead_letters"]']
     (condition,) = change["after"]["conditions"]
     (query,) = condition["condition_prometheus_query_language"]
     assert re.search(r"/ clamp_min\(sum\(delta\(.*rows_written.*\)\) or vector\(0\), 1\) > 0.01$", query["query"])
@@ -198,7 +197,7 @@ def test_an_alert_on_dead_letters_needs_no_row(module: Module) -> None:
 
 def test_the_alert_on_lag_divides_what_the_program_counts(module: Module) -> None:
     """By seconds that are milliseconds there."""
-    change = module.plan()['google_monitoring_alert_policy.counters["lag"]']
+    change = module.plan()['google_monitoring_alert_policy.alerts["lag"]']
     (condition,) = change["after"]["conditions"]
     (query,) = condition["condition_prometheus_query_language"]
     names = re.findall(r'metric_name=~"(\w+)"', query["query"])
@@ -211,10 +210,15 @@ def test_views_and_statements_are_the_kept_sql(module: Module) -> None:
     names = {"project": "my-project", "name": "texts"}
     plan = module.plan(**names, delete_retired_schedule="every 24 hours")
     one = module.plan(**names, model_version="0a")
-    table, journal = "my-project.texts.embeddings", "my-project.texts.embeddings_journal"
     files = {
         name: (render.DIRECTORY / "sql" / f"{name}.sql").read_text()
-        for name in ("vector_index", "delete_retired", "error_records_pubsub")
+        for name in (
+            "vector_index",
+            "delete_retired",
+            "error_records_pubsub",
+            "newest_embeddings",
+            "current_embeddings",
+        )
     }
     files = {name: sql.replace("PROJECT", "my-project").replace("DATASET", "texts") for name, sql in files.items()}
 
@@ -224,11 +228,10 @@ def test_views_and_statements_are_the_kept_sql(module: Module) -> None:
     def query(statement: str) -> str:
         return statement.split(" AS\n", 1)[1].removesuffix(";\n")
 
-    assert view(plan, "newest_embeddings") == query(newest_rows_view("my-project.texts.newest_embeddings", table))
-    for found, version in ((plan, ""), (one, "0a")):
-        made = current_rows_view("my-project.texts.current_embeddings", table, journal, version)
-        assert view(found, "current_embeddings") == query(made)
-    assert view(plan, "error_records_pubsub") == query(files["error_records_pubsub"])
+    for name in ("newest_embeddings", "current_embeddings", "error_records_pubsub"):
+        assert view(plan, name) == query(files[name])
+    of_one = query(files["current_embeddings"]).replace("WHERE TRUE\n", "WHERE model_version = '0a'\n")
+    assert view(one, "current_embeddings") == of_one
     assert plan["google_bigquery_job.vector_index[0]"]["after"]["query"][0]["query"] == files["vector_index"]
     deletion = plan["google_bigquery_data_transfer_config.delete_retired[0]"]["after"]
     assert deletion["params"]["query"] == files["delete_retired"]

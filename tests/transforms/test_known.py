@@ -15,8 +15,9 @@ from tests.conftest import message, record
 from tests.transforms.test_reembedding import by_id, embed, rows_of
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import name_and_version
+from transforms.kinds import JOURNAL, ROWS
 from transforms.known import ReuseVectors, WholeVersions
-from transforms.schema import embedding_to_dict, journal_to_dict, json_row
+from transforms.schema import json_row
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
 from transforms.types import JournalEntry, Message, Sentence, SentenceEmbedding, is_end
@@ -51,7 +52,7 @@ def entry(end: Sentence, model: pathlib.Path, **fields: Any) -> dict[str, Any]:
     count = end.sentence_index
     made_by = name_and_version(EncoderOptions(str(model)))
     made = JournalEntry(end.message_id, number, end.revision, end.event_time, *made_by, count, count, 0, False, 1)
-    return journal_to_dict(made._replace(**fields))
+    return JOURNAL.to_dict(made._replace(**fields))
 
 
 def row(sentence: Sentence, model: pathlib.Path, vector: Iterable[float], **fields: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def row(sentence: Sentence, model: pathlib.Path, vector: Iterable[float], **fiel
     made_by = name_and_version(EncoderOptions(str(model)))
     embedding = np.array(list(vector), "<f4").tobytes()
     made = SentenceEmbedding(*sentence, embedding, *made_by, "float32", 7, True)
-    return embedding_to_dict(made._replace(**fields))
+    return ROWS.to_dict(made._replace(**fields))
 
 
 def edition(text: str, version: int, id: str = "m") -> Message:

@@ -24,8 +24,9 @@ from tests.beam import run
 from tests.conftest import record
 from transforms.encoder.options import EncoderOptions
 from transforms.encoder.text_encoder import load_encoder, name_and_version
+from transforms.kinds import JOURNAL, ROWS
 from transforms.reembedding import ParseRows
-from transforms.schema import embedding_to_dict, journal_to_dict, json_row
+from transforms.schema import json_row
 from transforms.splitter import SentenceSplitter
 from transforms.splitting import sentences
 from transforms.types import JournalEntry, Message, SentenceEmbedding
@@ -226,7 +227,7 @@ def test_whatever_the_history_the_newest_version_that_was_finished_goes_on(histo
             message = made._replace(id=f"m{number}", text="" if made.deleted else made.text)
             *found, end = versioned(message, sentences(message, SentenceSplitter())[0])
             fields = (b"1234", model, "v1", "float32", 3, False)
-            written = [embedding_to_dict(SentenceEmbedding(*sentence, *fields)) for sentence in found]
+            written = [ROWS.to_dict(SentenceEmbedding(*sentence, *fields)) for sentence in found]
             rows += written * (times or 1)
             if not times:
                 continue
@@ -234,7 +235,7 @@ def test_whatever_the_history_the_newest_version_that_was_finished_goes_on(histo
             count = len(found)
             digest = (message.id, message.version, end.revision, message.event_time, model, "v1")
             entry = JournalEntry(*digest, count, count, 0, message.deleted, at)
-            entries += [journal_to_dict(entry)] * times
+            entries += [JOURNAL.to_dict(entry)] * times
             current = max(current, (message.version, at, [*found, end]))
         expected += current[2] if current else []
     random.shuffle(rows)

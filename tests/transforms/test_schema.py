@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.transforms.test_columns import TEXTS, VALUES, carried
 from transforms import schema
 from transforms.columns import TYPES, own_columns
+from transforms.kinds import rows_with
 from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, Column
 from transforms.types import DeadLetter, SentenceEmbedding
 
@@ -152,15 +153,15 @@ def test_a_row_is_the_same_in_every_format(
     specifications = [f"{column.name}:{column.type}" for column in own]
     rows = [row._replace(metadata={**row.metadata, **carried(specifications, fields)}) for row, fields in given_rows]
     columns = (*EMBEDDING_COLUMNS, *own)
-    expected = [schema.embedding_to_dict(row, own) for row in rows]
+    expected = [rows_with(own).to_dict(row) for row in rows]
     assert [len(row["metadata"]) for row in expected] == [len(row.metadata) for row, _ in given_rows]
     for vector in (pa.float32(), pa.float64()):
-        table = schema.embeddings_to_arrow(rows, vector, own)
+        table = rows_with(own).to_arrow(rows, vector)
         assert table.schema == schema.arrow_schema(columns, vector)
         table.validate(full=True)
         assert table.to_pylist() == expected
     file = io.BytesIO()
-    pq.write_table(schema.embeddings_to_arrow(rows, own=own), file)
+    pq.write_table(rows_with(own).to_arrow(rows), file)
     assert pq.read_table(file).to_pylist() == expected
     file = io.BytesIO()
     fastavro.writer(file, schema.avro_schema(columns, "row"), expected)

@@ -42,7 +42,7 @@ class Sink(Protocol[T_contra]):
         """Returns the function that sends rows for `retries.deliver`; called once per DoFn instance, on the worker."""
 
     def report_lineage(self) -> None:
-        """Tells the runner where rows go; called once per DoFn instance, in a bundle that has rows."""
+        """Tells the runner where rows go; called in each bundle that has rows."""
 
     def find_fault(self) -> str | None:
         """Why the sink would reject every row; "" if it would not, None if that is unknown."""
@@ -79,7 +79,6 @@ class BundleWriter(beam.DoFn):
         self._counters = Counters()
         self._send = self._sink.open()
         self._evidence: Evidence[Any] = Evidence(self._sink.find_fault)
-        self._has_lineage = False
 
     def start_bundle(self) -> None:
         """Clears the buffer, in which a failed bundle may have left rows."""
@@ -111,8 +110,7 @@ class BundleWriter(beam.DoFn):
         )
         self._counters.count(self._sink.written_counter, len(self._rows) - len(refusals))
         reasons = dict(refusals)
-        if self._rows and not self._has_lineage:
-            self._has_lineage = True
+        if self._rows:
             sink.report_lineage()
         if sink.lag:
             observe_lag(sink.lag, (row for position, row in enumerate(self._rows) if position not in reasons))

@@ -1,6 +1,8 @@
-"""The file system of this machine: which paths are on it, and what is on its disk when a function returns."""
+"""The file system of this machine: which paths are on it, and what is on its disk, whole, when a function returns."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -17,3 +19,18 @@ def sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def whole_file(folder: str, name: str) -> Iterator[str]:
+    """A path to write a file to, which is `name` in `folder` when the block ends, and on the disk if it is local.
+
+    Until then, a leading dot hides it from readers that match the beginning of its name.
+    """
+    part = FileSystems.join(folder, f".{name}.{os.getpid()}.part")
+    yield part
+    if is_local(folder):
+        sync(part)
+    FileSystems.rename([part], [FileSystems.join(folder, name)])
+    if is_local(folder):
+        sync(folder)

@@ -62,7 +62,7 @@ def date_text(days: int) -> str:
     return f"{year:04}{date:-%m-%d}" if 0 <= year <= 9999 else f"{year:+05}{date:-%m-%d}"
 
 
-def time_text(ticks: int, a_second: int) -> str:
+def clock_text(ticks: int, a_second: int) -> str:
     """A time of day, in ticks since midnight, as ISO 8601; a fraction has 6 digits, or 9 if nanoseconds need them.
 
     Args:
@@ -76,14 +76,14 @@ def time_text(ticks: int, a_second: int) -> str:
 
 
 def timestamp_text(ticks: int, a_second: int, utc: bool) -> str:
-    """A timestamp, in ticks since 1970, as `date_text` and `time_text`, with "+00:00" if `utc`."""
+    """A timestamp, in ticks since 1970, as `date_text` and `clock_text`, with "+00:00" if `utc`."""
     days, rest = divmod(ticks, 86_400 * a_second)
-    return f"{date_text(days)}T{time_text(rest, a_second)}{'+00:00' if utc else ''}"
+    return f"{date_text(days)}T{clock_text(rest, a_second)}{'+00:00' if utc else ''}"
 
 
 def duration_text(ticks: int, a_second: int) -> str:
     """A duration as Python writes it ("1 day, 2:03:04"), with 9 digits if nanoseconds need them."""
     days, rest = divmod(ticks, 86_400 * a_second)
-    time = time_text(rest, a_second)
+    time = clock_text(rest, a_second)
     counted = f"{days} day{'s' if abs(days) != 1 else ''}, " if days else ""
     return f"{counted}{time.removeprefix('0')}"

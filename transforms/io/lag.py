@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from transforms.counters import Counters
 from transforms.types import SentenceEmbedding
 
+# The lag of rows, whatever their sink.
+ROWS_LAG = "rows_lag_ms"
+
 
 def observe_lag(name: str, acknowledged: Iterable[SentenceEmbedding]) -> None:
     """Observes the lag of rows that a sink has just acknowledged, once for neighbours of one event time.

@@ -1,9 +1,7 @@
 """Delivers a batch to a sink that may be temporarily unavailable, reject rows, or both.
 
-There are three kinds of errors. A rejection (some rows are invalid) is final: the batch is halved until the rejected
-rows are isolated. A transient error (an outage, a quota, a lost connection, a missing permission, a missing table) says
-nothing about the rows: the batch is retried with exponential backoff for as long as the caller allows. Any other error
-is a bug and is raised.
+A rejected batch is halved until the rejected rows are isolated, and one with a transient error is retried with
+exponential backoff for as long as the caller allows.
 
 A sink that rejects every row, because a column was renamed for instance, is at fault itself, and that is a transient
 error. So a row is rejected only if the sink accepts another one after it, or says that nothing else is wrong, and then
@@ -12,17 +10,14 @@ rejects it once more: what it rejected the row for at first may have been mended
 
 import dataclasses
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
-
-import google.auth.exceptions
-import grpc
-import requests
-from google.api_core.exceptions import GoogleAPICallError
+from typing import Generic, NamedTuple, TypeVar
 
 from transforms.counters import Counters
+from transforms.io.errors import Refused, Transient, is_refusal, is_transient, text_of
 
 # How long transient errors of a sink or a source are retried by default.
 RETRY_FOR_SECONDS = 6 * 3600.0
@@ -33,39 +28,9 @@ _SECONDS_BETWEEN_WARNINGS = 30.0
 # So many rejections in a row cast doubt on the sink: more than it takes to halve the largest batch to a single row.
 _MOST_REJECTIONS = 24
 
-_REFUSING_GRPC = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE)
-REFUSING_CODES = frozenset(code.value[0] for code in _REFUSING_GRPC)
-_REFUSING_HTTP = (400, 413)
-# Source: https://cloud.google.com/bigquery/docs/error-messages. Some occur with status 400, or for a single row.
-TRANSIENT_REASONS = frozenset(
-    {
-        "backendError",
-        "internalError",
-        "jobRateLimitExceeded",
-        "quotaExceeded",
-        "rateLimitExceeded",
-        "resourcesExceeded",
-        "stopped",
-        "tableUnavailable",
-        "timeout",
-    }
-)
-
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class Refused(Exception):
-    """These rows cannot be sent together, whatever the sink is like; some of them may be fine separately."""
-
-
-class RefusedBySink(Exception):
-    """The sink rejects these rows together. Some of them may be invalid, or the sink accepts no rows at all."""
-
-
-class Transient(Exception):
-    """The sink may accept these rows later."""
 
 
 class Answer(NamedTuple):
@@ -81,18 +46,6 @@ class Answer(NamedTuple):
 
 
 WRITTEN = Answer({}, ())
-
-# Whatever a service says may change: an administrator can grant a permission or create a table meanwhile.
-_TRANSIENT = (
-    Transient,
-    grpc.RpcError,
-    GoogleAPICallError,
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-    google.auth.exceptions.GoogleAuthError,
-    ConnectionError,
-)
 
 
 class Refusal(NamedTuple):
@@ -186,7 +139,7 @@ class _Delivery(Generic[T]):
                 answer = self._send([self._rows[index] for index in batch])
             except Refused as error:
                 if len(batch) == 1:
-                    yield Refusal(batch[0], _text(error))
+                    yield Refusal(batch[0], text_of(error))
                 else:
                     self._halve(batch)
                 continue
@@ -223,7 +176,7 @@ class _Delivery(Generic[T]):
 
     def _reject(self, batch: Sequence[int], error: Exception) -> Iterator[Refusal]:
         self._rejections += 1
-        self._reason = _text(error)
+        self._reason = text_of(error)
         if len(batch) == 1:
             self._are_named = False
             yield from self._suspect([Refusal(batch[0], self._reason)])
@@ -305,6 +258,21 @@ class _Delivery(Generic[T]):
         self._rejections = _MOST_REJECTIONS - 1
 
 
+class Rarely:
+    """Says of something that goes on whether it is time for another warning, which it is every 30 seconds."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def is_due(self) -> bool:
+        """Whether there was no warning for so long; then one is taken to be given."""
+        now = time.monotonic()
+        if now - self._last <= _SECONDS_BETWEEN_WARNINGS:
+            return False
+        self._last = now
+        return True
+
+
 class Patience:
     """Waits between attempts: exponential backoff with jitter and a time limit.
 
@@ -327,7 +295,7 @@ class Patience:
         """Resets the backoff and the time limit after a success."""
         self._failures = 0
         self._since = 0.0
-        self._warned = 0.0
+        self._warning = Rarely()
 
     def wait(self, error: Exception, sleep: Callable[[float], object] = time.sleep) -> None:
         """Waits until the next attempt.
@@ -347,42 +315,10 @@ class Patience:
         self._failures = min(self._failures + 1, 32)
         if now + pause - self._since > self._seconds:
             raise TimeoutError(
-                f"expected {self._name} to {self._expected} within {self._seconds:g} s of retries, got {_text(error)}; "
-                "fix it, or retry for longer"
+                f"expected {self._name} to {self._expected} within {self._seconds:g} s of retries, got "
+                f"{text_of(error)}; fix it, or retry for longer"
             ) from error
         self._counters.count(self._counter)
-        if now - self._warned > _SECONDS_BETWEEN_WARNINGS:
-            _log.warning("%s: %s; trying again for up to %g s", self._name, _text(error), self._seconds)
-            self._warned = now
+        if self._warning.is_due():
+            _log.warning("%s: %s; trying again for up to %g s", self._name, text_of(error), self._seconds)
         sleep(pause)
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether the service rejects what the request that failed with `error` holds, or some of it."""
-    if isinstance(error, grpc.RpcError):
-        return error.code() in _REFUSING_GRPC
-    if isinstance(error, GoogleAPICallError):
-        # FAILED_PRECONDITION also maps to HTTP 400, but its causes, such as a disabled key, are not in the rows.
-        if error.grpc_status_code is not None:
-            return error.grpc_status_code in _REFUSING_GRPC
-        return error.code in _REFUSING_HTTP and not TRANSIENT_REASONS & {_reason(item) for item in error.errors}
-    return isinstance(error, RefusedBySink)
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the service may do later what it refused with `error`, for instance once a permission is granted."""
-    return isinstance(error, _TRANSIENT) and not is_refusal(error)
-
-
-def _reason(item: Any) -> str:
-    return str(item.get("reason", "")) if isinstance(item, Mapping) else ""
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, grpc.RpcError):
-        text = f"{error.code().name}: {error.details()}"
-    elif isinstance(error, (Refused, RefusedBySink, Transient)):
-        text = str(error)
-    else:
-        text = f"{type(error).__name__}: {error}"
-    return " ".join(text.split())

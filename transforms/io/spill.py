@@ -3,13 +3,12 @@
 import json
 import logging
 import os
-import pathlib
 from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.counters import Counters
-from transforms.io.disk import is_local, sync
+from transforms.io.disk import is_local, whole_file
 
 _log = logging.getLogger(__name__)
 
@@ -50,19 +49,8 @@ class Spill:
             )
         line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
         if is_local(self._folder):
-            _write_local(pathlib.Path(self._folder), name, line)
-        else:
-            with FileSystems.create(FileSystems.join(self._folder, name)) as file:
-                file.write(line)
+            os.makedirs(self._folder, exist_ok=True)
+        with whole_file(self._folder, name) as part, FileSystems.create(part) as file:
+            file.write(line)
         self._counters.count("dead_letters_spilled")
         _log.error("%s refused the dead letter %s: %s; it is in %s", sink, row["id"], reason[:300], self._folder)
-
-
-def _write_local(folder: pathlib.Path, name: str, data: bytes) -> None:
-    """Writes a file that is on the disk, whole, under its name, when this returns."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{name}.{os.getpid()}.part"
-    part.write_bytes(data)
-    sync(str(part))
-    part.rename(folder / name)
-    sync(str(folder))

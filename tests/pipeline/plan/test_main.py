@@ -78,7 +78,6 @@ def test_a_spark_nlp_name_is_a_model(capsys: pytest.CaptureFixture[str]) -> None
             [*LOAD, "--text_field=body"],
             "expected --calibrate=FILE with --text_field, which says how to read it; add the file",
         ),
-        ([*LOAD, "--nosuch=1"], "unrecognized arguments: --nosuch=1"),
         ([*LOAD, "--calibrate=nosuch.txt"], "expected --input_format="),
         (
             [*LOAD, "--calibrate=nosuch.txt", "--input_format=text"],

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.__main__ import main
 from pipeline.command_line import parse
-from pipeline.emulators import free_port
 from pipeline.runners.job_server import check_checkpoints, job_server
+from pipeline.servers import free_port
 
 MINIMAL = ["--input=a", "--input_format=text", "--output=b", "--output_format=jsonl"]
 HERE = "--environment_type=LOOPBACK"

@@ -16,7 +16,8 @@ from tests.conftest import sentence
 from transforms.counters import process_counts
 from transforms.dead_letters import dead_letters, split_dead_letters
 from transforms.io.bundle_writer import BundleWriter
-from transforms.io.retries import WRITTEN, Answer, Refused
+from transforms.io.errors import Refused
+from transforms.io.retries import WRITTEN, Answer
 from transforms.types import DeadLetter, SentenceEmbedding
 
 _sent: list[list[str]] = []

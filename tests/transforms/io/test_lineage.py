@@ -8,9 +8,10 @@ from apache_beam.metrics.metric import Lineage
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from transforms.io.files.read import ReadFiles
-from transforms.io.files.write import JOURNAL, WriteFiles
+from transforms.io.files.write import WriteFiles
 from transforms.io.files.write_stream import WriteBundleFiles
 from transforms.io.lineage import add_resource, add_table
+from transforms.kinds import JOURNAL
 from transforms.types import JournalEntry
 
 ENTRY = JournalEntry("m", 7, "7-abc", 5, "model", "v1", 2, 2, 0, False, 9)

@@ -23,8 +23,9 @@ from google.api_core.exceptions import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.io import retries
-from transforms.io.retries import WRITTEN, Answer, Evidence, Refusal, Refused, RefusedBySink, Transient, deliver
+from transforms.io import errors, retries
+from transforms.io.errors import Refused, RefusedBySink, Transient
+from transforms.io.retries import WRITTEN, Answer, Evidence, Refusal, deliver
 
 
 class StatusError(grpc.RpcError):
@@ -220,7 +221,7 @@ def test_rows_that_were_written_beside_refused_ones_are_not_sent_again() -> None
 @pytest.mark.parametrize(
     "error",
     [
-        *(StatusError(code) for code in grpc.StatusCode if code not in retries._REFUSING_GRPC),
+        *(StatusError(code) for code in grpc.StatusCode if code not in errors._REFUSING_GRPC),
         Transient("closed"),
         ServiceUnavailable("503"),
         TooManyRequests("429"),

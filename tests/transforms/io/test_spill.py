@@ -11,10 +11,10 @@ from tests.beam import run
 from transforms.dead_letters import dead_letters
 from transforms.io.pubsub import write as pubsub
 from transforms.io.spill import LetterRefused, Spill
-from transforms.schema import dead_letter_to_dict, json_row
+from transforms.kinds import DEAD_LETTERS
 
 (LETTER,) = dead_letters("Parse messages", "ValueError: no", b"\xff whole", {"source.origin": "f#1"})
-ROW = json_row(dead_letter_to_dict(LETTER))
+ROW = DEAD_LETTERS.to_json(LETTER)
 
 
 def spilled(folder: pathlib.Path) -> list[object]:

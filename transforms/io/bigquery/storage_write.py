@@ -17,8 +17,9 @@ from google.cloud.bigquery_storage_v1 import BigQueryWriteClient, types
 
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
+from transforms.io.errors import REFUSING_CODES, Refused, RefusedBySink, Transient, is_refusal
 from transforms.io.google_clients import bigquery_write_client, once_per_process
-from transforms.io.retries import REFUSING_CODES, WRITTEN, Answer, Refused, RefusedBySink, Transient, is_refusal
+from transforms.io.retries import WRITTEN, Answer
 
 # BigQuery accepts rows and requests of less than 10 MB; the difference leaves room for the envelope.
 MAX_BATCH_BYTES = 9_000_000

@@ -7,8 +7,9 @@ import orjson
 
 from transforms.counters import Counters
 from transforms.io.bigquery.tables import TableName
+from transforms.io.errors import TRANSIENT_REASONS, Refused
 from transforms.io.google_clients import bigquery_client
-from transforms.io.retries import TRANSIENT_REASONS, Answer, Refused
+from transforms.io.retries import Answer
 
 # insertAll accepts rows and requests of up to 10 MB.
 MAX_REQUEST_BYTES = 9_000_000

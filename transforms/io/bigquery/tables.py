@@ -1,7 +1,6 @@
 """BigQuery tables: parses their names, creates them, and checks whether an existing table has our columns."""
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from google.cloud import bigquery
 from requests import RequestException
 
 from transforms.io.google_clients import bigquery_client, missing_rights
-from transforms.schema import NEWEST_FIRST, Column, Partitioning, bigquery_schema, sql_string
+from transforms.schema import NEWEST_FIRST, Column, Partitioning, bigquery_schema
 
 # Old projects may have a domain as a prefix. The expression uses only syntax that Python, Java and RE2 share.
 TABLE_REGEX = r"(([a-z0-9-]+([.][a-z0-9-]+)+:)?[a-z0-9-]+)[:.]([A-Za-z0-9_]+)[.]([\w-]+)"
@@ -50,7 +49,7 @@ def parse_table(text: str) -> TableName:
 def create_table(table: str, columns: Sequence[Column], layout: Partitioning) -> None:
     """Creates `table` if it does not exist, and checks that rows with `columns` can be written to it.
 
-    The table is the one that the statement of `schema.ddl` creates, but this needs no permission to run queries.
+    The table is the one that templates/sql creates, but this needs no permission to run queries.
 
     Raises:
         ValueError: if the table exists and its columns do not accept such rows.
@@ -146,54 +145,6 @@ def check_readable(table: str, columns: Sequence[Column]) -> None:
     if missing:
         listed = ", ".join(map(repr, sorted(missing)))
         raise ValueError(f"expected a table that this program wrote, {name} has no column {listed}")
-
-
-def newest_rows_view(view: str, table: str) -> str:
-    """The SQL statement that creates `view` with only the newest row of each id and model in `table`.
-
-    Among rows with the same time, the view selects by model_version, so that every reader sees the same row. The
-    version is a digest, and no column says which version is newer. A query that filters by `model` or `id` reads less
-    data, because BigQuery pushes these filters down below the view.
-    """
-    return (
-        f"CREATE OR REPLACE VIEW `{view}` AS\n"
-        "SELECT *\n"
-        f"FROM `{table}`\n"
-        "WHERE TRUE\n"
-        "QUALIFY ROW_NUMBER() OVER (\n"
-        "  PARTITION BY id, model\n"
-        "  ORDER BY event_time DESC NULLS LAST, model_version DESC\n"
-        ") = 1;\n"
-    )
-
-
-def current_rows_view(view: str, table: str, journal: str, model_version: str = "") -> str:
-    """The SQL statement that creates `view` with the rows of `table` that are current by `journal`, each once.
-
-    Of each message, model and model_version it shows all rows of the newest entry's revision; that of a deletion is no
-    row's. A filter by `message_id`, `model` or `model_version` can be pushed down below both windows, as
-    both partition by them; one by `event_time`, which all rows of a revision share, below that of the rows, so that
-    only the table's partitions of those days are read.
-
-    Args:
-        view: the view, as project.dataset.view.
-        table: the table of rows.
-        journal: the table of the journal.
-        model_version: the only one to show; "" for each.
-    """
-    condition = f"model_version = {sql_string(model_version)}" if model_version else "TRUE"
-    return (
-        f"CREATE OR REPLACE VIEW `{view}` AS\n"
-        "SELECT found.*\n"
-        f"FROM `{table}` AS found\n"
-        f"JOIN (\n{textwrap.indent(newest_entries(journal, condition), '  ')}\n) AS newest\n"
-        "USING (message_id, model, model_version, revision)\n"
-        "WHERE found.revision IS NOT NULL\n"
-        "QUALIFY ROW_NUMBER() OVER (\n"
-        "  PARTITION BY message_id, model, model_version, revision, event_time, id\n"
-        "  ORDER BY precision\n"
-        ") = 1;\n"
-    )
 
 
 def newest_entries(journal: str, condition: str = "TRUE") -> str:

@@ -21,23 +21,13 @@ from transforms.io.bigquery.storage_write import ArrowAppender
 from transforms.io.bigquery.streaming_inserts import JsonInserter
 from transforms.io.bigquery.tables import TableName, fault_of, parse_table
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.lag import ROWS_LAG
 from transforms.io.lineage import add_table
 from transforms.io.retries import RETRY_FOR_SECONDS, Answer
 from transforms.io.spill import Spill
+from transforms.kinds import DEAD_LETTERS, JOURNAL, Kind, rows_with
 from transforms.options import takes
-from transforms.schema import (
-    DEAD_LETTER_COLUMNS,
-    EMBEDDING_COLUMNS,
-    JOURNAL_COLUMNS,
-    Column,
-    dead_letter_to_dict,
-    dead_letters_to_arrow,
-    embedding_to_dict,
-    embeddings_to_arrow,
-    journal_to_arrow,
-    journal_to_dict,
-    json_row,
-)
+from transforms.schema import Column
 from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
 
 STAGE = "Write rows"
@@ -77,7 +67,7 @@ class WriteRowsToBigQuery(DeadLetterTransform):
 
     A table that rejects every row, because a column was renamed for instance, is waited for as in an outage. A bundle
     ends when BigQuery has acknowledged its rows. Each row is written at least once: if the runner retries a
-    bundle, or an acknowledgement is lost, the row is in the table twice, and `tables.newest_rows_view` shows it only
+    bundle, or an acknowledgement is lost, the row is in the table twice, and the view newest_embeddings shows it only
     once. The output is the rows that were written, as BundleWriter says.
 
     Args:
@@ -143,53 +133,47 @@ class WriteDeadLettersToBigQuery(beam.PTransform):
 
 
 class _TableSink:
-    """What the sinks for rows and for dead letters have in common."""
+    """What the sinks for rows, dead letters and the journal have in common."""
 
     # A bundle's rows are buffered in memory; when they exceed these limits they are written before the bundle ends.
     max_rows = 10_000
     max_bytes = 8_000_000
     keeps_refused = False
     lag = ""
-    columns: Sequence[Column]
+    kind: Kind
 
     def __init__(self, table: TableName, method: str) -> None:
         self.name = f"BigQuery table {table}"
         self._table = table
         self._method = method
 
+    def open(self) -> Callable[[Sequence[Any]], Answer]:
+        if self._method == "STORAGE_WRITE_ARROW":
+            return ArrowAppender(self._table, lambda rows: self.kind.to_arrow(rows, pa.float64()))
+        return JsonInserter(self._table, self.kind.to_json, self.identity)
+
     def report_lineage(self) -> None:
         add_table(Lineage.sinks(), *self._table)
 
     def find_fault(self) -> str | None:
-        return fault_of(self._table, self.columns)
+        return fault_of(self._table, self.kind.columns)
 
-    def _sender(
-        self,
-        to_arrow: Callable[[Sequence[Any]], pa.Table],
-        to_dict: Callable[[Any], Mapping[str, Any]],
-        identity: Callable[[Any], str],
-    ) -> Callable[[Sequence[Any]], Answer]:
-        if self._method == "STORAGE_WRITE_ARROW":
-            return ArrowAppender(self._table, to_arrow)
-        return JsonInserter(self._table, lambda row: json_row(to_dict(row)), identity)
+    def identity(self, row: Any) -> str:
+        """What tells a row from others in the table."""
+        raise NotImplementedError
 
 
 class _WriteRows(_TableSink):
     written_counter = "rows_written"
     refused_counter = "rows_refused"
-    lag = "rows_lag_ms"
+    lag = ROWS_LAG
 
     def __init__(self, table: TableName, method: str, own: Sequence[Column] = ()) -> None:
         super().__init__(table, method)
-        self._own = own
-        self.columns = (*EMBEDDING_COLUMNS, *own)
+        self.kind = rows_with(own)
 
-    def open(self) -> Callable[[Sequence[SentenceEmbedding]], Answer]:
-        return self._sender(
-            lambda rows: embeddings_to_arrow(rows, pa.float64(), self._own),
-            lambda row: embedding_to_dict(row, self._own),
-            lambda row: stable_id(row.id, row.model, row.model_version, row.revision),
-        )
+    def identity(self, row: SentenceEmbedding) -> str:
+        return stable_id(row.id, row.model, row.model_version, row.revision)
 
     def size(self, row: SentenceEmbedding) -> int:
         return 2 * len(row.embedding) + len(row.content) + _pairs_size(row.metadata) + _OTHER_BYTES
@@ -201,14 +185,10 @@ class _WriteRows(_TableSink):
 class _WriteJournal(_TableSink):
     written_counter = "journal_written"
     refused_counter = "journal_refused"
-    columns = JOURNAL_COLUMNS
+    kind = JOURNAL
 
-    def open(self) -> Callable[[Sequence[JournalEntry]], Answer]:
-        return self._sender(
-            journal_to_arrow,
-            journal_to_dict,
-            lambda entry: stable_id(entry.message_id, entry.model_version, entry.revision, str(entry.written_at)),
-        )
+    def identity(self, entry: JournalEntry) -> str:
+        return stable_id(entry.message_id, entry.model_version, entry.revision, str(entry.written_at))
 
     def size(self, entry: JournalEntry) -> int:
         return len(entry.message_id) + _OTHER_BYTES
@@ -220,22 +200,22 @@ class _WriteJournal(_TableSink):
 class _WriteDeadLetters(_TableSink):
     written_counter = "dead_letters_written"
     refused_counter = "dead_letters_refused"
-    columns = DEAD_LETTER_COLUMNS
+    kind = DEAD_LETTERS
 
     def __init__(self, table: TableName, method: str, spill: Spill) -> None:
         super().__init__(table, method)
         self._spill = spill
         self.keeps_refused = spill.is_open
 
-    def open(self) -> Callable[[Sequence[DeadLetter]], Answer]:
-        return self._sender(dead_letters_to_arrow, dead_letter_to_dict, lambda row: stable_id(row.id, str(row.part)))
+    def identity(self, row: DeadLetter) -> str:
+        return stable_id(row.id, str(row.part))
 
     def size(self, row: DeadLetter) -> int:
         payload = row.payload_string or row.payload_bytes or ""
         return len(payload) + len(row.stacktrace) + _pairs_size(row.attributes) + _OTHER_BYTES
 
     def refused(self, row: DeadLetter, reason: str) -> list[DeadLetter]:
-        self._spill.keep(json_row(dead_letter_to_dict(row)), self.name, reason)
+        self._spill.keep(self.kind.to_json(row), self.name, reason)
         return []
 
 

@@ -10,12 +10,13 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transforms.counters import Counters
-from transforms.dead_letters import TAG, DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
+from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, refused, split_dead_letters
+from transforms.io.files.avro import read_avro
 from transforms.io.files.encodings import UTF8, known_encoding
 from transforms.io.files.lines import Table, read_document, read_lines, read_multiline, read_separated_lines
 from transforms.io.files.match import File, absolute, match, partitions, printable
+from transforms.io.files.parquet import read_parquet
 from transforms.io.files.pieces import FileRange, Piece, Pieces
-from transforms.io.files.rows import read_avro, read_parquet
 from transforms.separated import SEPARATED
 from transforms.types import Record
 
@@ -164,7 +165,7 @@ class _Read(beam.DoFn):
                     yield Record(found.data, f"{name}#{found.position}", "", attributes, None, modified)
                 else:
                     self._counters.count("records_unreadable")
-                    yield from self._refused(found.error, found.data, f"{name}#{found.position}")
+                    yield from _refused(found.error, found.data, f"{name}#{found.position}")
         # The exception depends on the decoder of the file: OSError, EOFError, zlib.error, ArrowInvalid, ...
         except Exception as error:
             yield from self._unreadable(error, name)
@@ -172,9 +173,8 @@ class _Read(beam.DoFn):
 
     def _unreadable(self, error: Exception, name: str) -> Iterator[Any]:
         self._counters.count("files_unreadable")
-        yield from self._refused(error, name.encode(), name)
+        yield from _refused(error, name.encode(), name)
 
-    def _refused(self, error: Exception, data: bytes, origin: str) -> Iterator[Any]:
-        self._counters.count("dead_letters_read")
-        for letter in dead_letters(STAGE, error, data, {"origin": origin}):
-            yield beam.pvalue.TaggedOutput(TAG, letter)
+
+def _refused(error: Exception, data: bytes, origin: str) -> Iterator[Any]:
+    return refused("dead_letters_read", STAGE, error, data, {"origin": origin})

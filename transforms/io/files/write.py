@@ -1,65 +1,18 @@
 """WriteFiles: writes rows, dead letters and the journal to files, as Parquet, JSON Lines or Avro."""
 
-import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.io import filebasedsink, iobase
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transforms import schema
-from transforms.types import DeadLetter, JournalEntry, SentenceEmbedding
+from transforms.kinds import Kind
+from transforms.schema import arrow_schema, avro_schema
 
 _ROWS_A_BATCH = 4096
-
-
-class Kind(NamedTuple):
-    """What a sink needs to know about the type of elements that it writes."""
-
-    element: type
-    columns: tuple[schema.Column, ...]
-    to_arrow: Callable[[Any], Any]
-    to_dict: Callable[[Any], dict[str, Any]]
-    layout: schema.Partitioning
-
-
-ROWS = Kind(
-    SentenceEmbedding,
-    schema.EMBEDDING_COLUMNS,
-    schema.embeddings_to_arrow,
-    schema.embedding_to_dict,
-    schema.EMBEDDING_LAYOUT,
-)
-
-
-def rows_with(own: Sequence[schema.Column]) -> Kind:
-    """ROWS with columns of the user's own behind those of every row."""
-    if not own:
-        return ROWS
-    return ROWS._replace(
-        columns=(*ROWS.columns, *own),
-        to_arrow=functools.partial(schema.embeddings_to_arrow, own=own),
-        to_dict=functools.partial(schema.embedding_to_dict, own=own),
-    )
-
-
-DEAD_LETTERS = Kind(
-    DeadLetter,
-    schema.DEAD_LETTER_COLUMNS,
-    schema.dead_letters_to_arrow,
-    schema.dead_letter_to_dict,
-    schema.DEAD_LETTER_LAYOUT,
-)
-JOURNAL = Kind(
-    JournalEntry,
-    schema.JOURNAL_COLUMNS,
-    schema.journal_to_arrow,
-    schema.journal_to_dict,
-    schema.JOURNAL_LAYOUT,
-)
 
 
 class _ParquetWriter:
@@ -70,7 +23,7 @@ class _ParquetWriter:
         self._kind = kind
         # Vectors do not repeat, so a dictionary encoding of them would cost time and save no space.
         repeating = [column.name for column in kind.columns if column.type != "FLOAT64" and not column.fields]
-        self._writer = pq.ParquetWriter(file, schema.arrow_schema(kind.columns), use_dictionary=repeating)
+        self._writer = pq.ParquetWriter(file, arrow_schema(kind.columns), use_dictionary=repeating)
 
     def write(self, batch: Sequence[Any]) -> None:
         self._writer.write_table(self._kind.to_arrow(batch))
@@ -87,8 +40,7 @@ class _JsonWriter:
 
     def write(self, batch: Sequence[Any]) -> None:
         for element in batch:
-            row = schema.json_row(self._kind.to_dict(element))
-            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            self._file.write(json.dumps(self._kind.to_json(element), ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
         self._file.close()
@@ -100,7 +52,7 @@ class _AvroWriter:
 
         self._file = file
         self._kind = kind
-        self._writer = Writer(file, schema.avro_schema(kind.columns, kind.element.__name__), codec="deflate")
+        self._writer = Writer(file, avro_schema(kind.columns, kind.element.__name__), codec="deflate")
 
     def write(self, batch: Sequence[Any]) -> None:
         for element in batch:
@@ -170,7 +122,7 @@ class WriteFiles(beam.PTransform):
     Args:
         prefix: the path of the files, up to their shard number.
         file_format: one of FILE_FORMATS.
-        kind: the type of the elements, ROWS, DEAD_LETTERS or JOURNAL.
+        kind: the kind of the elements.
         folder: where the files stay, under other names, for the caller to rename when the pipeline has ended well; ""
             to have the pipeline rename them. A pipeline that retries bundles may leave files there that do not count.
     """

@@ -9,9 +9,10 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms.io.disk import is_local, sync
-from transforms.io.files.write import WRITERS, Kind
-from transforms.io.lag import observe_lag
+from transforms.io.disk import whole_file
+from transforms.io.files.write import WRITERS
+from transforms.io.lag import ROWS_LAG, observe_lag
+from transforms.kinds import Kind
 from transforms.types import SentenceEmbedding, is_end
 
 
@@ -24,7 +25,7 @@ class WriteBundleFiles(beam.PTransform):
     Args:
         prefix: the path of the files, up to their time.
         file_format: one of write.FILE_FORMATS.
-        kind: the type of the elements, write.ROWS, write.DEAD_LETTERS or write.JOURNAL.
+        kind: the kind of the elements.
     """
 
     def __init__(self, prefix: str, file_format: str, kind: Kind) -> None:
@@ -42,7 +43,6 @@ class _Write(beam.DoFn):
         self._format = file_format
         self._kind = kind
         self.element = kind.element
-        self._has_lineage = False
 
     def start_bundle(self) -> None:
         self._arrived: list[WindowedValue] = []
@@ -55,28 +55,18 @@ class _Write(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if rows := [arrived.value for arrived in self._arrived if not is_end(arrived.value)]:
             self._write(rows)
-            if not self._has_lineage:
-                self._has_lineage = True
-                # All files, of which a stream writes one a bundle, by one name.
-                FileSystems.report_sink_lineage(f"{self._prefix}*.{self._format}")
+            # All files, of which a stream writes one a bundle, by one name.
+            FileSystems.report_sink_lineage(f"{self._prefix}*.{self._format}")
             if self.element is SentenceEmbedding:
-                observe_lag("rows_lag_ms", rows)
+                observe_lag(ROWS_LAG, rows)
         yield from self._arrived
         self._arrived = []
 
     def _write(self, elements: Sequence[Any]) -> None:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
         folder, name = FileSystems.split(self._prefix)
-        final = FileSystems.join(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}")
-        # The leading dot hides an unfinished file from readers that match PREFIX*.
-        part = FileSystems.join(folder, f".{FileSystems.split(final)[1]}.part")
-        writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
-        writer.write(elements)
-        writer.close()
-        here = is_local(self._prefix)
         # The messages of the bundle are acknowledged next, so its rows must survive the end of the machine.
-        if here:
-            sync(part)
-        FileSystems.rename([part], [final])
-        if here:
-            sync(folder)
+        with whole_file(folder, f"{name}-{now}-{uuid.uuid4().hex[:12]}.{self._format}") as part:
+            writer = WRITERS[self._format](FileSystems.create(part, compression_type="uncompressed"), self._kind)
+            writer.write(elements)
+            writer.close()

@@ -1,15 +1,18 @@
 """Leases of messages from a subscription, which are extended while a bundle processes the messages."""
 
+import collections
 import concurrent.futures
 import logging
 import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from transforms.counters import Counters
 from transforms.io.pubsub.resources import may_pass
+from transforms.io.retries import Rarely
 from transforms.types import Record
 
 # Pub/Sub accepts 512 KiB per request; an id usually has about 200 bytes.
@@ -22,11 +25,12 @@ _FIRST_SECONDS = 10.0
 _EXTEND_AGAIN_SECONDS = 4.0
 _ROUND_SECONDS = 1.0
 _PARALLEL_REQUESTS = 8
-_SECONDS_BETWEEN_WARNINGS = 30.0
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-# When the last warning about each subscription came: in an outage every request fails.
-_warned: dict[str, float] = {}
+# In an outage every request fails.
+_warnings: collections.defaultdict[str, Rarely] = collections.defaultdict(Rarely)
 
 
 class Delivery:
@@ -97,7 +101,7 @@ class LeaseKeeper:
             due = [delivery for delivery in self._kept if delivery.renew_at <= now]
         for delivery in due:
             delivery.renew_at = math.inf
-        for deliveries in _in_requests(due):
+        for deliveries in _requests_of(due, lambda delivery: delivery.ack_ids):
             try:
                 self._requests.submit(self._renew, deliveries)
             except RuntimeError:
@@ -111,38 +115,26 @@ class LeaseKeeper:
             delivery.renew_at = begun + (self._lease_seconds if is_extended else _EXTEND_AGAIN_SECONDS) / 2
 
 
-def _in_requests(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
-    """The deliveries in groups, the ids of each of which fit into one request, unless it is a single delivery."""
-    group: list[Delivery] = []
+def _requests_of(items: Iterable[T], ids_of: Callable[[T], Sequence[str]]) -> Iterator[list[T]]:
+    """Items in groups, the ids of each of which fit into one request, unless it is a single item."""
+    group: list[T] = []
     ids = size = 0
-    for delivery in deliveries:
-        more, larger = len(delivery.ack_ids), sum(map(_size, delivery.ack_ids))
-        if group and (ids + more > IDS_A_REQUEST or size + larger > BYTES_A_REQUEST):
+    for item in items:
+        more = ids_of(item)
+        larger = sum(len(ack_id) + _BYTES_AROUND_AN_ID for ack_id in more)
+        if group and (ids + len(more) > IDS_A_REQUEST or size + larger > BYTES_A_REQUEST):
             yield group
             group, ids, size = [], 0, 0
-        group.append(delivery)
-        ids += more
+        group.append(item)
+        ids += len(more)
         size += larger
     if group:
         yield group
 
 
-def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(ids: Sequence[str]) -> Iterator[list[str]]:
     """The ids in chunks that fit into one request."""
-    chunk: list[str] = []
-    size = 0
-    for each in ids:
-        if len(chunk) == IDS_A_REQUEST or (chunk and size + _size(each) > BYTES_A_REQUEST):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(each)
-        size += _size(each)
-    if chunk:
-        yield chunk
-
-
-def _size(ack_id: str) -> int:
-    return len(ack_id) + _BYTES_AROUND_AN_ID
+    return _requests_of(ids, lambda ack_id: [ack_id])
 
 
 def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds: int) -> bool:
@@ -153,9 +145,7 @@ def set_deadline(client: object, subscription: str, ids: Sequence[str], seconds:
                 subscription=subscription, ack_ids=some, ack_deadline_seconds=seconds, retry=None, timeout=10
             )
     except Exception as error:
-        now = time.monotonic()
-        if now - _warned.get(subscription, -math.inf) > _SECONDS_BETWEEN_WARNINGS:
-            _warned[subscription] = now
+        if _warnings[subscription].is_due():
             level = logging.WARNING if may_pass(error) else logging.ERROR
             _log.log(level, "could not set the deadline of %d messages of %s: %s", len(ids), subscription, error)
         Counters().count("pubsub_lease_failures", len(ids))

@@ -15,7 +15,7 @@ from google.api_core.retry import Retry
 
 from transforms.counters import Counters
 from transforms.io.pubsub.leases import Delivery, LeaseKeeper, chunks, set_deadline
-from transforms.io.pubsub.resources import may_pass, missing_subscription, subscriber_client
+from transforms.io.pubsub.resources import may_pass, missing, subscriber_client
 from transforms.io.retries import RETRY_FOR_SECONDS, Patience
 from transforms.types import Record
 
@@ -226,7 +226,7 @@ class Puller:
             except exceptions.DeadlineExceeded:
                 pass
             except exceptions.NotFound:
-                raise missing_subscription(self._subscription) from None
+                raise missing(self._subscription) from None
             except Exception as error:
                 if self._closed:
                     return

@@ -20,7 +20,7 @@ from transforms.counters import Counters
 from transforms.io.lineage import add_resource
 from transforms.io.pubsub.leases import Delivery
 from transforms.io.pubsub.puller import Limits, Puller, borrow, hand_back
-from transforms.io.pubsub.resources import validate_subscription
+from transforms.io.pubsub.resources import validated
 from transforms.io.retries import RETRY_FOR_SECONDS
 from transforms.runners.bounded_metrics import bound_runner_metrics
 from transforms.runners.flink_keys import spread_keys
@@ -86,7 +86,7 @@ class ReadFromSubscription(beam.PTransform):
         readers: int = 1,
     ) -> None:
         super().__init__()
-        self.subscription = validate_subscription(subscription)
+        self.subscription = validated(subscription, "subscription")
         self.max_messages = _at_least(1, max_messages, "max_messages")
         self.max_bytes = _at_least(1, max_bytes, "max_bytes")
         self.max_wait_seconds = _at_least(0, max_wait_seconds, "max_wait_seconds")
@@ -180,7 +180,6 @@ class _Pull(beam.DoFn):
     def setup(self) -> None:
         self._puller: Puller | None = None
         self._at_work: set[Delivery] = set()
-        self._has_lineage = False
 
     def start_bundle(self) -> None:
         self._has_messages = False
@@ -204,7 +203,7 @@ class _Pull(beam.DoFn):
         finalizer.register(functools.partial(self._acknowledge, puller, taken))
         if taken:
             self._has_messages = True
-            self._report_lineage()
+            add_resource(Lineage.sources(), self._subscription)
             self._at_work.update(taken)
             self._count(taken)
             for delivery in taken:
@@ -215,11 +214,6 @@ class _Pull(beam.DoFn):
             rest.defer_remainder()
         else:
             rest.try_claim(None)
-
-    def _report_lineage(self) -> None:
-        if not self._has_lineage:
-            self._has_lineage = True
-            add_resource(Lineage.sources(), self._subscription)
 
     def _count(self, taken: Sequence[Delivery]) -> None:
         messages = sum(len(delivery.records) for delivery in taken)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -16,8 +16,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from transforms.counters import process_counts
+from transforms.io.errors import is_transient
 from transforms.io.google_clients import emulator_address, missing_rights, once_per_process
-from transforms.io.retries import is_transient
 
 # The permissions that reading a subscription and writing to a topic need there.
 CONSUME = "pubsub.subscriptions.consume"
@@ -39,24 +39,6 @@ _LAST_LOOK_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
-def validate_subscription(subscription: str) -> str:
-    """Returns the name unchanged if it is valid.
-
-    Raises:
-        ValueError: if it is not of the form projects/P/subscriptions/S.
-    """
-    return _validated(subscription, "subscription")
-
-
-def validate_topic(topic: str) -> str:
-    """Returns the name unchanged if it is valid.
-
-    Raises:
-        ValueError: if it is not of the form projects/P/topics/T.
-    """
-    return _validated(topic, "topic")
-
-
 # What Pub/Sub asks of an id, and the ids that meet it. They are checked in this order.
 _ID_RULES = {
     "has 3 to 255 characters": r".{3,255}",
@@ -66,7 +48,12 @@ _ID_RULES = {
 }
 
 
-def _validated(name: str, kind: str) -> str:
+def validated(name: str, kind: str) -> str:
+    """Returns the name of a resource of `kind`, "subscription" or "topic", unchanged if it is valid.
+
+    Raises:
+        ValueError: if it is not of the form projects/P/subscriptions/S or projects/P/topics/T.
+    """
     form = re.fullmatch(f"projects/[^/]+/{kind}s/([^/]+)", name)
     broken = [rule for rule, ids in _ID_RULES.items() if form and not re.fullmatch(ids, form[1], re.DOTALL)]
     if broken or not form:
@@ -90,8 +77,8 @@ def check_subscription(subscription: str, rights: Sequence[str] = ()) -> None:
         ValueError: if the name is invalid, the subscription does not exist or cannot be looked at, or a right is
             missing.
     """
-    validate_subscription(subscription)
-    with _looking_at(subscription, missing_subscription), subscriber_client() as client:
+    validated(subscription, "subscription")
+    with _looking_at(subscription), subscriber_client() as client:
         # An account that may read messages need not be allowed to look.
         with contextlib.suppress(exceptions.PermissionDenied):
             found = client.get_subscription(subscription=subscription, timeout=_LOOK_SECONDS)
@@ -122,8 +109,8 @@ def check_topic(topic: str, rights: Sequence[str] = ()) -> None:
     Raises:
         ValueError: if the name is invalid, the topic does not exist or cannot be looked at, or a right is missing.
     """
-    validate_topic(topic)
-    with _looking_at(topic, missing_topic):
+    validated(topic, "topic")
+    with _looking_at(topic):
         client = publisher_client()
         with contextlib.suppress(exceptions.PermissionDenied):
             client.get_topic(topic=topic, timeout=_LOOK_SECONDS)
@@ -131,7 +118,7 @@ def check_topic(topic: str, rights: Sequence[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def _looking_at(name: str, missing: Callable[[str], ValueError]) -> Iterator[None]:
+def _looking_at(name: str) -> Iterator[None]:
     """Turns what Pub/Sub says about `name` into an error of one line."""
     try:
         yield
@@ -158,19 +145,11 @@ def _check_rights(client: Any, name: str, rights: Sequence[str]) -> None:
         raise missing_rights(name, absent)
 
 
-def missing_subscription(subscription: str) -> ValueError:
-    """The error for a subscription that does not exist, with the command that creates it."""
-    return ValueError(
-        f"expected a subscription that exists, got {subscription!r}; make it with "
-        f"`gcloud pubsub subscriptions create {subscription} --topic=TOPIC`"
-    )
-
-
-def missing_topic(topic: str) -> ValueError:
-    """The error for a topic that does not exist, with the command that creates it."""
-    return ValueError(
-        f"expected a topic that exists, got {topic!r}; make it with `gcloud pubsub topics create {topic}`"
-    )
+def missing(name: str) -> ValueError:
+    """The error for a topic or subscription that does not exist, with the command that creates it."""
+    kind = name.split("/")[2].removesuffix("s")
+    command = f"gcloud pubsub {kind}s create {name}" + (" --topic=TOPIC" if kind == "subscription" else "")
+    return ValueError(f"expected a {kind} that exists, got {name!r}; make it with `{command}`")
 
 
 @contextlib.contextmanager
@@ -183,10 +162,10 @@ def temporary_subscription(topic: str, ack_deadline_seconds: int = 60) -> Iterat
     Raises:
         ValueError: if `topic` is not of the form projects/P/topics/T, or does not exist.
     """
-    project = validate_topic(topic).split("/")[1]
+    project = validated(topic, "topic").split("/")[1]
     name = f"projects/{project}/subscriptions/sentence-embeddings-{uuid.uuid4().hex}"
     with contextlib.ExitStack() as stack:
-        with _looking_at(topic, missing_topic):
+        with _looking_at(topic):
             client = stack.enter_context(subscriber_client())
             client.create_subscription(
                 request={

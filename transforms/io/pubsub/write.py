@@ -9,9 +9,10 @@ from apache_beam.metrics.metric import Lineage
 
 from transforms.dead_letters import DeadLetterTransform, WithDeadLetters, dead_letters, split_dead_letters
 from transforms.io.bundle_writer import BundleWriter
+from transforms.io.errors import Refused
 from transforms.io.lineage import add_resource
-from transforms.io.pubsub.resources import publisher_client, validate_topic
-from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer, Refused
+from transforms.io.pubsub.resources import publisher_client, validated
+from transforms.io.retries import RETRY_FOR_SECONDS, WRITTEN, Answer
 from transforms.io.spill import Spill
 from transforms.types import DeadLetter
 
@@ -59,9 +60,9 @@ def _size(message: Outgoing) -> int:
 class WriteToTopic(DeadLetterTransform):
     """Publishes each row, as bytes, to a topic; rejected rows become dead letters.
 
-    A topic that rejects every row, because it has a schema for instance, is waited for as in an outage. A bundle ends
-    when Pub/Sub has acknowledged its rows. Each row is published at least once. The output is the rows that were
-    published.
+    A topic that rejects every row, because it has a schema for instance, is waited for as in an outage; in doubt, a row
+    that it took is published once more ("write_probes"). A bundle ends when Pub/Sub has acknowledged its rows. Each row
+    is published at least once. The output is the rows that were published.
 
     Attributes:
         topic: projects/P/topics/T.
@@ -74,7 +75,7 @@ class WriteToTopic(DeadLetterTransform):
 
     def __init__(self, topic: str, *, stage: str = STAGE, retry_for_seconds: float = RETRY_FOR_SECONDS) -> None:
         super().__init__()
-        self.topic = validate_topic(topic)
+        self.topic = validated(topic, "topic")
         self.stage = stage
         self.retry_for_seconds = retry_for_seconds
 
@@ -102,7 +103,7 @@ class WriteDeadLettersToTopic(beam.PTransform):
 
     def __init__(self, topic: str, *, spill_dir: str = "", retry_for_seconds: float = RETRY_FOR_SECONDS) -> None:
         super().__init__()
-        self._write = BundleWriter(_PublishDeadLetters(validate_topic(topic), Spill(spill_dir)), retry_for_seconds)
+        self._write = BundleWriter(_PublishDeadLetters(validated(topic, "topic"), Spill(spill_dir)), retry_for_seconds)
 
     def expand(self, letters: "beam.PCollection[bytes]") -> "beam.PCollection[Any]":
         """Publishes `letters` and returns them."""

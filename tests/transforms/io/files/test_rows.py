@@ -21,8 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
+from transforms.io.files.avro import read_avro
+from transforms.io.files.parquet import _value, _values, read_parquet
 from transforms.io.files.pieces import FileRange, Piece, Unreadable
-from transforms.io.files.rows import _value, _values, read_avro, read_parquet
 from transforms.io.json_rows import as_json, date_text, timestamp_text
 
 
@@ -149,7 +150,7 @@ _READ = """
 import sys
 sys.modules["pandas"] = None
 from transforms.io.files.pieces import FileRange
-from transforms.io.files.rows import read_parquet
+from transforms.io.files.parquet import read_parquet
 for path in sys.argv[1:]:
     for piece in read_parquet(FileRange(path, 0, 0)):
         sys.stdout.buffer.write(piece.data + b"\\n")

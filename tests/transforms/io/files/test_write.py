@@ -9,15 +9,9 @@ import pytest
 from tests.beam import run
 from tests.conftest import sentence
 from transforms.dead_letters import dead_letters
-from transforms.io.files.write import DEAD_LETTERS, ROWS, Kind, WriteFiles
-from transforms.schema import (
-    DEAD_LETTER_COLUMNS,
-    EMBEDDING_COLUMNS,
-    arrow_schema,
-    dead_letter_to_dict,
-    embedding_to_dict,
-    json_row,
-)
+from transforms.io.files.write import WriteFiles
+from transforms.kinds import DEAD_LETTERS, ROWS, Kind
+from transforms.schema import DEAD_LETTER_COLUMNS, EMBEDDING_COLUMNS, arrow_schema, json_row
 from transforms.types import SentenceEmbedding
 
 ROW = SentenceEmbedding(*sentence("Hi \x00 é."), b"\x00\x00\x80?\x00\x00\x00@", "m", "v", "float32", 3, True)
@@ -49,7 +43,7 @@ READERS = {"parquet": read_parquet, "jsonl": read_jsonl, "avro": read_avro}
 def test_what_is_written_is_read_back(tmp_path: pathlib.Path, file_format: str, kind: Kind) -> None:
     """Each format keeps every column, in the order of the design."""
     elements, expected = (
-        ([ROW], [embedding_to_dict(ROW)]) if kind is ROWS else (LETTERS, [dead_letter_to_dict(one) for one in LETTERS])
+        ([ROW], [ROWS.to_dict(ROW)]) if kind is ROWS else (LETTERS, [DEAD_LETTERS.to_dict(one) for one in LETTERS])
     )
     run(elements, WriteFiles(str(tmp_path / "rows"), file_format, kind), kind.element)
     (path,) = tmp_path.glob("*")
@@ -84,5 +78,5 @@ def test_files_wait_where_they_are_told_to(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / ".waiting [1]"
     run([ROW], WriteFiles(str(tmp_path / "rows"), "parquet", ROWS, str(folder)), SentenceEmbedding)
     (path,) = folder.iterdir()
-    assert read_parquet(path) == [embedding_to_dict(ROW)]
+    assert read_parquet(path) == [ROWS.to_dict(ROW)]
     assert list(tmp_path.iterdir()) == [folder]

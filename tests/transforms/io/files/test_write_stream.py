@@ -9,8 +9,8 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from tests.conftest import sentence
-from transforms.io.files.write import ROWS
 from transforms.io.files.write_stream import _Write
+from transforms.kinds import ROWS
 from transforms.types import SentenceEmbedding
 
 
@@ -35,4 +35,4 @@ def test_a_file_is_on_the_disk_when_its_bundle_ends(tmp_path: pathlib.Path, monk
     write.process(row, Timestamp(5), GlobalWindow())
     assert list(write.finish_bundle()) == [WindowedValue(row, Timestamp(5), (GlobalWindow(),))]
     (path,) = tmp_path.iterdir()
-    assert calls == [("sync", f".{path.name}.part"), ("rename", path.name), ("sync", tmp_path.name)]
+    assert calls == [("sync", f".{path.name}.{os.getpid()}.part"), ("rename", path.name), ("sync", tmp_path.name)]

@@ -10,7 +10,7 @@ from apache_beam.metrics.cells import BoundedTrieData, GaugeData
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, fn_runner
 
 from transforms.io.pubsub.read import ReadFromSubscription, _Endless
-from transforms.io.pubsub.resources import validate_subscription, validate_topic
+from transforms.io.pubsub.resources import validated
 from transforms.io.pubsub.write import WriteToTopic
 from transforms.runners.bounded_metrics import bound_runner_metrics
 from transforms.runners.fused_stream import check_one_stage
@@ -20,7 +20,7 @@ from transforms.types import Record
 @pytest.mark.parametrize("name", ["projects/p/subscriptions/sub", "projects/example.com:p/subscriptions/s-1._~+%"])
 def test_subscription_names(name: str) -> None:
     """Full names are taken as they are."""
-    assert validate_subscription(name) == name
+    assert validated(name, "subscription") == name
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_wrong_id_says_which_rule_it_breaks(id: str, rule: str) -> None:
 
 def test_a_wrong_topic_is_refused() -> None:
     """A subscription is no topic."""
-    assert validate_topic("projects/p/topics/t-1") == "projects/p/topics/t-1"
+    assert validated("projects/p/topics/t-1", "topic") == "projects/p/topics/t-1"
     with pytest.raises(ValueError, match=r"expected a topic as projects/P/topics/T, got 'projects/p/subscriptions/s'"):
         WriteToTopic("projects/p/subscriptions/s")
 

@@ -11,8 +11,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from google.pubsub_v1 import types
 
+from transforms.io.errors import Refused
 from transforms.io.pubsub.write import MAX_MESSAGE_BYTES, Outgoing, WriteToTopic, publish
-from transforms.io.retries import Refusal, Refused, deliver
+from transforms.io.retries import Refusal, deliver
 
 TOPIC = "projects/p/topics/top"
 

@@ -4,11 +4,11 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-
-from pipeline.emulators import listens
 
 # A JVM on a busy machine takes its time.
 _START_SECONDS = 120.0
@@ -16,6 +16,13 @@ _START_SECONDS = 120.0
 
 class NotStartedError(RuntimeError):
     """A server did not start; the message has the last line that it printed."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 on which nothing listens now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def port_of(endpoint: str) -> int:
@@ -61,7 +68,10 @@ def stop(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
 def _wait_until_up(
     process: "subprocess.Popen[bytes]", command: Sequence[object], endpoint: str, log: pathlib.Path
 ) -> None:
-    if listens(process, port_of(endpoint), _START_SECONDS):
-        return
+    until = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port_of(endpoint)), timeout=1):
+            return
+        time.sleep(0.1)
     said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
     raise NotStartedError(f"expected {command[0]} to listen on {endpoint}, got {said[-1]!r}")
