@@ -1,5 +1,11 @@
 """`python -m pipeline.evaluate`: how good a model's vectors are, on a user's own data."""
 
+import os
+
+if __name__ == "__main__":
+    # As in pipeline.search: for one query, more threads wait for each other longer than they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import csv
 import importlib.util

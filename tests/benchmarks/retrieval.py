@@ -57,8 +57,6 @@ _JARS_VERSION = "0.36.2"
 _FAQ = "zaragoza-construction-faq==1.2.1"
 _FAQ_SHA256 = "716a1999dd5ad8494c6a4e47d3510f017aa767ea9e55d3b348b0ad70b0e8d3d7"
 _QUESTIONS = 200
-# What an export names after the module that the weights are of.
-_PRODUCT = "MatMul"
 _PATIENCE = 1200
 
 
@@ -188,7 +186,7 @@ def _weights(onnx: bytes) -> dict[str, np.ndarray[Any, Any]]:
         # An export names the matrix of a Linear by a number, and what multiplies by it after the module.
         for reader in constant.output(0).get_target_inputs():
             module, _, kind = reader.get_node().get_friendly_name().rpartition("/")
-            if kind == _PRODUCT and name.startswith("onnx::"):
+            if kind == "MatMul" and name.startswith("onnx::"):
                 found[f"{module.strip('/').replace('/', '.')}.weight"] = np.ascontiguousarray(constant.get_data().T)
     return found
 
