@@ -196,10 +196,6 @@ class EncoderHandler(ModelHandler[Sentence | SentenceEmbedding, Embedded, Curren
         """The number of characters in the batch; Beam's default would pickle the batch to measure it."""
         return sum(len(sentence.content) for sentence in batch)
 
-    def get_metrics_namespace(self) -> str:
-        """The namespace of the metrics that RunInference itself reports."""
-        return "RunInference"
-
     def validate_inference_args(self, inference_args: Optional[dict[str, Any]]) -> None:
         """Raises a ValueError if there are any arguments; this handler takes none."""
         if inference_args:
