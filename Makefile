@@ -19,8 +19,10 @@ demo: venv minilm  ## embed the messages under examples/ and search them
 		--timestamp_field=event_time --model=minilm --output=out/demo/rows --output_format=parquet
 	$(BIN)/python -m pipeline.search --embeddings='out/demo/*.parquet' '$(QUERY)'
 
-report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.html, and score the model by their genres
+report: demo .venv/dev  ## show the demo's rows on one page, out/demo/report.html, and score their search and their genres
 	$(BIN)/python -m pipeline.report --embeddings='out/demo/rows*.parquet' --to=out/demo/report.html
+	$(BIN)/python -m pipeline.evaluate --embeddings='out/demo/rows*.parquet' --queries=examples/queries.jsonl \
+		--judgements=examples/judgements.jsonl --format=jsonl
 	$(BIN)/python -m pipeline.evaluate --labelled=examples/messages.jsonl --format=jsonl --label_field=genre
 
 test: .venv/dev minilm  ## run the whole test suite

@@ -1,15 +1,19 @@
 """`python -m pipeline`: reads messages, embeds their sentences, writes rows."""
 
 import signal
+import sys
 
 if __name__ == "__main__":
     # While modules load, there is nothing to clean.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+    from pipeline.console import import_beam
+
+    import_beam(sys.argv[1:])
+
 import contextlib
 import functools
 import logging
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 

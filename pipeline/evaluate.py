@@ -1,5 +1,11 @@
 """`python -m pipeline.evaluate`: how good a model's vectors are, on a user's own data."""
 
+import os
+
+if __name__ == "__main__":
+    # As in pipeline.search: for one query, more threads wait for each other longer than they compute.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import argparse
 import csv
 import importlib.util
@@ -23,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 _NEEDED = ("ir_measures", "pandas", "sklearn", "tqdm")
 _FOLDS = 5
-_RETRIEVAL = "{:28} {:9} {:>7}  {:>22}  {:>22}  {:>22}  {:>5}"
+_RETRIEVAL = "{:31} {:9} {:>7}  {:>22}  {:>22}  {:>22}  {:>5}"
 _ROW = "{:28} {:9} {:>7}  {:>8}  {:>16}  {:>8}  {:>11}"
 
 
@@ -49,11 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.prepare()
     try:
         check_values(arguments, MODEL_OPTIONS)
-        encoders = [made(EncoderOptions, arguments, model=model) for model in arguments.model or ["minilm"]]
+        # Without --model, rows name theirs.
+        models = arguments.model or ([""] * len(arguments.embeddings) if arguments.embeddings else ["minilm"])
+        encoders = [made(EncoderOptions, arguments, model=model) for model in models]
         if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
             raise ImportError(f"evaluation needs {', '.join(missing)}; install this package with [evaluate]")
         if arguments.embeddings:
-            return _retrieval(arguments)
+            return _retrieval(arguments, encoders)
         if not (arguments.similarity or arguments.labelled):
             raise ValueError("expected --similarity=FILE, --labelled=FILE or --embeddings=GLOB, got none of them")
         if not arguments.format:
@@ -78,7 +86,11 @@ def _parser() -> Parser:
         "pipeline.evaluate",
         "Score models on pairs of texts with a similarity or on texts with labels, and searches of rows.",
     )
-    parser.add_argument("--model", action="append", help="A model, as in python -m pipeline; may be repeated. [minilm]")
+    parser.add_argument(
+        "--model",
+        action="append",
+        help="A model, as in python -m pipeline; may be repeated. [minilm, or with --embeddings what the rows name]",
+    )
     parser.add_argument("--similarity", metavar="FILE", help="File of text pairs with a similarity, in any unit.")
     parser.add_argument("--labelled", metavar="FILE", help="File of texts, each with a label.")
     parser.add_argument("--format", choices=("jsonl", "csv", "tsv"), help="Format of the files.")
@@ -118,16 +130,20 @@ def _parser() -> Parser:
     return parser
 
 
-def _retrieval(arguments: argparse.Namespace) -> int:
+def _retrieval(arguments: argparse.Namespace, encoders: Sequence[EncoderOptions]) -> int:
     """Print how well each of the embeddings is searched, beside the first way to search them."""
+    if len(encoders) != len(arguments.embeddings):
+        raise ValueError(
+            f"expected one --model for each of {len(arguments.embeddings)} --embeddings, or none, got {len(encoders)}"
+        )
     if bool(arguments.queries) == (arguments.known_items is not None):
         raise ValueError("expected --queries=FILE with --judgements=FILE, or --known_items, with --embeddings")
     given = read_judged(arguments) if arguments.queries else None
     first = None
     print(_RETRIEVAL.format("model", "search by", "queries", *retrieval.MEASURES, "p"))
-    for place in arguments.embeddings:
+    for place, encoder in zip(arguments.embeddings, encoders, strict=True):
         rows = ParquetRows(place)
-        search = Search(rows, EncoderOptions(""))
+        search = Search(rows, encoder)
         if given is None:
             key = arguments.known_items
             given = retrieval.known_items(rows.known_items(search.version, arguments.limit, key), not key)

@@ -313,7 +313,7 @@ def test_the_shipped_search_finds_what_is_nearest_of_the_view(table: Table, clie
     (own,) = (row for row in rows if row.content == "Sentence 7 of 3.")
     sql = for_emulator(shipped("vector_search.sql", table.name.removesuffix(".embeddings")))
     # More rows than these are nearer: its top_k is too small here.
-    sql = sql.replace("LIMIT 100", "LIMIT 1000")
+    sql = sql.replace("<= 100", "<= 1000")
     parameters = {"id": own.id, "model_version": own.model_version}
     made = [bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in parameters.items()]
     found = [dict(row) for row in client.query(sql, bigquery.QueryJobConfig(query_parameters=made)).result()]

@@ -51,19 +51,26 @@ def for_emulator(sql: str) -> str:
 def exact(sql: str) -> str:
     """`sql` with each distance computed in the place of VECTOR_SEARCH: the same columns, the same rows, no index."""
     parsed = sqlglot.parse_one(sql, dialect="bigquery")
-    search = parsed.find(expressions.VectorSearch)
-    assert search is not None
-    assert search.parent is not None
-    column = search.args["column_to_search"].name
-    kept = [name for name in search.this.this.named_selects if name != column]
-    base, query = search.this.sql("bigquery"), search.args["query_table"].sql("bigquery")
-    stand_in = f"""
-        (SELECT STRUCT({", ".join(f"found.{name} AS {name}" for name in kept)}) AS base,
-          COSINE_DISTANCE(found.{column}, query.{column}) AS distance
-        FROM {base} AS found CROSS JOIN {query} AS query
-        ORDER BY distance LIMIT {search.args["top_k"].expression.sql()})"""
-    search.parent.replace(sqlglot.parse_one(f"SELECT * FROM {stand_in}", dialect="bigquery").find(expressions.Subquery))
+    for search in list(parsed.find_all(expressions.VectorSearch)):
+        assert search.parent is not None
+        column = search.args["column_to_search"].name
+        base, query = search.this.sql("bigquery"), search.args["query_table"].sql("bigquery")
+        stand_in = f"""
+            (SELECT {_struct("found", search.this.this, column)} AS base,
+              {_struct("query", search.args["query_table"].this, "")} AS query,
+              COSINE_DISTANCE(found.{column}, query.{column}) AS distance
+            FROM {base} AS found CROSS JOIN {query} AS query
+            QUALIFY ROW_NUMBER() OVER (PARTITION BY query.{column} ORDER BY distance)
+              <= {search.args["top_k"].expression.sql()})"""
+        made = sqlglot.parse_one(f"SELECT * FROM {stand_in}", dialect="bigquery").find(expressions.Subquery)
+        search.parent.replace(made)
     return str(parsed.sql("bigquery"))
+
+
+def _struct(table: str, select: Any, left_out: str) -> str:
+    """The columns of a table that is searched, or of the queries, in one, as VECTOR_SEARCH gives them."""
+    kept = [name for name in select.named_selects if name != left_out] or [left_out]
+    return f"STRUCT({', '.join(f'{table}.{name} AS {name}' for name in kept)})"
 
 
 @pytest.fixture
@@ -187,6 +194,27 @@ def test_the_view_can_be_of_one_version(tables: str, client: bigquery.Client) ->
     assert [tuple(row.values()) for row in client.query(count).result()] == [("a-new", 2)]
 
 
+def test_recall_is_what_the_index_finds_of_the_nearest(
+    tables: str, client: bigquery.Client, run: Callable[..., list[dict[str, Any]]]
+) -> None:
+    """All of it for an exact search, doubles and ties included; for an index that lost rows, the share that is left."""
+    rows = [embedding(number) for number in range(40)]
+    doubled = [*rows, *rows[:20]]
+    write([*doubled, embedding(50, model_version="v0")], f"{tables}.embeddings")
+    assert run("index_recall.sql", model_version="v1") == [{"queries": 40, "recall": 1, "least": 1}]
+    before, after = shipped("index_recall.sql", tables).split("by_index AS (")
+    lossy = after.replace("model_version = @model_version", "model_version = 'v1' AND sentence_index < 2", 1)
+    made = [bigquery.ScalarQueryParameter("model_version", "STRING", "v1")]
+    sql = for_emulator(f"{before}by_index AS ({lossy}")
+    (found,) = client.query(sql, bigquery.QueryJobConfig(query_parameters=made)).result()
+    distances = 1 - np.stack([cosines(doubled, vector_of(row)) for row in rows])
+    farthest = np.sort(distances, axis=1)[:, 9:10]
+    nearest = np.sort(distances[:, [row.sentence_index < 2 for row in doubled]], axis=1)[:, :10]
+    recalls = np.mean(nearest <= farthest + 1e-6, axis=1)
+    assert (found["recall"], found["least"]) == pytest.approx((recalls.mean(), recalls.min()))
+    assert recalls.mean() < 0.9
+
+
 class ExactClient:
     """A client of the emulator that computes distances where BigQuery would look into an index."""
 
@@ -230,5 +258,5 @@ def test_the_stand_in_is_of_the_search_that_is_sent() -> None:
         exact(search_sql("p.d.t", Filters({"a": "b"}), 5, 50)),
     )
     assert "VECTOR_SEARCH" not in replaced
-    assert [name for name in ("@query", "@model_version", "@key0", "@value0", "LIMIT 50") if name not in replaced] == []
-    assert ours.split("QUALIFY")[1].split() == replaced.split("QUALIFY")[1].split()
+    assert [name for name in ("@query", "@model_version", "@key0", "@value0", "<= 50") if name not in replaced] == []
+    assert ours.split("QUALIFY")[-1].split() == replaced.split("QUALIFY")[-1].split()

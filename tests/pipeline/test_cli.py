@@ -376,6 +376,20 @@ def test_keras_is_left_for_those_who_ask_for_it() -> None:
     assert done.stdout == "3\n", done.stderr
 
 
+@pytest.mark.subprocess
+@pytest.mark.parametrize("runner", ["DirectRunner", "DataflowRunner"])
+def test_beam_is_imported_without_what_the_program_does_not_use(runner: str) -> None:
+    """Silently; a library can be imported later, and Dataflow's client is there for its runner."""
+    unused = ["IPython", "pandas", "pymongo"]
+    code = (
+        f"import sys; from pipeline import console; console.import_beam(['--runner={runner}']); "
+        f"assert not sys.modules.keys() & {unused}; import pymongo, apache_beam.runners.dataflow.dataflow_runner as d; "
+        "print(d.dataflow_api is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.stdout, done.stderr) == (f"{runner == 'DataflowRunner'}\n", "")
+
+
 def test_the_program_says_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists each option under its heading."""
     with pytest.raises(SystemExit) as ended:

@@ -334,6 +334,18 @@ def test_hover_shows_the_text_of_a_point(browser: Any, big_page: str) -> None:
     assert "genre " in shown
 
 
+def test_a_sample_is_said_to_be_one(browser: Any, run_files: pathlib.Path) -> None:
+    """On the map, and beside what is counted in it and not in all rows."""
+    arguments = [f"--embeddings={run_files}/rows*.parquet", f"--to={run_files}/sample.html", "--projection=pca"]
+    assert report.main([*arguments, "--limit=120"]) == 0
+    show(browser, f"file://{run_files}/sample.html")
+    text = browser.execute_script("return document.body.innerText")
+    assert "a sample of 120" in text
+    assert "clusters in the sample" in text
+    assert "near-duplicate groups in the sample" in text
+    assert "400" in text.splitlines()
+
+
 def test_search_lists_and_keeps_what_matches(browser: Any, big_page: str) -> None:
     """All words, in any case; markup in a text is text."""
     show(browser, big_page)

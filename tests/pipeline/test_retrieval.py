@@ -116,3 +116,23 @@ def test_judgements_are_read(write: Any, minilm: TextEncoder, tmp_path: pathlib.
     assert "expected --judgements=FILE" in capsys.readouterr().err
     assert evaluate.main(ask[:1]) == 2
     assert "or --known_items, with --embeddings" in capsys.readouterr().err
+
+
+def test_rows_of_a_model_in_a_directory_are_scored(
+    write: Any, text_encoder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --model, as the rows hold only its name; in as many as there are --embeddings, and refused in others."""
+    model = TextEncoder(str(text_encoder))
+    texts = ["My dog likes long walks.", "He runs with his leash.", "The invoice is overdue now.", "Pay the bill soon."]
+    rows = [
+        row(i, text, vector, version=model.version)
+        for i, (text, vector) in enumerate(zip(texts, model.encode(texts), strict=True))
+    ]
+    rows = [
+        each._replace(model=model.name, message_id=f"m{i // 2}", sentence_index=i % 2) for i, each in enumerate(rows)
+    ]
+    ask = [f"--embeddings={write(*rows)}", "--known_items"]
+    assert evaluate.main([*ask, f"--model={text_encoder}"]) == 0
+    assert f"{model.name} {model.version}" in capsys.readouterr().out
+    assert evaluate.main([*ask, f"--model={text_encoder}", "--model=minilm"]) == 2
+    assert "expected one --model for each of 1 --embeddings, or none, got 2" in capsys.readouterr().err

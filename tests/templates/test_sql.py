@@ -23,6 +23,7 @@ STATEMENTS = {
     "newest_embeddings.sql": [expressions.Create],
     "current_embeddings.sql": [expressions.Create],
     "vector_search.sql": [expressions.Select],
+    "index_recall.sql": [expressions.Select],
     "error_records_by_reason.sql": [expressions.Select],
     "error_records_payloads.sql": [expressions.Select],
     "error_records_pubsub.sql": [expressions.Create],

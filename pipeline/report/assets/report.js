@@ -332,8 +332,9 @@
   $("subtitle").textContent = `${name} · version ${version} · ${precision} · ${data.dimension} dimensions`;
   $("hint").textContent = `${data.projection} map${count < data.total ? `, a sample of ${number(count)}` : ""}${matchMedia("(pointer: coarse)").matches ? "" : " · scroll to zoom, drag to move"}`;
   const dead = data.deadLetters.reduce((sum, cause) => sum + cause.letters, 0);
-  const facts = [["sentences", data.total], ["messages", data.messages], ["clusters", data.clusters.length],
-    ["near-duplicate groups", data.duplicateGroups], ["truncated", data.truncated]];
+  const where = count < data.total ? " in the sample" : "";
+  const facts = [["sentences", data.total], ["messages", data.messages], [`clusters${where}`, data.clusters.length],
+    [`near-duplicate groups${where}`, data.duplicateGroups], ["truncated", data.truncated]];
   if (data.deadLettersGiven) facts.push(["dead letters", dead]);
   $("numbers").append(...facts.map(([what, value]) => make("div", { class: "number" }, make("b", {}, number(value)), make("span", { class: "quiet" }, what))));
 
