@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline import console, retrieval
+from pipeline import console, retrieval, stopping
 from pipeline.arguments import MODEL_OPTIONS, Parser, add_options, check_values, dashed, made
 from pipeline.search.parquet import ParquetRows
 from pipeline.search.searching import Search
@@ -291,4 +291,4 @@ def probe(vectors: Array, labels: Sequence[str]) -> Quality:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.evaluate", main)

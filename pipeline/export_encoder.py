@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 
-from pipeline import console
+from pipeline import console, stopping
 from pipeline.arguments import Parser
 from transforms.encoder.catalogue import CATALOGUE, Model, find_model, models_directory
 
@@ -110,4 +110,4 @@ def _download(model: Model, folder: pathlib.Path) -> pathlib.Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.export_encoder", main)

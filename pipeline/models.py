@@ -4,6 +4,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 
+from pipeline import stopping
 from pipeline.arguments import Parser
 from transforms.encoder.catalogue import CATALOGUE, DEFAULT_MODEL, models_directory
 
@@ -44,4 +45,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.models", main)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 
-from pipeline import console
+from pipeline import console, stopping
 from pipeline.arguments import Parser
 from pipeline.names import journal_beside
 from pipeline.places import check_files, row_files
@@ -245,4 +245,4 @@ def _statuses(rows: Any) -> Iterator[Status]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.status", main)

@@ -1,4 +1,4 @@
-"""Stopping: what SIGINT and SIGTERM do to a run that has an end."""
+"""Stopping: what SIGINT, SIGTERM and a closed pipe do to a program that has an end."""
 
 import concurrent.futures
 import contextlib
@@ -93,7 +93,10 @@ def leave(program: str, main: Callable[[], int]) -> NoReturn:
     """End the process with the code of `main`, or by the number of the signal that stopped it, as a shell would."""
     try:
         with stoppable():
-            code = main()
+            try:
+                code = main()
+            finally:
+                sys.stdout.flush()
     except (Stopped, KeyboardInterrupt) as stopped:
         number = getattr(stopped, "number", signal.SIGINT)
         print(f"{program}: stopped by {signal.Signals(number).name} before its end; run it again", file=sys.stderr)
@@ -101,4 +104,8 @@ def leave(program: str, main: Callable[[], int]) -> NoReturn:
         sys.stderr.flush()
         # Python would wait for the threads of Beam, which go on with what they do.
         os._exit(128 + number)
+    except BrokenPipeError:
+        # Who reads what is printed, such as head, has enough of it. Python would try once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     sys.exit(code)

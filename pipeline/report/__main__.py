@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import console
+from pipeline import console, stopping
 from pipeline.arguments import Parser
 from pipeline.current import add_current_options, left_out
 from pipeline.report.analysis import clusters, histogram, near_duplicates, normalized, project, reduced
@@ -138,4 +138,4 @@ def _packed(values: Any, kind: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.report", main)

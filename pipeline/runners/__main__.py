@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 
+from pipeline import stopping
 from pipeline.runners import POM, RunnerMissingError, flink_jar, home, locked, prism_path
 
 _PRISM = "github.com/apache/beam/sdks/v2/go/cmd/prism"
@@ -93,4 +94,4 @@ def _run(command: Sequence[str], **environment: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.runners", main)

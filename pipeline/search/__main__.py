@@ -11,7 +11,7 @@ import datetime
 import sys
 from collections.abc import Iterator, Sequence
 
-from pipeline import console
+from pipeline import console, stopping
 from pipeline.arguments import MODEL_OPTIONS, VECTORS, Parser, add_options, check_values, dashed, made
 from pipeline.current import add_current_options, left_out
 from pipeline.search.parquet import ParquetRows
@@ -136,4 +136,4 @@ def _time(option: str, given: str) -> datetime.datetime | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stopping.leave("python -m pipeline.search", main)

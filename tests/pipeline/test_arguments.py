@@ -1,6 +1,9 @@
 """The command lines of the programs."""
 
 import importlib
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +51,14 @@ def test_the_usage_of_each_program_is_one_line(name: str, capsys: pytest.Capture
     assert usage.startswith("usage: python -m pipeline.")
     assert usage.endswith(" [OPTION ...]")
     assert not blank
+
+
+@pytest.mark.subprocess
+@pytest.mark.parametrize(("arguments", "code"), [(["pipeline.models"], 141), (["pipeline.search", "--help"], 0)])
+def test_a_reader_that_has_enough_ends_a_program_silently(arguments: list[str], code: int) -> None:
+    """As head does; 141 is the code of what SIGPIPE ends."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run([sys.executable, "-m", *arguments], stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (code, b"")
