@@ -58,12 +58,15 @@ GLUED_WORD: Final = re.compile(r"([^\W\d_]{1,32})(?![@/\w]|\.\w)")
 # "At 5 a.m" at the beginning of a sentence, and its first word.
 CLOCK: Final = re.compile(r"\W?([^\W\d_]{1,12}) (?:[^\W\d_]{1,12} )?\d{1,2}(?:[:.]\d\d)? ?[AaPp]\.?[Mm]\Z")
 # A word of a citation, and what stands before and behind a period within one: "410 U.S. | 113" has a volume and a page,
-# "(Haw. | 1990)" a year that closes the bracket.
+# "(Haw. | 1990)" a year that closes the bracket. A page that a word follows ("20 Germans. 15 spoke") is a number.
 _CITED: Final = r"(?:\(?(?:[A-Z][\w'’.()-]{0,17}|&|of|\d{1,2}(?:d|th|st|nd|rd)\.?),? )"
 CITATION_HEAD: Final = re.compile(
     r"(?:\A|[\s(\[])\d{1,4}(?:-\d{1,3})? (?=[A-Z]\w{0,9}['’.]|[A-Z]{1,5}\b)" rf"{_CITED}{{0,7}}\(?[A-Z]\S{{0,20}}\Z"
 )
-CITATION_TAIL: Final = re.compile(rf"{_CITED}{{0,6}}(?:at |§{{1,2}} ?|\*)?\d(?P<year>\d\d\d\))?")
+CITATION_TAIL: Final = re.compile(
+    rf"{_CITED}{{0,6}}(?:(?:at |§{{1,2}} ?|\*)\d|(?P<year>\d{{4}})\)"
+    r"|\d{1,6}(?:[-–]\d{1,6})?(?:[;)\]]|[.,:](?!\d)|\s*[(\[]|\s*\Z))"
+)
 # Japanese particles that continue the sentence after the closing bracket of a quotation.
 PARTICLE: Final = re.compile(r"[とはがをにのもでへや、](?!ころ|ても|にかく|もかく|りわけ|はいえ)")
 # A polite Japanese verb or a particle, and the decoration that ends a sentence behind one.

@@ -105,7 +105,7 @@ REPORTERS = st.lists(
 @given(
     reporter=REPORTERS.filter(lambda words: words.endswith(".") and words[0].isalpha()),
     volume=st.integers(1, 999),
-    page=st.sampled_from(["5", "345, 350", "*12", "§ 4", "at 4"]),
+    page=st.sampled_from(["5,", "345, 350", "12 (1990)", "*12", "§ 4", "at 4"]),
     code=st.sampled_from([code for code, language in LANGUAGES.items() if not language.ordinals]),
 )
 def test_no_citation_is_cut(reporter: str, volume: int, page: str, code: str) -> None:
@@ -120,6 +120,23 @@ def test_no_court_is_cut_from_its_year(court: str, year: int) -> None:
     """The brackets around a court and a year hold no boundary."""
     text = f"Roe ({court} {year}) holds"
     assert SentenceSplitter().spans(text) == [(0, len(text))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    before=st.sampled_from(
+        ["20 Germans", "30 USD", "5 PM", "10 Downing Street", "7 January", "12 Angry Men", "3 Oscars"]
+    ),
+    number=st.integers(1, 9_999),
+    after=st.sampled_from(
+        [" were there", " of them (20) left", ",500 came", ".5 miles", "% more", ":30 PM, then", "-year-olds"]
+    ),
+)
+def test_a_sentence_that_begins_with_a_number_is_no_citation(before: str, number: int, after: str) -> None:
+    """A word follows the number, whatever capitals and numbers the sentence before it ends with."""
+    first, second = f"We saw {before}.", f"{number}{after}."
+    spans = SentenceSplitter().spans(f"{first} {second}")
+    assert spans == [(0, len(first)), (len(first) + 1, len(first) + 1 + len(second))]
 
 
 @pytest.mark.parametrize("code", [code for code, language in LANGUAGES.items() if language.unfinished])
