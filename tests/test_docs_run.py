@@ -65,7 +65,6 @@ NOT_RUN = [
     ("docs/runners.md", "--", "is a part of commands"),
     ("docs/udf.md", "- type: Filter", "is a part of a pipeline; tests/test_docs.py runs it"),
     ("docs/dataflow.md", "cd ", CLOUD),
-    ("docs/dataflow.md", "python -m pipeline.status", CLOUD),
     ("docs/dataflow.md", "terraform", CLOUD),
     ("docs/dataflow.md", "docker", "needs a container engine"),
     ("docs/updating.md", "python -m pipeline --input_subscription=", CLOUD),

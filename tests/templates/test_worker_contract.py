@@ -359,7 +359,7 @@ for transform in components.transforms.values():
         print("function", transform.unique_name)
         if udf := getattr(function[0], "_udf", None):
             print("udf", udf({"text": "Hi."}))
-        if own := getattr(getattr(function[0], "_sink", None), "_own", None):
+        if (sink := getattr(function[0], "_sink", None)) and (own := sink.kind.own):
             print("columns", *(column.name for column in own))
 for coder_id in components.coders:
     coder = context.coders.get_by_id(coder_id)

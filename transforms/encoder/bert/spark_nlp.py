@@ -116,8 +116,8 @@ def as_checkpoint(source: pathlib.Path, target: pathlib.Path) -> None:
     _write_json(target / "tokenizer_config.json", {"do_lower_case": not export.cased})
     (target / "vocab.txt").write_text("\n".join(export.vocabulary) + "\n", encoding="utf-8")
     if config.pooling != "pooled_output":
-        kinds = ("Transformer", "Pooling", *["Normalize"] * config.normalize)
-        modules = [{"type": f"sentence_transformers.models.{kind}", "path": kind} for kind in kinds]
+        paths = {"Transformer": "", "Pooling": "Pooling"} | ({"Normalize": "Normalize"} if config.normalize else {})
+        modules = [{"type": f"sentence_transformers.models.{kind}", "path": path} for kind, path in paths.items()]
         _write_json(target / "modules.json", modules)
         mode = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}[config.pooling]
         (target / "Pooling").mkdir()

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import tarfile
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.normalizers import BertNormalizer
 
 from pipeline import export_encoder
 from tests.conftest import DATA, export
@@ -102,7 +104,14 @@ def _tokenizers(original: pathlib.Path, pair: pathlib.Path) -> tuple[Preprocesso
     return Preprocessor(str(pair / "preprocessor")), tokenizer
 
 
-@given(st.lists(st.text(), min_size=1, max_size=8), st.integers(3, 20))
+# The package tokenizers does not know the accents of Unicode 9 and later, of scripts that BERT's vocabularies lack.
+_STRIPPED = BertNormalizer(strip_accents=True)
+_NEWER_ACCENTS = [
+    mark for mark in map(chr, range(0x110000)) if unicodedata.category(mark) == "Mn" and _STRIPPED.normalize_str(mark)
+]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters=_NEWER_ACCENTS)), min_size=1, max_size=8), st.integers(3, 20))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @example(TEXTS, 128)
 @example(["Σς İı ﬁ ½ 𝔘 ｶﾞ é é \u200b\u00ad\ufeff\x00 \U0001f468\u200d\U0001f469", "\u2028\x85\u3000"], 128)
@@ -214,4 +223,4 @@ def test_a_vocabulary_of_another_tokenizer_is_refused(
     copied = shutil.copytree(checkpoint, tmp_path / "checkpoint")
     (copied / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertJapaneseTokenizer"}))
     assert export_encoder.main([f"--from={copied}", f"--to={tmp_path / 'pair'}"]) == 2
-    assert "tokenizer_class=BertJapaneseTokenizer in tokenizer_config.json, it is missing" in capsys.readouterr().err
+    assert "beside a vocab.txt with tokenizer_class=BertJapaneseTokenizer" in capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_an_export_of_the_first_versions_is_read(tmp_path: pathlib.Path) -> None
     modules = json.loads((tmp_path / "checkpoint" / "modules.json").read_text())
     assert (cased, [module["path"] for module in modules]) == (
         {"do_lower_case": False},
-        ["Transformer", "Pooling", "Normalize"],
+        ["", "Pooling", "Normalize"],
     )
 
 
