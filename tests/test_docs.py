@@ -53,6 +53,7 @@ OTHERS = {
     "--direct_running_mode",
     "--direct_num_workers",
     "--sbd",
+    "--timed",
     "--without_numbers",
     "--one_block",
     "--errors",
