@@ -111,7 +111,10 @@ _NEWER_ACCENTS = [
 ]
 
 
-@given(st.lists(st.text(st.characters(exclude_characters=_NEWER_ACCENTS)), min_size=1, max_size=8), st.integers(3, 20))
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters=_NEWER_ACCENTS)), min_size=1, max_size=8),
+    st.integers(3, 20),
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @example(TEXTS, 128)
 @example(["Σς İı ﬁ ½ 𝔘 ｶﾞ é é \u200b\u00ad\ufeff\x00 \U0001f468\u200d\U0001f469", "\u2028\x85\u3000"], 128)
