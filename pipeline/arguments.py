@@ -177,7 +177,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
     """Declare `options` on `parser`, under their headings."""
     groups: dict[str, Any] = {}
     for option in options:
-        group = groups.setdefault(option.group, None) or parser.add_argument_group(option.group)
+        group = groups.get(option.group) or parser.add_argument_group(option.group)
         groups[option.group] = group
         if option.default is False:
             # A template's launcher writes --name=true; a person writes --name.

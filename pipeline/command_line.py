@@ -43,11 +43,11 @@ def parse(
     )
     add_options(parser, OPTIONS)
     arguments, rest = parser.parse_known_args(argv)
-    known = every_option()._option_string_actions
+    own = list(parser._option_string_actions)
     for argument in rest:
         name = argument.split("=")[0]
         # What is near an option of the program is told first: another error may follow from it.
-        if name not in known and difflib.get_close_matches(name, list(parser._option_string_actions), 1, 0.8):
+        if difflib.get_close_matches(name, own, 1, 0.8) and name not in every_option()._option_string_actions:
             raise ValueError(unknown_option(argument, parser))
     check_values(arguments, OPTIONS)
     for name in SOURCES:

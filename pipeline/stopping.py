@@ -100,7 +100,6 @@ def leave(program: str, main: Callable[[], int]) -> NoReturn:
     except (Stopped, KeyboardInterrupt) as stopped:
         number = getattr(stopped, "number", signal.SIGINT)
         print(f"{program}: stopped by {signal.Signals(number).name} before its end; run it again", file=sys.stderr)
-        sys.stdout.flush()
         sys.stderr.flush()
         # Python would wait for the threads of Beam, which go on with what they do.
         os._exit(128 + number)

@@ -377,12 +377,12 @@ class _Parse(NotesNames):
                     continue
             else:
                 self._counters.count("messages")
-            if message.event_time is not None and 0 <= message.event_time < _JANUARY_MICROS:
-                self._counters.count("messages_of_january_1970")
             if message.event_time is None:
                 yield message
-            else:
-                yield beam.window.TimestampedValue(message, Timestamp(micros=message.event_time))
+                continue
+            if 0 <= message.event_time < _JANUARY_MICROS:
+                self._counters.count("messages_of_january_1970")
+            yield beam.window.TimestampedValue(message, Timestamp(micros=message.event_time))
 
     def _messages(self, record: Record) -> list[Optional[Message]]:
         """The messages of a record: one, or any number with a function of the user's own; None for a blank one."""

@@ -13,8 +13,9 @@ import numpy as np
 from pipeline import console, stopping
 from pipeline.arguments import Parser
 from pipeline.current import add_current_options, left_out
-from pipeline.report.analysis import clusters, histogram, near_duplicates, normalized, project, reduced
+from pipeline.report.analysis import clusters, histogram, near_duplicates, project, reduced
 from pipeline.report.data import Field, RunRows, fields, read_dead_letters, read_rows, read_summary
+from transforms.encoder.recipe import scaled
 
 _PAGE = pathlib.Path(__file__).with_name("assets")
 _MOST_GROUPS = 60
@@ -82,7 +83,7 @@ def page_data(
 ) -> dict[str, Any]:
     """The data that the page's script shows, in JSON's types. Arrays are base64 of little-endian numbers."""
     contents: list[str] = rows.table["content"].to_pylist()
-    unit = normalized(rows.vectors)
+    unit = scaled(rows.vectors)
     components = reduced(unit)
     places = project(components, projection)
     codes, found = clusters(unit, components, contents, cluster_count)

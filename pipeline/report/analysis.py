@@ -20,12 +20,6 @@ def _without_addresses(word: re.Match[str]) -> str:
     return " " if _ADDRESS.search(word[0]) else word[0]
 
 
-def normalized(vectors: Array) -> Array:
-    """`vectors` scaled to length 1, so that an inner product is a cosine."""
-    found: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return found
-
-
 def reduced(vectors: Array) -> Array:
     """The principal components of `vectors`, at most 50, float32 [rows, components]."""
     if len(vectors) < 2:

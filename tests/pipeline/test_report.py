@@ -21,7 +21,6 @@ from pipeline.report.analysis import (
     clusters,
     histogram,
     near_duplicates,
-    normalized,
     project,
     reduced,
 )
@@ -29,6 +28,7 @@ from pipeline.report.data import category, read_dead_letters, read_rows, read_su
 from tests.pipeline.stories import version, write_bundle
 from tests.shared import Shared
 from transforms.dead_letters import dead_letters
+from transforms.encoder.recipe import scaled
 from transforms.kinds import DEAD_LETTERS, ROWS
 from transforms.types import SentenceEmbedding
 
@@ -130,7 +130,7 @@ def test_clusters_are_the_topics() -> None:
     """Each is named by its words, and its central sentences are its own."""
     made = rows(400)
     contents = [row.content for row in made]
-    vectors = normalized(np.stack([np.frombuffer(row.embedding, "<f4") for row in made]))
+    vectors = scaled(np.stack([np.frombuffer(row.embedding, "<f4") for row in made]))
     codes, found = clusters(vectors, reduced(vectors), contents, 4)
     assert sorted(cluster.size for cluster in found) == [100] * 4
     assert {frozenset(cluster.label.split(" · ")[:2]) for cluster in found} <= {
@@ -144,7 +144,7 @@ def test_clusters_are_the_topics() -> None:
 @pytest.mark.parametrize("method", ["tsne", "pca"])
 def test_neighbours_stay_neighbours_on_the_map(method: str) -> None:
     """Of each point's nearest on the map, most are of its topic; the map lies within -1 and 1, twice the same."""
-    vectors = normalized(np.stack([np.frombuffer(row.embedding, "<f4") for row in rows(400)]))
+    vectors = scaled(np.stack([np.frombuffer(row.embedding, "<f4") for row in rows(400)]))
     places = project(reduced(vectors), method)
     assert np.abs(places).max() == pytest.approx(1)
     distances = np.linalg.norm(places[:, None] - places[None], axis=2) + np.eye(400) * 9
@@ -156,13 +156,13 @@ def test_neighbours_stay_neighbours_on_the_map(method: str) -> None:
 def test_near_duplicates_are_groups_of_different_contents() -> None:
     """Equal contents count once, and blocks do not part a group."""
     random = np.random.default_rng(0)
-    vectors = normalized(random.normal(0, 1, (5000, 64)))
+    vectors = scaled(random.normal(0, 1, (5000, 64)))
     vectors[4000] = vectors[10] + 0.001
     vectors[4999] = vectors[4000]
     vectors[20] = vectors[30]
     contents = [f"s{i}" for i in range(5000)]
     contents[30] = contents[20]
-    (group,) = near_duplicates(normalized(vectors), contents, 0.95)
+    (group,) = near_duplicates(scaled(vectors), contents, 0.95)
     assert group.rows == [10, 4000, 4999]
     assert group.least > 0.99
 

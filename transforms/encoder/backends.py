@@ -190,7 +190,7 @@ class TextBackend:
                 "%s reads only the beginning of long texts, and does not tell of which: truncated stays false",
                 model.name,
             )
-        if self._seconds(texts) < _OVERHEAD_SECONDS:
+        if not options.token_budget and self._seconds(texts) < _OVERHEAD_SECONDS:
             self.token_budget = TOKEN_BUDGETS["GPU"]
 
     def _seconds(self, texts: list[str]) -> float:

@@ -32,15 +32,16 @@ def whole_file(folder: str, name: str) -> Iterator[str]:
     """
     # Another thread may write a file of the same name.
     part = FileSystems.join(folder, f".{name}.{uuid.uuid4().hex}.part")
+    here = is_local(folder)
     try:
         yield part
-        if is_local(folder):
+        if here:
             sync(part)
         FileSystems.rename([part], [FileSystems.join(folder, name)])
     except BaseException:
         # A disk that is full would stay full, as what was to be written comes again.
-        if is_local(folder):
+        if here:
             pathlib.Path(part).unlink(missing_ok=True)
         raise
-    if is_local(folder):
+    if here:
         sync(folder)

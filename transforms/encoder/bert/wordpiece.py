@@ -146,13 +146,13 @@ class _Trie:
 
     def __init__(self, model: memoryview) -> None:
         (table,) = struct.unpack_from("<I", model)
-        self._units = _vector(model, table, 0).cast("I")
+        self._units = _numbers(model, _field(model, table, 0))
         self.unknown: int = struct.unpack_from("<I", model, _field(model, table, 7))[0]
-        (self.suffixes,) = struct.unpack_from("<I", model, _field(model, table, 3))
+        (self._suffixes,) = struct.unpack_from("<I", model, _field(model, table, 3))
 
     def longest(self, word: bytes, begin: int) -> tuple[int, int]:
         """The longest token that begins at a place of a word, and where it ends: at `begin` if there is none."""
-        node, found = self.suffixes if begin else 0, (self.unknown, begin)
+        node, found = self._suffixes if begin else 0, (self.unknown, begin)
         for end, byte in enumerate(word[begin:], begin + 1):
             node = self._child(node, byte)
             if node < 0:
@@ -179,9 +179,8 @@ def _field(model: memoryview, table: int, number: int) -> int:
     return table + offset if offset else 0
 
 
-def _vector(model: memoryview, table: int, number: int) -> memoryview:
-    """A field that is a vector of 32-bit numbers, or a string, as bytes."""
-    at = _field(model, table, number)
+def _numbers(model: memoryview, at: int) -> memoryview:
+    """The vector of 32-bit numbers that the field at a place refers to."""
     at += struct.unpack_from("<I", model, at)[0]
     (length,) = struct.unpack_from("<I", model, at)
-    return model[at + 4 : at + 4 + length * (4 if number == 0 else 1)]
+    return model[at + 4 : at + 4 + 4 * length].cast("I")

@@ -23,8 +23,6 @@ from transforms.types import CSV_HEADER
 _HEAD_BYTES = max(MARK_BYTES, HEAD_BYTES)
 # A quoted field that has not ended after so many lines was hardly meant as one.
 _MOST_LINES = 1000
-
-
 _READ_AGAIN = "read it again when nobody cuts or replaces it"
 
 # A line and its position.
