@@ -40,8 +40,9 @@ NEXT_WORD: Final = re.compile(rf"[{re.escape(_OPENERS)}]{{0,8}}([^\W\d_]{{1,32}}
 NOTE: Final = re.compile(r"(?:\[(?:\d{1,3}|[a-z])(?:\s?[,–-]\s?\d{1,3}){0,8}\]){1,8}(\s*)")
 FOOTNOTE: Final = re.compile(r"\d{1,3}(\s+)(?=[A-Z\"“])")
 DETACHED_CLOSER: Final = re.compile(r"[)\]}»”](?=\s|\Z)\s*")
+# "83" is a number, not eyes and a mouth.
 SMILEYS: Final = re.compile(
-    r"(?:(?:[:;=8xX][-'^o]?[)(\]\[DPpOo3/\\|*]{1,9}|<3{1,9}|\^_{0,9}\^"
+    r"(?:(?:(?!83+\b)[:;=8xX][-'^o]?[)(\]\[DPpOo3/\\|*]{1,9}|<3{1,9}|\^_{0,9}\^"
     r"|[\u2600-\u27bf\U0001f000-\U0001faff][\ufe0f\u200d\u2600-\u27bf\U0001f000-\U0001faff]{0,40})"
     r"(?=\s|\Z)\s*){1,20}"
 )

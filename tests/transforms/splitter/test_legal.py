@@ -1,7 +1,7 @@
 """How court decisions, codes and contracts are split."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transforms import SentenceSplitter
@@ -132,6 +132,7 @@ def test_no_court_is_cut_from_its_year(court: str, year: int) -> None:
         [" were there", " of them (20) left", ",500 came", ".5 miles", "% more", ":30 PM, then", "-year-olds"]
     ),
 )
+@example(before="20 Germans", number=83, after=" left")
 def test_a_sentence_that_begins_with_a_number_is_no_citation(before: str, number: int, after: str) -> None:
     """A word follows the number, whatever capitals and numbers the sentence before it ends with."""
     first, second = f"We saw {before}.", f"{number}{after}."
